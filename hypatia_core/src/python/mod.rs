@@ -1,0 +1,31 @@
+//! The Python bindings: each submodule binds one part of the engine and registers its own names.
+
+mod clifford;
+mod symbolic;
+mod tensor;
+
+use pyo3::prelude::*;
+
+use crate::error::Error;
+
+pyo3::create_exception!(
+    _hypatia_core,
+    HypatiaError,
+    pyo3::exceptions::PyException,
+    "What Hypatia cannot do, in words meant for the person who asked."
+);
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        HypatiaError::new_err(error.0)
+    }
+}
+
+#[pymodule]
+fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
+    clifford::register(module)?;
+    symbolic::register(module)?;
+    tensor::register(module)
+}
