@@ -1,7 +1,25 @@
-//! The engine of Hypatia.
+//! The engine of Hypatia: a tensor program comes in as a [`graph::Graph`], equality saturation finds all programs equal
+//! to it that the rules reach, extraction takes the cheapest, and it goes back as a [`graph::Graph`].
+//!
+//! [`optimize::optimize`] is the pipeline; each module below is one noun of it. [`symbolic`] and [`clifford`] are the
+//! scalar and the geometric algebra.
 
+pub mod analysis;
+pub mod attribute;
+pub mod attribute_function;
 pub mod clifford;
+pub mod condition;
+pub mod cost;
 pub mod error;
+pub mod extract;
+pub mod graph;
+pub mod language;
+pub mod op;
+pub mod optimize;
+pub mod pattern;
 #[cfg(feature = "python")]
 mod python;
+pub mod rules;
+pub mod saturate;
 pub mod symbolic;
+pub mod tensor_type;

@@ -1,7 +1,26 @@
-//! Python bindings of `tensor`.
+//! Python bindings of the tensor optimizer: JSON in, JSON out, the interpreter free to run meanwhile.
 
 use pyo3::prelude::*;
 
-pub(super) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::error::Error;
+use crate::graph::Graph;
+use crate::optimize::{Settings, optimize};
+
+/// Optimises a graph. Takes the graph and the settings as JSON; returns the new graph as JSON, or `None` where the
+/// original stands, and the account as JSON.
+#[pyfunction]
+fn optimize_graph(py: Python<'_>, graph: &str, settings: &str) -> PyResult<(Option<String>, String)> {
+    let settings: Settings =
+        serde_json::from_str(settings).map_err(|e| Error::new(format!("settings: not the expected JSON: {e}")))?;
+    let optimized = py.detach(|| {
+        let graph = Graph::from_json(graph)?;
+        optimize(&graph, &settings)
+    })?;
+    let account = serde_json::to_string(&optimized.account)
+        .map_err(|e| Error::new(format!("the account could not be written: {e}")))?;
+    Ok((optimized.graph.map(|g| g.to_json()), account))
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(optimize_graph, module)?)
 }

@@ -1,0 +1,161 @@
+//! What is known of each e-class: its type, its value where constant, whether it depends on weights alone.
+
+use egg::{Analysis, DidMerge, EGraph, Id};
+use rustc_hash::FxHashMap;
+
+use crate::attribute::Attribute;
+use crate::language::{Head, Term};
+use crate::op::Op;
+use crate::tensor_type::TensorType;
+
+/// The e-graph of tensor programs.
+pub type TensorGraph = EGraph<Term, TensorAnalysis>;
+
+/// What kind of thing an e-class stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Tensor(TensorType),
+    /// Several results; types are known of its items.
+    Tuple,
+    /// The attribute of this number.
+    Attribute(u32),
+}
+
+/// What is known of one e-class.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub value: Value,
+    /// The number that each element is, where that is known.
+    pub constant: Option<f64>,
+    /// Whether the value is the same at each call until a weight changes.
+    pub weights_only: bool,
+}
+
+/// An opaque operation: its identity, and the types of what it gives.
+#[derive(Debug, Clone)]
+pub struct OpaqueOp {
+    pub key: String,
+    pub effect: bool,
+    pub ty: Option<TensorType>,
+    pub items: FxHashMap<u32, TensorType>,
+}
+
+/// The tables that terms refer to, and the first contradiction seen.
+#[derive(Debug, Default)]
+pub struct TensorAnalysis {
+    attributes: Vec<Attribute>,
+    attribute_numbers: FxHashMap<Attribute, u32>,
+    pub inputs: FxHashMap<u32, (TensorType, bool)>,
+    pub opaque: Vec<OpaqueOp>,
+    /// Two classes of unequal type were joined: a rule is unsound, and nothing found here may be used.
+    pub contradiction: Option<String>,
+}
+
+impl TensorAnalysis {
+    /// The number of this attribute, given to it when it is first seen.
+    pub fn intern(&mut self, attribute: Attribute) -> u32 {
+        if let Some(&number) = self.attribute_numbers.get(&attribute) {
+            return number;
+        }
+        let number = u32::try_from(self.attributes.len()).expect("fewer than 2³² attributes");
+        self.attributes.push(attribute.clone());
+        self.attribute_numbers.insert(attribute, number);
+        number
+    }
+
+    /// The attribute of this number.
+    pub fn attribute(&self, number: u32) -> &Attribute {
+        &self.attributes[number as usize]
+    }
+}
+
+/// The tensor type of a class, if it is a tensor.
+pub fn tensor_type(egraph: &TensorGraph, id: Id) -> Option<&TensorType> {
+    if let Value::Tensor(ty) = &egraph[id].data.value { Some(ty) } else { None }
+}
+
+/// The attribute that a class stands for, if it is one.
+pub fn attribute(egraph: &TensorGraph, id: Id) -> Option<&Attribute> {
+    if let Value::Attribute(number) = egraph[id].data.value { Some(egraph.analysis.attribute(number)) } else { None }
+}
+
+/// The type of a term over these classes, or `None` where it has none that is sure.
+pub fn infer(egraph: &TensorGraph, op: Op, operands: &[Id], attributes: &[Id]) -> Option<TensorType> {
+    let operands: Option<Vec<_>> = operands.iter().map(|&id| tensor_type(egraph, id)).collect();
+    let attributes: Option<Vec<_>> = attributes.iter().map(|&id| attribute(egraph, id)).collect();
+    op.infer(&operands?, &attributes?)
+}
+
+/// Operations that carry one number spread over a shape to the same number spread over another.
+fn keeps_constant(op: Op) -> bool {
+    matches!(op, Op::Reshape | Op::Expand | Op::Permute | Op::Slice)
+}
+
+impl Analysis<Term> for TensorAnalysis {
+    type Data = Facts;
+
+    fn make(egraph: &mut TensorGraph, term: &Term, _: Id) -> Facts {
+        match term.head {
+            Head::Attribute(n) => Facts { value: Value::Attribute(n), constant: None, weights_only: true },
+            Head::Input(n) => {
+                let (ty, weight) = egraph.analysis.inputs[&n].clone();
+                Facts { value: Value::Tensor(ty), constant: None, weights_only: weight }
+            }
+            Head::Opaque(n) => {
+                let opaque = &egraph.analysis.opaque[n as usize];
+                // A result of nothing may be random or read the outside: only what weights feed is weights-only.
+                let weights_only = !opaque.effect
+                    && !term.children.is_empty()
+                    && term.children.iter().all(|&c| egraph[c].data.weights_only);
+                let value = opaque.ty.clone().map_or(Value::Tuple, Value::Tensor);
+                Facts { value, constant: None, weights_only }
+            }
+            Head::Item(n) => {
+                let below = term.children[0];
+                let opaque = egraph[below].nodes.iter().find_map(|t| match t.head {
+                    Head::Opaque(k) => egraph.analysis.opaque[k as usize].items.get(&n),
+                    _ => None,
+                });
+                let value = opaque.cloned().map_or(Value::Tuple, Value::Tensor);
+                Facts { value, constant: None, weights_only: egraph[below].data.weights_only }
+            }
+            Head::Op(op) => {
+                let (operands, attributes) = term.split();
+                let ty = infer(egraph, op, operands, attributes);
+                let constant = match op {
+                    Op::Const => attribute(egraph, attributes[0]).and_then(Attribute::float),
+                    _ if keeps_constant(op) => egraph[operands[0]].data.constant,
+                    _ => None,
+                };
+                let weights_only = operands.iter().all(|&c| egraph[c].data.weights_only);
+                let value = match ty {
+                    Some(ty) => Value::Tensor(ty),
+                    None => {
+                        egraph.analysis.contradiction.get_or_insert(format!("a {} of ill-typed operands", op.row().name));
+                        Value::Tuple
+                    }
+                };
+                Facts { value, constant, weights_only }
+            }
+        }
+    }
+
+    fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
+        if a.value != b.value && self.contradiction.is_none() {
+            self.contradiction = Some(format!("{:?} was joined with {:?}", a.value, b.value));
+        }
+        let mut did = DidMerge(false, false);
+        match (a.constant, b.constant) {
+            (None, Some(_)) => {
+                a.constant = b.constant;
+                did.0 = true;
+            }
+            (Some(_), None) => did.1 = true,
+            _ => {}
+        }
+        did.0 |= b.weights_only && !a.weights_only;
+        did.1 |= a.weights_only && !b.weights_only;
+        a.weights_only |= b.weights_only;
+        did
+    }
+}

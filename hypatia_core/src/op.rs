@@ -1,0 +1,318 @@
+//! The operations that rules know: one row each, with its name, its operands and the type of its result.
+
+use crate::attribute::Attribute;
+use crate::tensor_type::{DType, Dim, Shape, TensorType, broadcast};
+
+/// How many tensor operands an operation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    Exactly(usize),
+    /// Two or more, in any order: the operands are a multiset.
+    Commutative,
+    /// One or more, in order.
+    Sequence,
+}
+
+/// What an operation costs to run, before any measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A new look at the same memory.
+    View,
+    /// One pass over operands and result, with about this many operations an element.
+    Elementwise(u32),
+    /// One pass over the operand.
+    Reduction,
+    /// A matrix product.
+    Contraction,
+    /// Nothing at run time.
+    Free,
+}
+
+type Infer = fn(&[&TensorType], &[&Attribute]) -> Option<TensorType>;
+
+/// One row of the table of operations.
+#[derive(Debug)]
+pub struct OpRow {
+    pub op: Op,
+    pub name: &'static str,
+    pub arity: Arity,
+    /// Number of attributes, which follow the tensor operands.
+    pub attributes: usize,
+    pub work: Work,
+    /// The type of the result, or `None` where torch would refuse or where it is not surely known.
+    pub infer: Infer,
+}
+
+macro_rules! ops {
+    ($($variant:ident $name:literal $arity:expr, $attributes:literal, $work:expr, $infer:expr;)*) => {
+        /// An operation with known meaning. Its semantics are those of the torch function of the same name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Op { $($variant),* }
+
+        /// Every operation, in the order of [`Op`].
+        pub static OPS: &[OpRow] = &[
+            $(OpRow { op: Op::$variant, name: $name, arity: $arity, attributes: $attributes, work: $work, infer: $infer }),*
+        ];
+    };
+}
+
+use Arity::{Commutative, Exactly, Sequence};
+use Work::{Contraction, Elementwise, Free, Reduction, View};
+
+ops! {
+    Const      "const"       Exactly(0), 3, Free,            constant;
+    Add        "add"         Commutative, 0, Elementwise(1), pointwise;
+    Mul        "mul"         Commutative, 0, Elementwise(1), pointwise;
+    Sub        "sub"         Exactly(2), 0, Elementwise(1),  pointwise;
+    Div        "div"         Exactly(2), 0, Elementwise(4),  pointwise_float;
+    Maximum    "maximum"     Exactly(2), 0, Elementwise(1),  pointwise;
+    Minimum    "minimum"     Exactly(2), 0, Elementwise(1),  pointwise;
+    Neg        "neg"         Exactly(1), 0, Elementwise(1),  pointwise;
+    Abs        "abs"         Exactly(1), 0, Elementwise(1),  pointwise_float;
+    Relu       "relu"        Exactly(1), 0, Elementwise(1),  pointwise_float;
+    Exp        "exp"         Exactly(1), 0, Elementwise(16), pointwise_float;
+    Expm1      "expm1"       Exactly(1), 0, Elementwise(20), pointwise_float;
+    Log        "log"         Exactly(1), 0, Elementwise(16), pointwise_float;
+    Log1p      "log1p"       Exactly(1), 0, Elementwise(20), pointwise_float;
+    Sqrt       "sqrt"        Exactly(1), 0, Elementwise(6),  pointwise_float;
+    Rsqrt      "rsqrt"       Exactly(1), 0, Elementwise(8),  pointwise_float;
+    Reciprocal "reciprocal"  Exactly(1), 0, Elementwise(4),  pointwise_float;
+    Sin        "sin"         Exactly(1), 0, Elementwise(24), pointwise_float;
+    Cos        "cos"         Exactly(1), 0, Elementwise(24), pointwise_float;
+    Tanh       "tanh"        Exactly(1), 0, Elementwise(24), pointwise_float;
+    Sigmoid    "sigmoid"     Exactly(1), 0, Elementwise(20), pointwise_float;
+    Silu       "silu"        Exactly(1), 0, Elementwise(22), pointwise_float;
+    Erf        "erf"         Exactly(1), 0, Elementwise(30), pointwise_float;
+    Gelu       "gelu"        Exactly(1), 1, Elementwise(34), pointwise_float;
+    PowScalar  "pow_scalar"  Exactly(1), 1, Elementwise(24), pointwise_float;
+    Cast       "cast"        Exactly(1), 1, Elementwise(1),  cast;
+    Matmul     "matmul"      Exactly(2), 0, Contraction,     matmul;
+    Addmm      "addmm"       Exactly(3), 0, Contraction,     addmm;
+    Permute    "permute"     Exactly(1), 1, View,            permute;
+    Reshape    "reshape"     Exactly(1), 1, View,            reshape;
+    Expand     "expand"      Exactly(1), 1, View,            expand;
+    Slice      "slice"       Exactly(1), 4, View,            slice;
+    Cat        "cat"         Sequence,   1, Elementwise(1),  cat;
+    Sum        "sum"         Exactly(1), 2, Reduction,       reduce;
+    Mean       "mean"        Exactly(1), 2, Reduction,       reduce;
+    Amax       "amax"        Exactly(1), 2, Reduction,       reduce;
+    Softmax    "softmax"     Exactly(1), 1, Elementwise(24), along_axis;
+    LogSoftmax "log_softmax" Exactly(1), 1, Elementwise(24), along_axis;
+}
+
+impl Op {
+    /// The row of this operation.
+    pub fn row(self) -> &'static OpRow {
+        &OPS[self as usize]
+    }
+
+    /// The operation of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        OPS.iter().find(|row| row.name == name).map(|row| row.op)
+    }
+
+    /// Whether the operands form a multiset.
+    pub fn is_commutative(self) -> bool {
+        self.row().arity == Commutative
+    }
+
+    /// The type of the result on these operands, or `None` where there is none that is sure.
+    pub fn infer(self, operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+        let row = self.row();
+        let fits = match row.arity {
+            Exactly(n) => operands.len() == n,
+            Commutative => operands.len() >= 2,
+            Sequence => !operands.is_empty(),
+        };
+        let same_device = operands.windows(2).all(|w| w[0].device == w[1].device);
+        if !fits || !same_device || attributes.len() != row.attributes {
+            return None;
+        }
+        (row.infer)(operands, attributes)
+    }
+}
+
+fn constant(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let device = u32::try_from(attributes[2].int()?).ok()?;
+    attributes[0].float()?;
+    Some(TensorType { dtype: attributes[1].dtype()?, shape: vec![], device })
+}
+
+fn pointwise(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let first = operands[0];
+    let mut shape = first.shape.clone();
+    for other in &operands[1..] {
+        if other.dtype != first.dtype {
+            return None;
+        }
+        shape = broadcast(&shape, &other.shape)?;
+    }
+    (first.dtype != DType::Bool).then(|| first.with_shape(shape))
+}
+
+fn pointwise_float(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    if operands[0].dtype.is_float() { pointwise(operands, attributes) } else { None }
+}
+
+fn cast(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    Some(TensorType { dtype: attributes[0].dtype()?, shape: x.shape.clone(), device: x.device })
+}
+
+fn matmul(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let (a, b) = (operands[0], operands[1]);
+    if a.dtype != b.dtype || a.rank() < 2 || b.rank() < 2 || a.dtype == DType::Bool {
+        return None;
+    }
+    let (ma, mb) = (a.shape.split_at(a.rank() - 2), b.shape.split_at(b.rank() - 2));
+    if ma.1[1] != mb.1[0] {
+        return None;
+    }
+    let mut shape = broadcast(ma.0, mb.0)?;
+    shape.extend([ma.1[0], mb.1[1]]);
+    Some(a.with_shape(shape))
+}
+
+fn addmm(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (c, a, b) = (operands[0], operands[1], operands[2]);
+    if a.rank() != 2 || b.rank() != 2 || c.dtype != a.dtype || c.rank() > 2 {
+        return None;
+    }
+    let product = matmul(&[a, b], attributes)?;
+    (broadcast(&c.shape, &product.shape)? == product.shape).then_some(product)
+}
+
+fn permute(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, axes) = (operands[0], attributes[0].axes()?);
+    let mut seen = vec![false; x.rank()];
+    if axes.len() != x.rank() {
+        return None;
+    }
+    for &axis in axes {
+        if std::mem::replace(seen.get_mut(axis)?, true) {
+            return None;
+        }
+    }
+    Some(x.with_shape(axes.iter().map(|&i| x.shape[i]).collect()))
+}
+
+/// Whether two shapes surely hold the same number of elements: their symbols match and so do the rest's products.
+pub fn same_numel(a: &[Dim], b: &[Dim]) -> bool {
+    let split = |s: &[Dim]| -> Option<(Vec<u32>, i64)> {
+        let mut symbols: Vec<u32> = Vec::new();
+        let mut product = 1i64;
+        for d in s {
+            match d {
+                Dim::Known(n) => product = product.checked_mul(*n)?,
+                Dim::Symbol { symbol, .. } => symbols.push(*symbol),
+            }
+        }
+        symbols.sort_unstable();
+        Some((symbols, product))
+    };
+    matches!((split(a), split(b)), (Some(x), Some(y)) if x == y)
+}
+
+fn reshape(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, shape) = (operands[0], attributes[0].shape()?);
+    same_numel(&x.shape, shape).then(|| x.with_shape(shape.to_vec()))
+}
+
+fn expand(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, shape) = (operands[0], attributes[0].shape()?);
+    (broadcast(&x.shape, shape)? == shape).then(|| x.with_shape(shape.to_vec()))
+}
+
+/// Attributes: axis, start, end, step; start and end are already clipped to the extent.
+fn slice(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    let axis = usize::try_from(attributes[0].int()?).ok()?;
+    let (start, end, step) = (attributes[1].int()?, attributes[2].int()?, attributes[3].int()?);
+    let extent = x.shape.get(axis)?.known()?;
+    if step < 1 || start < 0 || end < start || end > extent {
+        return None;
+    }
+    let mut shape = x.shape.clone();
+    shape[axis] = Dim::Known((end - start + step - 1) / step);
+    Some(x.with_shape(shape))
+}
+
+fn cat(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let axis = usize::try_from(attributes[0].int()?).ok()?;
+    let first = operands[0];
+    let mut total = first.shape.get(axis)?.known()?;
+    for other in &operands[1..] {
+        let agree = other.dtype == first.dtype
+            && other.rank() == first.rank()
+            && (0..first.rank()).all(|i| i == axis || first.shape[i] == other.shape[i]);
+        if !agree {
+            return None;
+        }
+        total = total.checked_add(other.shape[axis].known()?)?;
+    }
+    let mut shape = first.shape.clone();
+    shape[axis] = Dim::Known(total);
+    Some(first.with_shape(shape))
+}
+
+/// The shape left when `axes` are reduced.
+pub fn reduced_shape(shape: &[Dim], axes: &[usize], keep: bool) -> Option<Shape> {
+    if axes.iter().any(|&a| a >= shape.len()) {
+        return None;
+    }
+    Some(
+        shape
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| keep || !axes.contains(i))
+            .map(|(i, &d)| if axes.contains(&i) { Dim::Known(1) } else { d })
+            .collect(),
+    )
+}
+
+/// Attributes: axes (sorted, not empty unless the operand is a scalar), whether they are kept with extent one.
+fn reduce(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    let axes = attributes[0].axes()?;
+    if !x.dtype.is_float() || !axes.is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    Some(x.with_shape(reduced_shape(&x.shape, axes, attributes[1].bool()?)?))
+}
+
+fn along_axis(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let axis = usize::try_from(attributes[0].int()?).ok()?;
+    let x = operands[0];
+    (axis < x.rank() && x.dtype.is_float()).then(|| x.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_the_enum() {
+        for (i, row) in OPS.iter().enumerate() {
+            assert_eq!(row.op as usize, i, "{}", row.name);
+            assert_eq!(Op::named(row.name), Some(row.op));
+        }
+    }
+
+    #[test]
+    fn matmul_broadcasts_batches_and_contracts() {
+        let t = |s: &[i64]| TensorType::new(DType::F32, s);
+        let (a, b) = (t(&[5, 1, 2, 3]), t(&[4, 3, 7]));
+        assert_eq!(Op::Matmul.infer(&[&a, &b], &[]), Some(t(&[5, 4, 2, 7])));
+        assert_eq!(Op::Matmul.infer(&[&b, &a], &[]), None);
+    }
+
+    #[test]
+    fn reshape_matches_symbols() {
+        let s = Dim::Symbol { symbol: 0, hint: 8 };
+        let x = TensorType { dtype: DType::F32, shape: vec![s, Dim::Known(6)], device: 0 };
+        let to = Attribute::Shape(vec![s, Dim::Known(2), Dim::Known(3)]);
+        assert!(Op::Reshape.infer(&[&x], &[&to]).is_some());
+        let wrong = Attribute::Shape(vec![Dim::Known(8), Dim::Known(6)]);
+        assert!(Op::Reshape.infer(&[&x], &[&wrong]).is_none());
+    }
+}

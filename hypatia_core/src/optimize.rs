@@ -1,0 +1,230 @@
+//! The pipeline: a graph in, a cheaper equal graph out, with an account of what was done.
+
+use std::time::Instant;
+
+use egg::Id;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::{OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
+use crate::cost::Machine;
+use crate::error::{Error, Result};
+use crate::extract::{Selection, extract};
+use crate::graph::{Graph, Kind, Node};
+use crate::language::{Head, Term};
+use crate::pattern::add_attribute;
+use crate::rules::Soundness;
+use crate::saturate::{Limits, Stop, saturate};
+
+/// What the caller decides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// "exact", "accurate", "reassociate" or "reals".
+    pub numerics: String,
+    pub limits: Limits,
+    /// Evaluations of one class that extraction may spend on improving its greedy answer.
+    pub extraction_steps: usize,
+    pub machine: Machine,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            numerics: Soundness::Reassociates.numerics().into(),
+            limits: Limits::default(),
+            extraction_steps: 2_000_000,
+            machine: Machine::default(),
+        }
+    }
+}
+
+/// What was done, in numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    pub nodes_before: usize,
+    pub nodes_after: usize,
+    /// Estimated seconds of one run.
+    pub seconds_before: f64,
+    pub seconds_after: f64,
+    /// How often each rule was needed on the way from the original to the result.
+    pub rules: Vec<(String, usize)>,
+    pub egraph_nodes: usize,
+    pub egraph_classes: usize,
+    pub iterations: usize,
+    pub stop: Stop,
+    /// Wall time of each stage, in seconds; nothing depends on it.
+    pub stages: Vec<(&'static str, f64)>,
+}
+
+/// The result of [`optimize`].
+#[derive(Debug, Clone)]
+pub struct Optimized {
+    /// `None` where nothing cheaper was found: the original stands.
+    pub graph: Option<Graph>,
+    pub account: Account,
+}
+
+/// A relative gain below this is not worth another program.
+const LEAST_GAIN: f64 = 1e-3;
+
+/// Finds a cheaper program that equals the original.
+///
+/// # Errors
+/// The graph is malformed, a setting is unknown, or a rule proved unsound on it.
+pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
+    let admitted = Soundness::admitted_by(&settings.numerics).ok_or_else(|| {
+        Error::new(format!("unknown numerics '{}': exact, accurate, reassociate or reals", settings.numerics))
+    })?;
+    let mut clock = Clock::start();
+    let (mut egraph, ids) = represent(graph)?;
+    let roots = roots(graph, &ids);
+    clock.lap("represent");
+    let saturation = saturate(&mut egraph, admitted, &settings.limits)?;
+    clock.lap("saturate");
+    let selection = extract(&egraph, &settings.machine, &roots, settings.extraction_steps)
+        .ok_or_else(|| Error::new("extraction found no finite program"))?;
+    clock.lap("extract");
+    let result = read_back(&egraph, &selection, graph, &ids)?;
+    result.check()?;
+    let (before, after) = (seconds(graph, &settings.machine), seconds(&result, &settings.machine));
+    let better = after < before * (1.0 - LEAST_GAIN);
+    clock.lap("read back");
+    let account = Account {
+        nodes_before: graph.nodes.len(),
+        nodes_after: if better { result.nodes.len() } else { graph.nodes.len() },
+        seconds_before: before,
+        seconds_after: if better { after } else { before },
+        rules: Vec::new(),
+        egraph_nodes: egraph.total_number_of_nodes(),
+        egraph_classes: egraph.number_of_classes(),
+        iterations: saturation.iterations,
+        stop: saturation.stop,
+        stages: clock.laps,
+    };
+    Ok(Optimized { graph: better.then_some(result), account })
+}
+
+/// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
+pub fn seconds(graph: &Graph, machine: &Machine) -> f64 {
+    graph
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let Kind::Op(op) = node.kind else { return None };
+            let operands: Option<Vec<_>> = node.operands.iter().map(|&o| graph.nodes[o].ty.as_ref()).collect();
+            Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
+        })
+        .sum()
+}
+
+struct Clock {
+    last: Instant,
+    laps: Vec<(&'static str, f64)>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), laps: Vec::new() }
+    }
+
+    fn lap(&mut self, name: &'static str) {
+        self.laps.push((name, self.last.elapsed().as_secs_f64()));
+        self.last = Instant::now();
+    }
+}
+
+/// An e-graph that holds just this program, and the class of each node.
+pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
+    let mut egraph = TensorGraph::new(TensorAnalysis::default());
+    let mut opaque_numbers: FxHashMap<(String, usize), u32> = FxHashMap::default();
+    let mut ids: Vec<Id> = Vec::with_capacity(graph.nodes.len());
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let typed = || node.ty.clone().ok_or_else(|| Error::new(format!("graph: node {i} needs a type")));
+        let operands = node.operands.iter().map(|&o| ids[o]);
+        let term = match &node.kind {
+            Kind::Input { index, weight } => {
+                egraph.analysis.inputs.insert(*index, (typed()?, *weight));
+                Term::leaf(Head::Input(*index))
+            }
+            Kind::Opaque { key, effect } => {
+                // An effect is itself at its own place only.
+                let identity = (key.clone(), if *effect { i + 1 } else { 0 });
+                let next = u32::try_from(egraph.analysis.opaque.len()).map_err(|_| Error::new("graph: too large"))?;
+                let number = *opaque_numbers.entry(identity).or_insert(next);
+                if number == next {
+                    let (key, effect, ty) = (key.clone(), *effect, node.ty.clone());
+                    egraph.analysis.opaque.push(OpaqueOp { key, effect, ty, items: FxHashMap::default() });
+                }
+                Term::new(Head::Opaque(number), operands)
+            }
+            Kind::Item { index } => {
+                if let Head::Opaque(number) = egraph.id_to_node(ids[node.operands[0]]).head
+                    && let Some(ty) = &node.ty
+                {
+                    egraph.analysis.opaque[number as usize].items.insert(*index, ty.clone());
+                }
+                Term::new(Head::Item(*index), operands)
+            }
+            Kind::Op(op) => {
+                let operands: Vec<Id> = operands.collect();
+                let attributes: Vec<Id> =
+                    node.attributes.iter().map(|a| add_attribute(&mut egraph, a.clone())).collect();
+                Term::new(Head::Op(*op), operands.into_iter().chain(attributes))
+            }
+        };
+        ids.push(egraph.add(term));
+    }
+    egraph.rebuild();
+    match &egraph.analysis.contradiction {
+        Some(what) => Err(Error::new(format!("graph: {what}"))),
+        None => Ok((egraph, ids)),
+    }
+}
+
+/// Whatever has an effect, in order, and the outputs. Reading back goes through them in this order, so that effects
+/// keep theirs.
+fn roots(graph: &Graph, ids: &[Id]) -> Vec<Id> {
+    let effects = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].kind, Kind::Opaque { effect: true, .. }));
+    effects.chain(graph.outputs.iter().copied()).map(|i| ids[i]).collect()
+}
+
+/// The chosen program as a graph; inputs stand first, in the caller's order, whether used or not.
+fn read_back(egraph: &TensorGraph, selection: &Selection, original: &Graph, ids: &[Id]) -> Result<Graph> {
+    let order = selection
+        .order(egraph, &roots(original, ids))
+        .ok_or_else(|| Error::new("extraction chose a program that goes round in a circle"))?;
+    let mut place: FxHashMap<Id, usize> = FxHashMap::default();
+    let mut nodes: Vec<Node> = Vec::new();
+    for (i, node) in original.nodes.iter().enumerate() {
+        if matches!(node.kind, Kind::Input { .. }) {
+            place.insert(egraph.find(ids[i]), nodes.len());
+            nodes.push(node.clone());
+        }
+    }
+    for class in order {
+        if place.contains_key(&class) || attribute(egraph, class).is_some() {
+            continue;
+        }
+        let term = selection.term(egraph, class).ok_or_else(|| Error::new("extraction left a class without a term"))?;
+        let (operands, attributes) = term.split();
+        let kind = match term.head {
+            Head::Op(op) => Kind::Op(op),
+            Head::Item(index) => Kind::Item { index },
+            Head::Opaque(number) => {
+                let opaque = &egraph.analysis.opaque[number as usize];
+                Kind::Opaque { key: opaque.key.clone(), effect: opaque.effect }
+            }
+            Head::Input(_) | Head::Attribute(_) => return Err(Error::new("an input stands where it was not given")),
+        };
+        place.insert(class, nodes.len());
+        nodes.push(Node {
+            kind,
+            operands: operands.iter().map(|&c| place[&egraph.find(c)]).collect(),
+            attributes: attributes.iter().filter_map(|&a| attribute(egraph, a).cloned()).collect(),
+            ty: tensor_type(egraph, class).cloned(),
+        });
+    }
+    let outputs = original.outputs.iter().map(|&o| place[&egraph.find(ids[o])]).collect();
+    Ok(Graph { nodes, outputs })
+}
