@@ -1,5 +1,32 @@
-"""Hypatia: an equality-saturation compiler for PyTorch."""
+"""Hypatia: an equality-saturation compiler for PyTorch, with a symbolic and a geometric algebra on one engine.
 
-from hypatia_core._hypatia_core import HypatiaError, __version__
+Importing the package registers the backend "hypatia":
 
-__all__ = ["HypatiaError", "__version__"]
+    >>> import torch, hypatia_core
+    >>> model = torch.nn.Linear(4, 2)
+    >>> compiled = torch.compile(model, backend="hypatia")
+"""
+
+from hypatia_core import _native
+
+# First, so that every later import of the native module gets the build that the loader chose.
+_hypatia_core = _native.load()
+
+from hypatia_core import log
+
+log.configure()
+_native.log_choice(_hypatia_core)
+
+from hypatia_core._hypatia_core import HypatiaError, __version__, set_log_level
+from hypatia_core.backend import hypatia_backend
+from hypatia_core.registration import register_backend
+
+__all__ = [
+    "HypatiaError",
+    "__version__",
+    "hypatia_backend",
+    "register_backend",
+    "set_log_level",
+]
+
+register_backend()

@@ -1,6 +1,7 @@
 //! The Python bindings: each submodule binds one part of the engine and registers its own names.
 
 mod clifford;
+mod logging;
 mod symbolic;
 mod tensor;
 
@@ -25,6 +26,7 @@ impl From<Error> for PyErr {
 fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
+    logging::register(module)?;
     clifford::register(module)?;
     symbolic::register(module)?;
     tensor::register(module)
