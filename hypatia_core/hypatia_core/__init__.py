@@ -17,15 +17,24 @@ from hypatia_core import log
 log.configure()
 _native.log_choice(_hypatia_core)
 
-from hypatia_core._hypatia_core import HypatiaError, __version__, set_log_level
-from hypatia_core.backend import hypatia_backend
+from hypatia_core._hypatia_core import HypatiaError, __version__, compile_fx_graph, set_log_level
+from hypatia_core.backend import HypatiaWarning, hypatia_backend
+from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
+from hypatia_core.report import GraphReport, Report, report
 
 __all__ = [
+    "GraphReport",
     "HypatiaError",
+    "HypatiaWarning",
+    "Options",
+    "Report",
     "__version__",
+    "compile_fx_graph",
+    "config",
     "hypatia_backend",
     "register_backend",
+    "report",
     "set_log_level",
 ]
 

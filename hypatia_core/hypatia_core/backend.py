@@ -1,20 +1,185 @@
-"""The Dynamo backend."""
+"""The Dynamo backend: its own table of contents."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.fx import GraphModule
 
-from hypatia_core.log import announce
+from hypatia_core import compat, executors
+from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.choice import Candidate, Choice
+from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.fx_export import write
+from hypatia_core.fx_import import Imported, Reader
+from hypatia_core.log import announce, logger
+from hypatia_core.options import Options
+from hypatia_core.report import GraphReport, file
+from hypatia_core.search import search
+from hypatia_core.sizes import Unsupported
+
+
+class HypatiaWarning(UserWarning):
+    """Something ran as it came, and why."""
 
 
 def hypatia_backend(
-    gm: torch.fx.GraphModule,
-    example_inputs: list[Any],
+    gm: GraphModule,
+    example_inputs: Sequence[Any],
     *,
     mode: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """Compile one graph of Dynamo's."""
+    """Compile one Dynamo graph: never slower than `gm`, never another answer; see docs/architecture.md.
+
+    Args:
+        gm: the graph as Dynamo captured it.
+        example_inputs: its inputs.
+        mode: one of torch's modes.
+        options: names and values of :class:`hypatia_core.Options`.
+
+    Returns:
+        A callable with the calling convention of `gm`.
+
+    Raises:
+        HypatiaError: an unknown mode or option; with `on_error="raise"` whatever could not be done.
+    """
+    chosen = Options.from_user(mode, options)
+    runners = executors.named(chosen.executor)
     announce("[Hypatia] Compiling graph with %d nodes", len(gm.graph.nodes))
-    return gm.forward
+    reports: list[GraphReport] = []
+
+    def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
+
+    try:
+        return compat.aot_autograd(
+            fw_compiler=compiler("forward"),
+            bw_compiler=compiler("backward"),
+            inference_compiler=compiler("inference"),
+        )(gm, example_inputs)
+    except Exception as error:
+        # Capture is torch's own work: what it cannot trace still runs as Dynamo handed it over.
+        report = GraphReport("inference", len(gm.graph.nodes), len(gm.graph.nodes), executor="eager")
+        file(report)
+        fall_back(f"the graph could not be captured: {brief(error)}", error, chosen, report)
+        return gm.forward
+
+
+class Compilation:
+    """The way of one captured graph to a callable."""
+
+    def __init__(
+        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+    ) -> None:
+        self.stage = stage
+        self.options = options
+        self.runners = runners
+        self.reports = reports
+
+    def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
+        """Captured graph in, callable out; whatever fails on the way, the original runs."""
+        work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
+        self.report = GraphReport(self.stage, work, work)
+        file(self.report)
+        aten = executors.named("aten")[0]
+        original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
+        imported: Imported | None = None
+        rewritten: GraphModule | None = None
+        try:
+            imported = self._import(graph)
+            rewritten = self._optimize(imported, graph)
+        except Unsupported as reason:
+            self._refuse(f"not rewritten: {reason}")
+        except Exception as error:  # a fault of ours must not be the user's
+            fall_back(f"not rewritten: {brief(error)}", error, self.options, self.report)
+        candidates = self._candidates(graph, rewritten, fake_inputs)
+        return Choice(
+            original,
+            candidates,
+            graph,
+            verify=self.options.verify,
+            measure=self.options.measure,
+            exact=self.options.numerics == "exact",
+            repeatable=imported is not None and not imported.observable,
+            report=self.report,
+            refused=self._refuse,
+        ).installed()
+
+    def _import(self, graph: GraphModule) -> Imported:
+        with self._timed("import"):
+            return Reader(compat.static_inputs()).read(graph.graph)
+
+    def _optimize(self, imported: Imported, graph: GraphModule) -> GraphModule | None:
+        with self._timed("search"):
+            text = search(imported, self.options, self.report)
+        if text is None:
+            return None
+        with self._timed("export"):
+            rewritten = write(text, imported, graph)
+        self.report.nodes_after = sum(
+            1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
+        )
+        return rewritten
+
+    def _candidates(
+        self, graph: GraphModule, rewritten: GraphModule | None, fake_inputs: Sequence[Any]
+    ) -> list[Candidate]:
+        best = graph if rewritten is None else rewritten
+        candidates = []
+        for runner in self.runners:
+            if runner.name == "aten" and rewritten is None:
+                continue
+            reason = runner.refusal(best)
+            if reason is not None:
+                self._refuse(f"{runner.name}: {reason}")
+                continue
+            try:
+                with self._timed(f"compile {runner.name}"):
+                    run = runner.compile(best, fake_inputs)
+            except Exception as error:  # the next executor may do better
+                fall_back(f"{runner.name} failed: {brief(error)}", error, self.options, self.report)
+                continue
+            name = runner.name if rewritten is None else f"{runner.name}, rewritten"
+            candidates.append(Candidate(name, runner.name, rewritten is not None, run))
+        return candidates
+
+    def _refuse(self, reason: str) -> None:
+        self.report.refusals.append(reason)
+        compat.count("refused")
+        logger.debug("%s graph: %s", self.stage, reason)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.report.stages[stage] = time.perf_counter() - begun
+            logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
+
+
+def brief(error: BaseException) -> str:
+    """An exception in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def fall_back(reason: str, error: Exception, options: Options, report: GraphReport) -> None:
+    """Says that something runs as it came: one warning with the reason, a counter, a line in the report.
+
+    Raises:
+        HypatiaError: with `on_error="raise"`.
+    """
+    report.refusals.append(reason)
+    compat.count("fallbacks")
+    if options.on_error == "raise":
+        raise HypatiaError(reason) from error
+    logger.debug("%s\n%s", reason, "".join(traceback.format_exception(error)))
+    warnings.warn(f"Hypatia: {reason}; the graph runs as it came", HypatiaWarning, stacklevel=2)

@@ -69,7 +69,7 @@ def fresh_tracing_context(mode: Any) -> Iterator[None]:
 
 
 def inductor(graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]) -> Callable[..., Any]:
-    """Generated code for a functional graph. Read in 2.15 (`torch._inductor.compile_fx.compile_fx`)."""
+    """Generated code for a functional graph, as a callable of its inputs. Read in 2.15 (`compile_fx.compile_fx`)."""
     from torch._inductor.compile_fx import compile_fx
 
     compiled: Callable[..., Any] = compile_fx(graph, list(example_inputs), config_patches=patches)  # type: ignore[assignment]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from ._native import HypatiaError
+from hypatia_core._hypatia_core import HypatiaError
 
 Numerics = Literal["exact", "accurate", "reassociate", "reals"]
 OnError = Literal["warn", "raise"]

@@ -71,16 +71,29 @@ impl TensorAnalysis {
 
 /// The tensor type of a class, if it is a tensor.
 pub fn tensor_type(egraph: &TensorGraph, id: Id) -> Option<&TensorType> {
-    if let Value::Tensor(ty) = &egraph[id].data.value { Some(ty) } else { None }
+    if let Value::Tensor(ty) = &egraph[id].data.value {
+        Some(ty)
+    } else {
+        None
+    }
 }
 
 /// The attribute that a class stands for, if it is one.
 pub fn attribute(egraph: &TensorGraph, id: Id) -> Option<&Attribute> {
-    if let Value::Attribute(number) = egraph[id].data.value { Some(egraph.analysis.attribute(number)) } else { None }
+    if let Value::Attribute(number) = egraph[id].data.value {
+        Some(egraph.analysis.attribute(number))
+    } else {
+        None
+    }
 }
 
 /// The type of a term over these classes, or `None` where it has none that is sure.
-pub fn infer(egraph: &TensorGraph, op: Op, operands: &[Id], attributes: &[Id]) -> Option<TensorType> {
+pub fn infer(
+    egraph: &TensorGraph,
+    op: Op,
+    operands: &[Id],
+    attributes: &[Id],
+) -> Option<TensorType> {
     let operands: Option<Vec<_>> = operands.iter().map(|&id| tensor_type(egraph, id)).collect();
     let attributes: Option<Vec<_>> = attributes.iter().map(|&id| attribute(egraph, id)).collect();
     op.infer(&operands?, &attributes?)
@@ -96,10 +109,18 @@ impl Analysis<Term> for TensorAnalysis {
 
     fn make(egraph: &mut TensorGraph, term: &Term, _: Id) -> Facts {
         match term.head {
-            Head::Attribute(n) => Facts { value: Value::Attribute(n), constant: None, weights_only: true },
+            Head::Attribute(n) => Facts {
+                value: Value::Attribute(n),
+                constant: None,
+                weights_only: true,
+            },
             Head::Input(n) => {
                 let (ty, weight) = egraph.analysis.inputs[&n].clone();
-                Facts { value: Value::Tensor(ty), constant: None, weights_only: weight }
+                Facts {
+                    value: Value::Tensor(ty),
+                    constant: None,
+                    weights_only: weight,
+                }
             }
             Head::Opaque(n) => {
                 let opaque = &egraph.analysis.opaque[n as usize];
@@ -108,7 +129,11 @@ impl Analysis<Term> for TensorAnalysis {
                     && !term.children.is_empty()
                     && term.children.iter().all(|&c| egraph[c].data.weights_only);
                 let value = opaque.ty.clone().map_or(Value::Tuple, Value::Tensor);
-                Facts { value, constant: None, weights_only }
+                Facts {
+                    value,
+                    constant: None,
+                    weights_only,
+                }
             }
             Head::Item(n) => {
                 let below = term.children[0];
@@ -117,7 +142,11 @@ impl Analysis<Term> for TensorAnalysis {
                     _ => None,
                 });
                 let value = opaque.cloned().map_or(Value::Tuple, Value::Tensor);
-                Facts { value, constant: None, weights_only: egraph[below].data.weights_only }
+                Facts {
+                    value,
+                    constant: None,
+                    weights_only: egraph[below].data.weights_only,
+                }
             }
             Head::Op(op) => {
                 let (operands, attributes) = term.split();
@@ -131,11 +160,18 @@ impl Analysis<Term> for TensorAnalysis {
                 let value = match ty {
                     Some(ty) => Value::Tensor(ty),
                     None => {
-                        egraph.analysis.contradiction.get_or_insert(format!("a {} of ill-typed operands", op.row().name));
+                        egraph
+                            .analysis
+                            .contradiction
+                            .get_or_insert(format!("a {} of ill-typed operands", op.row().name));
                         Value::Tuple
                     }
                 };
-                Facts { value, constant, weights_only }
+                Facts {
+                    value,
+                    constant,
+                    weights_only,
+                }
             }
         }
     }

@@ -56,27 +56,51 @@ impl std::hash::Hash for Attribute {
 
 impl Attribute {
     pub fn axes(&self) -> Option<&[usize]> {
-        if let Self::Axes(v) = self { Some(v) } else { None }
+        if let Self::Axes(v) = self {
+            Some(v)
+        } else {
+            None
+        }
     }
 
     pub fn shape(&self) -> Option<&[Dim]> {
-        if let Self::Shape(v) = self { Some(v) } else { None }
+        if let Self::Shape(v) = self {
+            Some(v)
+        } else {
+            None
+        }
     }
 
     pub fn int(&self) -> Option<i64> {
-        if let Self::Int(v) = self { Some(*v) } else { None }
+        if let Self::Int(v) = self {
+            Some(*v)
+        } else {
+            None
+        }
     }
 
     pub fn float(&self) -> Option<f64> {
-        if let Self::Float(v) = self { Some(*v) } else { None }
+        if let Self::Float(v) = self {
+            Some(*v)
+        } else {
+            None
+        }
     }
 
     pub fn bool(&self) -> Option<bool> {
-        if let Self::Bool(v) = self { Some(*v) } else { None }
+        if let Self::Bool(v) = self {
+            Some(*v)
+        } else {
+            None
+        }
     }
 
     pub fn dtype(&self) -> Option<DType> {
-        if let Self::DType(v) = self { Some(*v) } else { None }
+        if let Self::DType(v) = self {
+            Some(*v)
+        } else {
+            None
+        }
     }
 }
 
@@ -110,6 +134,7 @@ mod float_text {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
         let text = String::deserialize(d)?;
-        text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a number")))
+        text.parse()
+            .map_err(|_| D::Error::custom(format!("'{text}' is not a number")))
     }
 }

@@ -14,14 +14,38 @@ pub struct AttributeFunction {
 
 /// Every function, one row each.
 static FUNCTIONS: &[AttributeFunction] = &[
-    AttributeFunction { name: "compose", compute: compose },
-    AttributeFunction { name: "swap", compute: swap },
-    AttributeFunction { name: "shape", compute: shape },
-    AttributeFunction { name: "row-axis", compute: row_axis },
-    AttributeFunction { name: "column-axis", compute: column_axis },
-    AttributeFunction { name: "last-axis", compute: last_axis },
-    AttributeFunction { name: "inner-axes", compute: inner_axes },
-    AttributeFunction { name: "move-axis", compute: move_axis },
+    AttributeFunction {
+        name: "compose",
+        compute: compose,
+    },
+    AttributeFunction {
+        name: "swap",
+        compute: swap,
+    },
+    AttributeFunction {
+        name: "shape",
+        compute: shape,
+    },
+    AttributeFunction {
+        name: "row-axis",
+        compute: row_axis,
+    },
+    AttributeFunction {
+        name: "column-axis",
+        compute: column_axis,
+    },
+    AttributeFunction {
+        name: "last-axis",
+        compute: last_axis,
+    },
+    AttributeFunction {
+        name: "inner-axes",
+        compute: inner_axes,
+    },
+    AttributeFunction {
+        name: "move-axis",
+        compute: move_axis,
+    },
 ];
 
 /// The function of this name.
@@ -31,8 +55,14 @@ pub fn function_named(name: &str) -> Option<&'static AttributeFunction> {
 
 /// `permute(permute(x, q), p)` is `permute(x, compose(p, q))`.
 fn compose(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    let (p, q) = (attribute(egraph, ids[0])?.axes()?, attribute(egraph, ids[1])?.axes()?);
-    p.iter().map(|&i| q.get(i).copied()).collect::<Option<Vec<_>>>().map(Attribute::Axes)
+    let (p, q) = (
+        attribute(egraph, ids[0])?.axes()?,
+        attribute(egraph, ids[1])?.axes()?,
+    );
+    p.iter()
+        .map(|&i| q.get(i).copied())
+        .collect::<Option<Vec<_>>>()
+        .map(Attribute::Axes)
 }
 
 /// The permutation that transposes the matrices in `x`.
@@ -62,12 +92,16 @@ fn column_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
 
 /// The last axis, as a list of axes to reduce.
 fn last_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    Some(Attribute::Axes(vec![tensor_type(egraph, ids[0])?.rank().checked_sub(1)?]))
+    Some(Attribute::Axes(vec![
+        tensor_type(egraph, ids[0])?.rank().checked_sub(1)?,
+    ]))
 }
 
 /// The row axis, as a list of axes to reduce.
 fn inner_axes(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    Some(Attribute::Axes(vec![tensor_type(egraph, ids[0])?.rank().checked_sub(2)?]))
+    Some(Attribute::Axes(vec![
+        tensor_type(egraph, ids[0])?.rank().checked_sub(2)?,
+    ]))
 }
 
 /// Where axis `axis` of `permute(x, p)` lies in `x`.

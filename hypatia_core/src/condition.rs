@@ -18,22 +18,102 @@ pub struct Condition {
 
 /// Every condition, one row each.
 pub static CONDITIONS: &[Condition] = &[
-    Condition { name: "is-identity", arguments: 1, holds: is_identity, means: "the permutation moves nothing" },
-    Condition { name: "swaps-last-two", arguments: 1, holds: swaps_last_two, means: "the permutation transposes the matrices" },
-    Condition { name: "has-shape", arguments: 2, holds: has_shape, means: "the tensor already has that shape" },
-    Condition { name: "same-shape", arguments: 2, holds: same_shape, means: "both have the same shape" },
-    Condition { name: "is-scalar", arguments: 1, holds: is_scalar, means: "it has one element" },
-    Condition { name: "is-column", arguments: 1, holds: is_column, means: "it is constant along rows: its last extent is 1" },
-    Condition { name: "is-row", arguments: 1, holds: is_row, means: "it is constant along columns: its last extent but one is 1" },
-    Condition { name: "is-matrix", arguments: 1, holds: is_matrix, means: "it has two dimensions" },
-    Condition { name: "same-rank", arguments: 2, holds: same_rank, means: "both have as many dimensions" },
-    Condition { name: "is-row-axis", arguments: 2, holds: is_row_axis, means: "the axis counts the rows of the matrices" },
-    Condition { name: "is-column-axis", arguments: 2, holds: is_column_axis, means: "the axis counts the columns of the matrices" },
-    Condition { name: "reduces-rows", arguments: 2, holds: reduces_rows, means: "just the axis of rows is reduced" },
-    Condition { name: "reduces-columns", arguments: 2, holds: reduces_columns, means: "just the axis of columns is reduced" },
-    Condition { name: "reduces-matrix", arguments: 2, holds: reduces_matrix, means: "both axes of a matrix are reduced" },
-    Condition { name: "is-float", arguments: 1, holds: is_float, means: "its elements are floating point" },
-    Condition { name: "is-whole", arguments: 4, holds: is_whole, means: "the slice takes all of the axis" },
+    Condition {
+        name: "is-identity",
+        arguments: 1,
+        holds: is_identity,
+        means: "the permutation moves nothing",
+    },
+    Condition {
+        name: "swaps-last-two",
+        arguments: 1,
+        holds: swaps_last_two,
+        means: "the permutation transposes the matrices",
+    },
+    Condition {
+        name: "has-shape",
+        arguments: 2,
+        holds: has_shape,
+        means: "the tensor already has that shape",
+    },
+    Condition {
+        name: "same-shape",
+        arguments: 2,
+        holds: same_shape,
+        means: "both have the same shape",
+    },
+    Condition {
+        name: "is-scalar",
+        arguments: 1,
+        holds: is_scalar,
+        means: "it has one element",
+    },
+    Condition {
+        name: "is-column",
+        arguments: 1,
+        holds: is_column,
+        means: "it is constant along rows: its last extent is 1",
+    },
+    Condition {
+        name: "is-row",
+        arguments: 1,
+        holds: is_row,
+        means: "it is constant along columns: its last extent but one is 1",
+    },
+    Condition {
+        name: "is-matrix",
+        arguments: 1,
+        holds: is_matrix,
+        means: "it has two dimensions",
+    },
+    Condition {
+        name: "same-rank",
+        arguments: 2,
+        holds: same_rank,
+        means: "both have as many dimensions",
+    },
+    Condition {
+        name: "is-row-axis",
+        arguments: 2,
+        holds: is_row_axis,
+        means: "the axis counts the rows of the matrices",
+    },
+    Condition {
+        name: "is-column-axis",
+        arguments: 2,
+        holds: is_column_axis,
+        means: "the axis counts the columns of the matrices",
+    },
+    Condition {
+        name: "reduces-rows",
+        arguments: 2,
+        holds: reduces_rows,
+        means: "just the axis of rows is reduced",
+    },
+    Condition {
+        name: "reduces-columns",
+        arguments: 2,
+        holds: reduces_columns,
+        means: "just the axis of columns is reduced",
+    },
+    Condition {
+        name: "reduces-matrix",
+        arguments: 2,
+        holds: reduces_matrix,
+        means: "both axes of a matrix are reduced",
+    },
+    Condition {
+        name: "is-float",
+        arguments: 1,
+        holds: is_float,
+        means: "its elements are floating point",
+    },
+    Condition {
+        name: "is-whole",
+        arguments: 4,
+        holds: is_whole,
+        means: "the slice takes all of the axis",
+    },
 ];
 
 /// The condition of this name.
@@ -46,7 +126,12 @@ fn axes<'a>(egraph: &'a TensorGraph, id: Id) -> Option<&'a [usize]> {
 }
 
 fn is_identity(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(axes(egraph, ids[0])?.iter().enumerate().all(|(i, &a)| i == a))
+    Some(
+        axes(egraph, ids[0])?
+            .iter()
+            .enumerate()
+            .all(|(i, &a)| i == a),
+    )
 }
 
 fn swaps_last_two(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
@@ -137,7 +222,11 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for (i, c) in CONDITIONS.iter().enumerate() {
-            assert!(CONDITIONS[i + 1..].iter().all(|d| d.name != c.name), "{}", c.name);
+            assert!(
+                CONDITIONS[i + 1..].iter().all(|d| d.name != c.name),
+                "{}",
+                c.name
+            );
         }
     }
 }

@@ -25,7 +25,14 @@ pub struct Machine {
 impl Default for Machine {
     /// A cautious guess for two cores with AVX2, used until the machine has been measured.
     fn default() -> Self {
-        Self { peak_f32: 140e9, peak_f64: 70e9, elementwise_rate: 16e9, bandwidth: 12e9, call: 3e-6, view: 1.5e-6 }
+        Self {
+            peak_f32: 140e9,
+            peak_f64: 70e9,
+            elementwise_rate: 16e9,
+            bandwidth: 12e9,
+            call: 3e-6,
+            view: 1.5e-6,
+        }
     }
 }
 
@@ -49,8 +56,15 @@ impl Machine {
 
     fn contraction(&self, operands: &[&TensorType], result: &TensorType) -> f64 {
         // The product's left factor is the last operand but one: an addmm has its summand in front.
-        let inner = operands[operands.len() - 2].shape.last().map_or(1, |d| d.hint().max(1)) as f64;
-        let peak = if result.dtype == DType::F64 { self.peak_f64 } else { self.peak_f32 };
+        let inner = operands[operands.len() - 2]
+            .shape
+            .last()
+            .map_or(1, |d| d.hint().max(1)) as f64;
+        let peak = if result.dtype == DType::F64 {
+            self.peak_f64
+        } else {
+            self.peak_f32
+        };
         2.0 * result.numel() as f64 * inner / peak
     }
 }

@@ -20,9 +20,18 @@ pub struct Selection {
 /// Seconds that one term takes.
 pub fn term_seconds(egraph: &TensorGraph, machine: &Machine, class: Id, term: &Term) -> f64 {
     let Some(op) = term.op() else { return EPSILON };
-    let Value::Tensor(result) = &egraph[class].data.value else { return EPSILON };
-    let operands: Option<Vec<&TensorType>> = term.split().0.iter().map(|&c| tensor_type(egraph, c)).collect();
-    operands.map_or(f64::INFINITY, |operands| EPSILON + machine.seconds(op, &operands, result))
+    let Value::Tensor(result) = &egraph[class].data.value else {
+        return EPSILON;
+    };
+    let operands: Option<Vec<&TensorType>> = term
+        .split()
+        .0
+        .iter()
+        .map(|&c| tensor_type(egraph, c))
+        .collect();
+    operands.map_or(f64::INFINITY, |operands| {
+        EPSILON + machine.seconds(op, &operands, result)
+    })
 }
 
 impl Selection {
@@ -40,7 +49,11 @@ impl Selection {
     pub fn order(&self, egraph: &TensorGraph, roots: &[Id]) -> Option<Vec<Id>> {
         let mut order = Vec::new();
         let mut state: FxHashMap<Id, bool> = FxHashMap::default();
-        let mut stack: Vec<(Id, bool)> = roots.iter().rev().map(|&r| (egraph.find(r), false)).collect();
+        let mut stack: Vec<(Id, bool)> = roots
+            .iter()
+            .rev()
+            .map(|&r| (egraph.find(r), false))
+            .collect();
         while let Some((id, leaving)) = stack.pop() {
             if leaving {
                 state.insert(id, true);
@@ -69,7 +82,12 @@ impl Selection {
     /// Seconds of the program below the roots, each class once; `None` where [`Selection::order`] has none.
     pub fn seconds(&self, egraph: &TensorGraph, machine: &Machine, roots: &[Id]) -> Option<f64> {
         let order = self.order(egraph, roots)?;
-        Some(order.iter().map(|id| term_seconds(egraph, machine, *id, &self.choice[id])).sum())
+        Some(
+            order
+                .iter()
+                .map(|id| term_seconds(egraph, machine, *id, &self.choice[id]))
+                .sum(),
+        )
     }
 }
 
@@ -118,9 +136,18 @@ struct Best {
 ///
 /// The greedy part keeps for each class the cheapest set of classes found that computes it, shared ones counted once
 /// (the "faster greedy DAG" extractor of the e-graph literature). `steps` bounds the improvement.
-pub fn extract(egraph: &TensorGraph, machine: &Machine, roots: &[Id], steps: usize) -> Option<Selection> {
+pub fn extract(
+    egraph: &TensorGraph,
+    machine: &Machine,
+    roots: &[Id],
+    steps: usize,
+) -> Option<Selection> {
     let reachable = reachable(egraph, roots);
-    let position: FxHashMap<Id, usize> = reachable.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    let position: FxHashMap<Id, usize> = reachable
+        .iter()
+        .enumerate()
+        .map(|(i, &id)| (id, i))
+        .collect();
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); reachable.len()];
     for (i, &id) in reachable.iter().enumerate() {
         for term in &egraph[id].nodes {
@@ -139,8 +166,14 @@ pub fn extract(egraph: &TensorGraph, machine: &Machine, roots: &[Id], steps: usi
         queued[i] = false;
         let mut improved = false;
         for term in &egraph[reachable[i]].nodes {
-            let Some(candidate) = evaluate(egraph, machine, &reachable, &position, &best, i, term) else { continue };
-            if best[i].as_ref().is_none_or(|b| candidate.total < b.total * (1.0 - 1e-9)) {
+            let Some(candidate) = evaluate(egraph, machine, &reachable, &position, &best, i, term)
+            else {
+                continue;
+            };
+            if best[i]
+                .as_ref()
+                .is_none_or(|b| candidate.total < b.total * (1.0 - 1e-9))
+            {
                 best[i] = Some(candidate);
                 improved = true;
             }
@@ -198,31 +231,55 @@ fn evaluate(
         return None;
     }
     let own = term_seconds(egraph, machine, reachable[class], term);
-    let below: f64 = needs.iter().map(|i| best[i].as_ref().map_or(f64::INFINITY, |b| b.own)).sum();
+    let below: f64 = needs
+        .iter()
+        .map(|i| best[i].as_ref().map_or(f64::INFINITY, |b| b.own))
+        .sum();
     needs.insert(class);
-    Some(Best { total: own + below, own, term: term.clone(), needs })
+    Some(Best {
+        total: own + below,
+        own,
+        term: term.clone(),
+        needs,
+    })
 }
 
 /// Tries each other term of each needed class in place, and keeps it where the whole program gets cheaper.
-fn improve(egraph: &TensorGraph, machine: &Machine, roots: &[Id], selection: &mut Selection, steps: usize) {
-    let Some(mut total) = selection.seconds(egraph, machine, roots) else { return };
+fn improve(
+    egraph: &TensorGraph,
+    machine: &Machine,
+    roots: &[Id],
+    selection: &mut Selection,
+    steps: usize,
+) {
+    let Some(mut total) = selection.seconds(egraph, machine, roots) else {
+        return;
+    };
     let mut left = steps;
     loop {
-        let Some(order) = selection.order(egraph, roots) else { return };
+        let Some(order) = selection.order(egraph, roots) else {
+            return;
+        };
         let mut improved = false;
         for &class in order.iter().rev() {
             for term in &egraph[class].nodes {
                 if egraph[class].nodes.len() == 1 || Some(term) == selection.choice.get(&class) {
                     continue;
                 }
-                if term.children().iter().any(|&c| !selection.choice.contains_key(&egraph.find(c))) {
+                if term
+                    .children()
+                    .iter()
+                    .any(|&c| !selection.choice.contains_key(&egraph.find(c)))
+                {
                     continue;
                 }
                 if left < order.len() {
                     return;
                 }
                 left -= order.len();
-                let Some(before) = selection.choice.insert(class, term.clone()) else { continue };
+                let Some(before) = selection.choice.insert(class, term.clone()) else {
+                    continue;
+                };
                 match selection.seconds(egraph, machine, roots) {
                     Some(seconds) if seconds < total * (1.0 - 1e-9) => {
                         total = seconds;
@@ -239,4 +296,3 @@ fn improve(egraph: &TensorGraph, machine: &Machine, roots: &[Id], selection: &mu
         }
     }
 }
-

@@ -68,15 +68,22 @@ impl Graph {
     /// # Errors
     /// Says which node is malformed and why.
     pub fn from_json(text: &str) -> Result<Self> {
-        let wire: WireGraph =
-            serde_json::from_str(text).map_err(|e| Error::new(format!("graph: not the expected JSON: {e}")))?;
+        let wire: WireGraph = serde_json::from_str(text)
+            .map_err(|e| Error::new(format!("graph: not the expected JSON: {e}")))?;
         if wire.version != WIRE_VERSION {
-            return Err(Error::new(format!("graph: version {} where {WIRE_VERSION} is read", wire.version)));
+            return Err(Error::new(format!(
+                "graph: version {} where {WIRE_VERSION} is read",
+                wire.version
+            )));
         }
-        let mut graph = Self { nodes: Vec::with_capacity(wire.nodes.len()), outputs: wire.outputs };
+        let mut graph = Self {
+            nodes: Vec::with_capacity(wire.nodes.len()),
+            outputs: wire.outputs,
+        };
         for (i, mut wire) in wire.nodes.into_iter().enumerate() {
             let otherwise = wire.otherwise.take();
-            let mut node = read_node(wire).map_err(|e| Error::new(format!("graph: node {i}: {e}")))?;
+            let mut node =
+                read_node(wire).map_err(|e| Error::new(format!("graph: node {i}: {e}")))?;
             if let (Kind::Op(op), Some(key)) = (&node.kind, otherwise)
                 && node.operands.iter().all(|&o| o < i)
                 && graph.infer(*op, &node) != node.ty
@@ -93,7 +100,11 @@ impl Graph {
     /// The JSON form.
     pub fn to_json(&self) -> String {
         let nodes = self.nodes.iter().map(write_node).collect();
-        let wire = WireGraph { version: WIRE_VERSION, nodes, outputs: self.outputs.clone() };
+        let wire = WireGraph {
+            version: WIRE_VERSION,
+            nodes,
+            outputs: self.outputs.clone(),
+        };
         serde_json::to_string(&wire).expect("a graph holds nothing that JSON cannot")
     }
 
@@ -104,12 +115,16 @@ impl Graph {
     pub fn check(&self) -> Result<()> {
         for (i, node) in self.nodes.iter().enumerate() {
             if let Some(&late) = node.operands.iter().find(|&&o| o >= i) {
-                return Err(Error::new(format!("graph: node {i} uses node {late}, which does not come before it")));
+                return Err(Error::new(format!(
+                    "graph: node {i} uses node {late}, which does not come before it"
+                )));
             }
             if let Kind::Op(op) = node.kind {
                 let inferred = self.infer(op, node);
                 if inferred.is_none() || inferred != node.ty {
-                    let show = |t: &Option<TensorType>| t.as_ref().map_or("no type".into(), ToString::to_string);
+                    let show = |t: &Option<TensorType>| {
+                        t.as_ref().map_or("no type".into(), ToString::to_string)
+                    };
                     return Err(Error::new(format!(
                         "graph: node {i} ({}) claims {} where its operands give {}",
                         op.row().name,
@@ -126,43 +141,75 @@ impl Graph {
     }
 
     fn infer(&self, op: Op, node: &Node) -> Option<TensorType> {
-        let types: Option<Vec<_>> = node.operands.iter().map(|&o| self.nodes[o].ty.as_ref()).collect();
+        let types: Option<Vec<_>> = node
+            .operands
+            .iter()
+            .map(|&o| self.nodes[o].ty.as_ref())
+            .collect();
         op.infer(&types?, &node.attributes.iter().collect::<Vec<_>>())
     }
 }
 
 fn read_node(wire: WireNode) -> Result<Node> {
-    let WireNode { op, operands, mut attributes, ty, .. } = wire;
+    let WireNode {
+        op,
+        operands,
+        mut attributes,
+        ty,
+        ..
+    } = wire;
     let kind = match (op.as_str(), attributes.as_slice()) {
         ("input", [Attribute::Int(index), Attribute::Bool(weight)]) => Kind::Input {
-            index: u32::try_from(*index).map_err(|_| Error::new("an input's index is not negative"))?,
+            index: u32::try_from(*index)
+                .map_err(|_| Error::new("an input's index is not negative"))?,
             weight: *weight,
         },
-        ("opaque", [Attribute::Word(key), Attribute::Bool(effect)]) => {
-            Kind::Opaque { key: key.clone(), effect: *effect }
+        ("opaque", [Attribute::Word(key), Attribute::Bool(effect)]) => Kind::Opaque {
+            key: key.clone(),
+            effect: *effect,
+        },
+        ("item", [Attribute::Int(index)]) if operands.len() == 1 => Kind::Item {
+            index: u32::try_from(*index)
+                .map_err(|_| Error::new("an item's index is not negative"))?,
+        },
+        ("input" | "opaque" | "item", _) => {
+            return Err(Error::new(format!("'{op}' with the wrong attributes")));
         }
-        ("item", [Attribute::Int(index)]) if operands.len() == 1 => {
-            Kind::Item { index: u32::try_from(*index).map_err(|_| Error::new("an item's index is not negative"))? }
-        }
-        ("input" | "opaque" | "item", _) => return Err(Error::new(format!("'{op}' with the wrong attributes"))),
-        (name, _) => Kind::Op(Op::named(name).ok_or_else(|| Error::new(format!("unknown operation '{name}'")))?),
+        (name, _) => Kind::Op(
+            Op::named(name).ok_or_else(|| Error::new(format!("unknown operation '{name}'")))?,
+        ),
     };
     if !matches!(kind, Kind::Op(_)) {
         attributes.clear();
     }
-    Ok(Node { kind, operands, attributes, ty })
+    Ok(Node {
+        kind,
+        operands,
+        attributes,
+        ty,
+    })
 }
 
 fn write_node(node: &Node) -> WireNode {
     let (op, attributes) = match &node.kind {
-        Kind::Input { index, weight } => {
-            ("input", vec![Attribute::Int(i64::from(*index)), Attribute::Bool(*weight)])
-        }
-        Kind::Opaque { key, effect } => ("opaque", vec![Attribute::Word(key.clone()), Attribute::Bool(*effect)]),
+        Kind::Input { index, weight } => (
+            "input",
+            vec![Attribute::Int(i64::from(*index)), Attribute::Bool(*weight)],
+        ),
+        Kind::Opaque { key, effect } => (
+            "opaque",
+            vec![Attribute::Word(key.clone()), Attribute::Bool(*effect)],
+        ),
         Kind::Item { index } => ("item", vec![Attribute::Int(i64::from(*index))]),
         Kind::Op(op) => (op.row().name, node.attributes.clone()),
     };
-    WireNode { op: op.into(), operands: node.operands.clone(), attributes, ty: node.ty.clone(), otherwise: None }
+    WireNode {
+        op: op.into(),
+        operands: node.operands.clone(),
+        attributes,
+        ty: node.ty.clone(),
+        otherwise: None,
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +230,9 @@ mod tests {
     fn a_wrong_type_is_refused_by_name() {
         let wrong = DOUBLED.replacen("\"f32\"", "\"f64\"", 1);
         let message = Graph::from_json(&wrong).unwrap_err().to_string();
-        assert!(message.contains("node 1 (add) claims F32[2,s0] where its operands give F64[2,s0]"), "{message}");
+        assert!(
+            message.contains("node 1 (add) claims F32[2,s0] where its operands give F64[2,s0]"),
+            "{message}"
+        );
     }
 }

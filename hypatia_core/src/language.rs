@@ -40,12 +40,19 @@ impl Term {
 
     /// A term without children.
     pub fn leaf(head: Head) -> Self {
-        Self { head, children: SmallVec::new() }
+        Self {
+            head,
+            children: SmallVec::new(),
+        }
     }
 
     /// The operation, where the head is one.
     pub fn op(&self) -> Option<Op> {
-        if let Head::Op(op) = self.head { Some(op) } else { None }
+        if let Head::Op(op) = self.head {
+            Some(op)
+        } else {
+            None
+        }
     }
 
     /// Tensor operands and attributes apart.

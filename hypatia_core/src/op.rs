@@ -135,7 +135,11 @@ impl Op {
 fn constant(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
     let device = u32::try_from(attributes[2].int()?).ok()?;
     attributes[0].float()?;
-    Some(TensorType { dtype: attributes[1].dtype()?, shape: vec![], device })
+    Some(TensorType {
+        dtype: attributes[1].dtype()?,
+        shape: vec![],
+        device,
+    })
 }
 
 fn pointwise(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
@@ -151,12 +155,20 @@ fn pointwise(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
 }
 
 fn pointwise_float(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
-    if operands[0].dtype.is_float() { pointwise(operands, attributes) } else { None }
+    if operands[0].dtype.is_float() {
+        pointwise(operands, attributes)
+    } else {
+        None
+    }
 }
 
 fn cast(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
     let x = operands[0];
-    Some(TensorType { dtype: attributes[0].dtype()?, shape: x.shape.clone(), device: x.device })
+    Some(TensorType {
+        dtype: attributes[0].dtype()?,
+        shape: x.shape.clone(),
+        device: x.device,
+    })
 }
 
 fn matmul(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
@@ -164,7 +176,10 @@ fn matmul(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
     if a.dtype != b.dtype || a.rank() < 2 || b.rank() < 2 || a.dtype == DType::Bool {
         return None;
     }
-    let (ma, mb) = (a.shape.split_at(a.rank() - 2), b.shape.split_at(b.rank() - 2));
+    let (ma, mb) = (
+        a.shape.split_at(a.rank() - 2),
+        b.shape.split_at(b.rank() - 2),
+    );
     if ma.1[1] != mb.1[0] {
         return None;
     }
@@ -227,7 +242,11 @@ fn expand(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorT
 fn slice(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
     let x = operands[0];
     let axis = usize::try_from(attributes[0].int()?).ok()?;
-    let (start, end, step) = (attributes[1].int()?, attributes[2].int()?, attributes[3].int()?);
+    let (start, end, step) = (
+        attributes[1].int()?,
+        attributes[2].int()?,
+        attributes[3].int()?,
+    );
     let extent = x.shape.get(axis)?.known()?;
     if step < 1 || start < 0 || end < start || end > extent {
         return None;
@@ -309,7 +328,11 @@ mod tests {
     #[test]
     fn reshape_matches_symbols() {
         let s = Dim::Symbol { symbol: 0, hint: 8 };
-        let x = TensorType { dtype: DType::F32, shape: vec![s, Dim::Known(6)], device: 0 };
+        let x = TensorType {
+            dtype: DType::F32,
+            shape: vec![s, Dim::Known(6)],
+            device: 0,
+        };
         let to = Attribute::Shape(vec![s, Dim::Known(2), Dim::Known(3)]);
         assert!(Op::Reshape.infer(&[&x], &[&to]).is_some());
         let wrong = Attribute::Shape(vec![Dim::Known(8), Dim::Known(6)]);

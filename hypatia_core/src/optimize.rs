@@ -74,7 +74,10 @@ const LEAST_GAIN: f64 = 1e-3;
 /// The graph is malformed, a setting is unknown, or a rule proved unsound on it.
 pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     let admitted = Soundness::admitted_by(&settings.numerics).ok_or_else(|| {
-        Error::new(format!("unknown numerics '{}': exact, accurate, reassociate or reals", settings.numerics))
+        Error::new(format!(
+            "unknown numerics '{}': exact, accurate, reassociate or reals",
+            settings.numerics
+        ))
     })?;
     let mut clock = Clock::start();
     let (mut egraph, ids) = represent(graph)?;
@@ -82,17 +85,29 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     clock.lap("represent");
     let saturation = saturate(&mut egraph, admitted, &settings.limits)?;
     clock.lap("saturate");
-    let selection = extract(&egraph, &settings.machine, &roots, settings.extraction_steps)
-        .ok_or_else(|| Error::new("extraction found no finite program"))?;
+    let selection = extract(
+        &egraph,
+        &settings.machine,
+        &roots,
+        settings.extraction_steps,
+    )
+    .ok_or_else(|| Error::new("extraction found no finite program"))?;
     clock.lap("extract");
     let result = read_back(&egraph, &selection, graph, &ids)?;
     result.check()?;
-    let (before, after) = (seconds(graph, &settings.machine), seconds(&result, &settings.machine));
+    let (before, after) = (
+        seconds(graph, &settings.machine),
+        seconds(&result, &settings.machine),
+    );
     let better = after < before * (1.0 - LEAST_GAIN);
     clock.lap("read back");
     let account = Account {
         nodes_before: graph.nodes.len(),
-        nodes_after: if better { result.nodes.len() } else { graph.nodes.len() },
+        nodes_after: if better {
+            result.nodes.len()
+        } else {
+            graph.nodes.len()
+        },
         seconds_before: before,
         seconds_after: if better { after } else { before },
         rules: Vec::new(),
@@ -102,7 +117,10 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
         stop: saturation.stop,
         stages: clock.laps,
     };
-    Ok(Optimized { graph: better.then_some(result), account })
+    Ok(Optimized {
+        graph: better.then_some(result),
+        account,
+    })
 }
 
 /// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
@@ -112,7 +130,11 @@ pub fn seconds(graph: &Graph, machine: &Machine) -> f64 {
         .iter()
         .filter_map(|node| {
             let Kind::Op(op) = node.kind else { return None };
-            let operands: Option<Vec<_>> = node.operands.iter().map(|&o| graph.nodes[o].ty.as_ref()).collect();
+            let operands: Option<Vec<_>> = node
+                .operands
+                .iter()
+                .map(|&o| graph.nodes[o].ty.as_ref())
+                .collect();
             Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
         })
         .sum()
@@ -125,7 +147,10 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        Self { last: Instant::now(), laps: Vec::new() }
+        Self {
+            last: Instant::now(),
+            laps: Vec::new(),
+        }
     }
 
     fn lap(&mut self, name: &'static str) {
@@ -140,7 +165,11 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
     let mut opaque_numbers: FxHashMap<(String, usize), u32> = FxHashMap::default();
     let mut ids: Vec<Id> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
-        let typed = || node.ty.clone().ok_or_else(|| Error::new(format!("graph: node {i} needs a type")));
+        let typed = || {
+            node.ty
+                .clone()
+                .ok_or_else(|| Error::new(format!("graph: node {i} needs a type")))
+        };
         let operands = node.operands.iter().map(|&o| ids[o]);
         let term = match &node.kind {
             Kind::Input { index, weight } => {
@@ -150,11 +179,17 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
             Kind::Opaque { key, effect } => {
                 // An effect is itself at its own place only.
                 let identity = (key.clone(), if *effect { i + 1 } else { 0 });
-                let next = u32::try_from(egraph.analysis.opaque.len()).map_err(|_| Error::new("graph: too large"))?;
+                let next = u32::try_from(egraph.analysis.opaque.len())
+                    .map_err(|_| Error::new("graph: too large"))?;
                 let number = *opaque_numbers.entry(identity).or_insert(next);
                 if number == next {
                     let (key, effect, ty) = (key.clone(), *effect, node.ty.clone());
-                    egraph.analysis.opaque.push(OpaqueOp { key, effect, ty, items: FxHashMap::default() });
+                    egraph.analysis.opaque.push(OpaqueOp {
+                        key,
+                        effect,
+                        ty,
+                        items: FxHashMap::default(),
+                    });
                 }
                 Term::new(Head::Opaque(number), operands)
             }
@@ -162,14 +197,19 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
                 if let Head::Opaque(number) = egraph.id_to_node(ids[node.operands[0]]).head
                     && let Some(ty) = &node.ty
                 {
-                    egraph.analysis.opaque[number as usize].items.insert(*index, ty.clone());
+                    egraph.analysis.opaque[number as usize]
+                        .items
+                        .insert(*index, ty.clone());
                 }
                 Term::new(Head::Item(*index), operands)
             }
             Kind::Op(op) => {
                 let operands: Vec<Id> = operands.collect();
-                let attributes: Vec<Id> =
-                    node.attributes.iter().map(|a| add_attribute(&mut egraph, a.clone())).collect();
+                let attributes: Vec<Id> = node
+                    .attributes
+                    .iter()
+                    .map(|a| add_attribute(&mut egraph, a.clone()))
+                    .collect();
                 Term::new(Head::Op(*op), operands.into_iter().chain(attributes))
             }
         };
@@ -185,12 +225,21 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
 /// Whatever has an effect, in order, and the outputs. Reading back goes through them in this order, so that effects
 /// keep theirs.
 fn roots(graph: &Graph, ids: &[Id]) -> Vec<Id> {
-    let effects = (0..graph.nodes.len()).filter(|&i| matches!(graph.nodes[i].kind, Kind::Opaque { effect: true, .. }));
-    effects.chain(graph.outputs.iter().copied()).map(|i| ids[i]).collect()
+    let effects = (0..graph.nodes.len())
+        .filter(|&i| matches!(graph.nodes[i].kind, Kind::Opaque { effect: true, .. }));
+    effects
+        .chain(graph.outputs.iter().copied())
+        .map(|i| ids[i])
+        .collect()
 }
 
 /// The chosen program as a graph; inputs stand first, in the caller's order, whether used or not.
-fn read_back(egraph: &TensorGraph, selection: &Selection, original: &Graph, ids: &[Id]) -> Result<Graph> {
+fn read_back(
+    egraph: &TensorGraph,
+    selection: &Selection,
+    original: &Graph,
+    ids: &[Id],
+) -> Result<Graph> {
     let order = selection
         .order(egraph, &roots(original, ids))
         .ok_or_else(|| Error::new("extraction chose a program that goes round in a circle"))?;
@@ -206,25 +255,39 @@ fn read_back(egraph: &TensorGraph, selection: &Selection, original: &Graph, ids:
         if place.contains_key(&class) || attribute(egraph, class).is_some() {
             continue;
         }
-        let term = selection.term(egraph, class).ok_or_else(|| Error::new("extraction left a class without a term"))?;
+        let term = selection
+            .term(egraph, class)
+            .ok_or_else(|| Error::new("extraction left a class without a term"))?;
         let (operands, attributes) = term.split();
         let kind = match term.head {
             Head::Op(op) => Kind::Op(op),
             Head::Item(index) => Kind::Item { index },
             Head::Opaque(number) => {
                 let opaque = &egraph.analysis.opaque[number as usize];
-                Kind::Opaque { key: opaque.key.clone(), effect: opaque.effect }
+                Kind::Opaque {
+                    key: opaque.key.clone(),
+                    effect: opaque.effect,
+                }
             }
-            Head::Input(_) | Head::Attribute(_) => return Err(Error::new("an input stands where it was not given")),
+            Head::Input(_) | Head::Attribute(_) => {
+                return Err(Error::new("an input stands where it was not given"));
+            }
         };
         place.insert(class, nodes.len());
         nodes.push(Node {
             kind,
             operands: operands.iter().map(|&c| place[&egraph.find(c)]).collect(),
-            attributes: attributes.iter().filter_map(|&a| attribute(egraph, a).cloned()).collect(),
+            attributes: attributes
+                .iter()
+                .filter_map(|&a| attribute(egraph, a).cloned())
+                .collect(),
             ty: tensor_type(egraph, class).cloned(),
         });
     }
-    let outputs = original.outputs.iter().map(|&o| place[&egraph.find(ids[o])]).collect();
+    let outputs = original
+        .outputs
+        .iter()
+        .map(|&o| place[&egraph.find(ids[o])])
+        .collect();
     Ok(Graph { nodes, outputs })
 }

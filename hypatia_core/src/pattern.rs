@@ -49,7 +49,10 @@ pub struct Match {
 
 impl Match {
     fn new(variables: usize) -> Self {
-        Self { bindings: smallvec::smallvec![Binding::Free; variables], remainder: SmallVec::new() }
+        Self {
+            bindings: smallvec::smallvec![Binding::Free; variables],
+            remainder: SmallVec::new(),
+        }
     }
 
     /// The same match with canonical ids.
@@ -64,7 +67,9 @@ impl Match {
                 Binding::Free => {}
             }
         }
-        self.remainder.iter_mut().for_each(|id| *id = egraph.find(*id));
+        self.remainder
+            .iter_mut()
+            .for_each(|id| *id = egraph.find(*id));
         self
     }
 
@@ -81,9 +86,17 @@ impl Match {
 }
 
 /// Adds a term after making sure that it has a type.
-pub fn add_typed(egraph: &mut TensorGraph, op: Op, operands: &[Id], attributes: &[Id]) -> Option<Id> {
+pub fn add_typed(
+    egraph: &mut TensorGraph,
+    op: Op,
+    operands: &[Id],
+    attributes: &[Id],
+) -> Option<Id> {
     infer(egraph, op, operands, attributes)?;
-    Some(egraph.add(Term::new(Head::Op(op), operands.iter().chain(attributes).copied())))
+    Some(egraph.add(Term::new(
+        Head::Op(op),
+        operands.iter().chain(attributes).copied(),
+    )))
 }
 
 /// Adds an attribute leaf.
@@ -112,16 +125,34 @@ impl Pattern {
     pub fn parse(text: &str, variables: &mut Vec<String>) -> Result<Self, String> {
         let spaced: String = text
             .chars()
-            .flat_map(|c| if "(){}".contains(c) { vec![' ', c, ' '] } else { vec![c] })
+            .flat_map(|c| {
+                if "(){}".contains(c) {
+                    vec![' ', c, ' ']
+                } else {
+                    vec![c]
+                }
+            })
             .collect();
         let tokens: Vec<&str> = spaced.split_whitespace().collect();
-        let mut pattern = Self { positions: Vec::new(), root: 0 };
+        let mut pattern = Self {
+            positions: Vec::new(),
+            root: 0,
+        };
         let mut at = 0;
         pattern.root = pattern.read(&tokens, &mut at, variables)?;
-        if at == tokens.len() { Ok(pattern) } else { Err(format!("text after the end of '{text}'")) }
+        if at == tokens.len() {
+            Ok(pattern)
+        } else {
+            Err(format!("text after the end of '{text}'"))
+        }
     }
 
-    fn read(&mut self, tokens: &[&str], at: &mut usize, variables: &mut Vec<String>) -> Result<usize, String> {
+    fn read(
+        &mut self,
+        tokens: &[&str],
+        at: &mut usize,
+        variables: &mut Vec<String>,
+    ) -> Result<usize, String> {
         let token = *tokens.get(*at).ok_or("the pattern ends too early")?;
         *at += 1;
         let position = match token {
@@ -137,24 +168,40 @@ impl Pattern {
                 if token == "(" {
                     self.apply(name, arguments)?
                 } else {
-                    let function = function_named(name).ok_or(format!("unknown attribute function '{name}'"))?;
+                    let function = function_named(name)
+                        .ok_or(format!("unknown attribute function '{name}'"))?;
                     Position::Call(function, arguments)
                 }
             }
             variable if variable.starts_with('?') => {
-                let number = variables.iter().position(|v| v == variable).unwrap_or_else(|| {
-                    variables.push(variable.into());
-                    variables.len() - 1
-                });
+                let number = variables
+                    .iter()
+                    .position(|v| v == variable)
+                    .unwrap_or_else(|| {
+                        variables.push(variable.into());
+                        variables.len() - 1
+                    });
                 Position::Variable(number)
             }
             "true" => Position::Literal(Attribute::Bool(true)),
             "false" => Position::Literal(Attribute::Bool(false)),
-            other => match (other.strip_prefix("int:"), other.strip_prefix('\''), other.parse::<f64>()) {
-                (Some(int), ..) => Position::Literal(Attribute::Int(int.parse().map_err(|_| format!("'{other}'"))?)),
-                (_, Some(word), _) => Position::Literal(Attribute::Word(word.trim_end_matches('\'').into())),
+            other => match (
+                other.strip_prefix("int:"),
+                other.strip_prefix('\''),
+                other.parse::<f64>(),
+            ) {
+                (Some(int), ..) => Position::Literal(Attribute::Int(
+                    int.parse().map_err(|_| format!("'{other}'"))?,
+                )),
+                (_, Some(word), _) => {
+                    Position::Literal(Attribute::Word(word.trim_end_matches('\'').into()))
+                }
                 (.., Ok(number)) => Position::Number(number),
-                _ => return Err(format!("'{other}' is neither a variable, a number nor an attribute")),
+                _ => {
+                    return Err(format!(
+                        "'{other}' is neither a variable, a number nor an attribute"
+                    ));
+                }
             },
         };
         self.positions.push(position);
@@ -181,7 +228,11 @@ impl Pattern {
 
     /// The operation at the root, by which candidate classes are found.
     pub fn head(&self) -> Option<Op> {
-        if let Position::Apply(op, ..) = self.positions[self.root] { Some(op) } else { None }
+        if let Position::Apply(op, ..) = self.positions[self.root] {
+            Some(op)
+        } else {
+            None
+        }
     }
 
     /// All matches in a class, in a fixed order, until `emit` says to stop.
@@ -193,7 +244,12 @@ impl Pattern {
         emit: &mut dyn FnMut(&Match) -> bool,
     ) -> bool {
         let mut found = Match::new(variables);
-        self.solve(egraph, smallvec::smallvec![(self.root, class)], &mut found, emit)
+        self.solve(
+            egraph,
+            smallvec::smallvec![(self.root, class)],
+            &mut found,
+            emit,
+        )
     }
 
     /// Meets the goals one after another; returns false once `emit` did.
@@ -204,7 +260,9 @@ impl Pattern {
         found: &mut Match,
         emit: &mut dyn FnMut(&Match) -> bool,
     ) -> bool {
-        let Some((position, id)) = goals.pop() else { return emit(found) };
+        let Some((position, id)) = goals.pop() else {
+            return emit(found);
+        };
         match &self.positions[position] {
             Position::Variable(v) => match &found.bindings[*v] {
                 Binding::Free => {
@@ -213,7 +271,9 @@ impl Pattern {
                     found.bindings[*v] = Binding::Free;
                     go_on
                 }
-                Binding::Class(bound) if *bound == egraph.find(id) => self.solve(egraph, goals, found, emit),
+                Binding::Class(bound) if *bound == egraph.find(id) => {
+                    self.solve(egraph, goals, found, emit)
+                }
                 _ => true,
             },
             Position::Number(number) => {
@@ -227,12 +287,34 @@ impl Pattern {
                 for term in egraph[id].nodes.iter().filter(|t| t.op() == Some(*op)) {
                     let (term_operands, term_attributes) = term.split();
                     let mut next = goals.clone();
-                    next.extend(attributes.iter().copied().zip(term_attributes.iter().copied()).rev());
+                    next.extend(
+                        attributes
+                            .iter()
+                            .copied()
+                            .zip(term_attributes.iter().copied())
+                            .rev(),
+                    );
                     let go_on = if op.is_commutative() {
                         let at_root = position == self.root;
-                        self.choose(egraph, *op, operands, term_operands, 0, at_root, next, found, emit)
+                        self.choose(
+                            egraph,
+                            *op,
+                            operands,
+                            term_operands,
+                            0,
+                            at_root,
+                            next,
+                            found,
+                            emit,
+                        )
                     } else if operands.len() == term_operands.len() {
-                        next.extend(operands.iter().copied().zip(term_operands.iter().copied()).rev());
+                        next.extend(
+                            operands
+                                .iter()
+                                .copied()
+                                .zip(term_operands.iter().copied())
+                                .rev(),
+                        );
                         self.solve(egraph, next, found, emit)
                     } else {
                         true
@@ -247,7 +329,10 @@ impl Pattern {
     }
 
     /// Gives each argument of a commutative pattern an operand of its own.
-    #[expect(clippy::too_many_arguments, reason = "one frame of a backtracking search")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one frame of a backtracking search"
+    )]
     fn choose(
         &self,
         egraph: &TensorGraph,
@@ -289,7 +374,17 @@ impl Pattern {
             }
             let mut next = goals.clone();
             next.push((argument, operands[i]));
-            if !self.choose(egraph, op, others, operands, taken | 1 << i, at_root, next, found, emit) {
+            if !self.choose(
+                egraph,
+                op,
+                others,
+                operands,
+                taken | 1 << i,
+                at_root,
+                next,
+                found,
+                emit,
+            ) {
                 return false;
             }
         }
@@ -316,28 +411,42 @@ impl Pattern {
         root: &TensorType,
         left: Option<Op>,
     ) -> Result<Option<Id>, String> {
-        let Some(mut id) = self.build(egraph, self.root, found, root) else { return Ok(None) };
+        let Some(mut id) = self.build(egraph, self.root, found, root) else {
+            return Ok(None);
+        };
         if let Some(op) = left
             && !found.remainder.is_empty()
         {
-            let operands: SmallVec<[Id; 4]> = std::iter::once(id).chain(found.remainder.iter().copied()).collect();
+            let operands: SmallVec<[Id; 4]> = std::iter::once(id)
+                .chain(found.remainder.iter().copied())
+                .collect();
             match add_typed(egraph, op, &operands, &[]) {
                 Some(sum) => id = sum,
                 None => return Ok(None),
             }
         }
-        let Some(ty) = tensor_type(egraph, id).cloned() else { return Err("the instance is not a tensor".into()) };
+        let Some(ty) = tensor_type(egraph, id).cloned() else {
+            return Err("the instance is not a tensor".into());
+        };
         if ty == *root {
             return Ok(Some(id));
         }
-        if ty.dtype != root.dtype || broadcast(&ty.shape, &root.shape).as_deref() != Some(&root.shape[..]) {
+        if ty.dtype != root.dtype
+            || broadcast(&ty.shape, &root.shape).as_deref() != Some(&root.shape[..])
+        {
             return Err(format!("{ty} stands for {root}"));
         }
         let shape = add_attribute(egraph, Attribute::Shape(root.shape.clone()));
         Ok(add_typed(egraph, Op::Expand, &[id], &[shape]))
     }
 
-    fn build(&self, egraph: &mut TensorGraph, position: usize, found: &Match, root: &TensorType) -> Option<Id> {
+    fn build(
+        &self,
+        egraph: &mut TensorGraph,
+        position: usize,
+        found: &Match,
+        root: &TensorType,
+    ) -> Option<Id> {
         match &self.positions[position] {
             Position::Variable(v) => match &found.bindings[*v] {
                 Binding::Class(id) => Some(*id),
@@ -347,7 +456,10 @@ impl Pattern {
             Position::Number(number) => add_constant(egraph, *number, root),
             Position::Literal(literal) => Some(add_attribute(egraph, literal.clone())),
             Position::Call(function, arguments) => {
-                let ids: Option<Vec<Id>> = arguments.iter().map(|&a| self.build(egraph, a, found, root)).collect();
+                let ids: Option<Vec<Id>> = arguments
+                    .iter()
+                    .map(|&a| self.build(egraph, a, found, root))
+                    .collect();
                 let computed = (function.compute)(egraph, &ids?)?;
                 Some(add_attribute(egraph, computed))
             }
@@ -355,9 +467,7 @@ impl Pattern {
                 let mut ids: SmallVec<[Id; 8]> = SmallVec::new();
                 for &operand in operands {
                     match &self.positions[operand] {
-                        Position::Variable(v)
-                            if matches!(&found.bindings[*v], Binding::Rest(inner, _) if inner == op) =>
-                        {
+                        Position::Variable(v) if matches!(&found.bindings[*v], Binding::Rest(inner, _) if inner == op) => {
                             if let Binding::Rest(_, rest) = &found.bindings[*v] {
                                 ids.extend(rest.iter().copied());
                             }
@@ -365,8 +475,10 @@ impl Pattern {
                         _ => ids.push(self.build(egraph, operand, found, root)?),
                     }
                 }
-                let attributes: Option<SmallVec<[Id; 4]>> =
-                    attributes.iter().map(|&a| self.build(egraph, a, found, root)).collect();
+                let attributes: Option<SmallVec<[Id; 4]>> = attributes
+                    .iter()
+                    .map(|&a| self.build(egraph, a, found, root))
+                    .collect();
                 add_typed(egraph, *op, &ids, &attributes?)
             }
         }

@@ -21,7 +21,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { nodes: 20_000, iterations: 10, matches: 4_000 }
+        Self {
+            nodes: 20_000,
+            iterations: 10,
+            matches: 4_000,
+        }
     }
 }
 
@@ -55,13 +59,23 @@ pub struct Saturation {
 ///
 /// # Errors
 /// A rule joined classes of unequal type: it is unsound, and the e-graph may not be used.
-pub fn saturate(egraph: &mut TensorGraph, admitted: Soundness, limits: &Limits) -> Result<Saturation> {
-    let rules: Vec<&'static Rewrite> = rewrites().iter().filter(|r| r.rule.soundness <= admitted).collect();
+pub fn saturate(
+    egraph: &mut TensorGraph,
+    admitted: Soundness,
+    limits: &Limits,
+) -> Result<Saturation> {
+    let rules: Vec<&'static Rewrite> = rewrites()
+        .iter()
+        .filter(|r| r.rule.soundness <= admitted)
+        .collect();
     let mut seen: Vec<FxHashSet<(Id, Match)>> = vec![FxHashSet::default(); rules.len()];
     let mut steps = Vec::new();
     for iteration in 0..limits.iterations {
-        let found: Vec<Vec<(Id, Match)>> =
-            rules.iter().zip(&mut seen).map(|(rule, seen)| search(egraph, rule, seen, limits.matches)).collect();
+        let found: Vec<Vec<(Id, Match)>> = rules
+            .iter()
+            .zip(&mut seen)
+            .map(|(rule, seen)| search(egraph, rule, seen, limits.matches))
+            .collect();
         let mut changed = false;
         for (rule, matches) in rules.iter().zip(found) {
             for (class, found) in matches {
@@ -72,17 +86,29 @@ pub fn saturate(egraph: &mut TensorGraph, admitted: Soundness, limits: &Limits) 
                 if egraph.total_number_of_nodes() > limits.nodes {
                     egraph.rebuild();
                     sound(egraph)?;
-                    return Ok(Saturation { steps, iterations: iteration + 1, stop: Stop::Nodes });
+                    return Ok(Saturation {
+                        steps,
+                        iterations: iteration + 1,
+                        stop: Stop::Nodes,
+                    });
                 }
             }
         }
         egraph.rebuild();
         sound(egraph)?;
         if !changed {
-            return Ok(Saturation { steps, iterations: iteration + 1, stop: Stop::Saturated });
+            return Ok(Saturation {
+                steps,
+                iterations: iteration + 1,
+                stop: Stop::Saturated,
+            });
         }
     }
-    Ok(Saturation { steps, iterations: limits.iterations, stop: Stop::Iterations })
+    Ok(Saturation {
+        steps,
+        iterations: limits.iterations,
+        stop: Stop::Iterations,
+    })
 }
 
 fn sound(egraph: &TensorGraph) -> Result<()> {
@@ -100,18 +126,24 @@ fn search(
     limit: usize,
 ) -> Vec<(Id, Match)> {
     let mut fresh = Vec::new();
-    let Some(head) = rule.left.head() else { return fresh };
-    let Some(classes) = egraph.classes_for_op(&Head::Op(head)) else { return fresh };
+    let Some(head) = rule.left.head() else {
+        return fresh;
+    };
+    let Some(classes) = egraph.classes_for_op(&Head::Op(head)) else {
+        return fresh;
+    };
     let mut classes: Vec<Id> = classes.collect();
     classes.sort_unstable();
     for class in classes {
-        let go_on = rule.left.matches(egraph, class, rule.variables.len(), &mut |found| {
-            let found = found.clone().canonical(egraph);
-            if seen.insert((class, found.clone())) {
-                fresh.push((class, found));
-            }
-            fresh.len() < limit
-        });
+        let go_on = rule
+            .left
+            .matches(egraph, class, rule.variables.len(), &mut |found| {
+                let found = found.clone().canonical(egraph);
+                if seen.insert((class, found.clone())) {
+                    fresh.push((class, found));
+                }
+                fresh.len() < limit
+            });
         if !go_on {
             break;
         }
@@ -138,7 +170,9 @@ fn apply(
             return Ok(None);
         }
     }
-    let Some(root) = tensor_type(egraph, class).cloned() else { return Ok(None) };
+    let Some(root) = tensor_type(egraph, class).cloned() else {
+        return Ok(None);
+    };
     let built = rule
         .right
         .instantiate(egraph, &found, &root, rule.left.head())
@@ -148,5 +182,10 @@ fn apply(
         return Ok(None);
     }
     egraph.union(class, right);
-    Ok(Some(Step { rewrite: rule, found, left: class, right }))
+    Ok(Some(Step {
+        rewrite: rule,
+        found,
+        left: class,
+        right,
+    }))
 }

@@ -118,12 +118,20 @@ pub struct TensorType {
 impl TensorType {
     /// A type on device 0 with a known shape.
     pub fn new(dtype: DType, shape: &[i64]) -> Self {
-        Self { dtype, shape: shape.iter().map(|&n| Dim::Known(n)).collect(), device: 0 }
+        Self {
+            dtype,
+            shape: shape.iter().map(|&n| Dim::Known(n)).collect(),
+            device: 0,
+        }
     }
 
     /// This type with another shape.
     pub fn with_shape(&self, shape: Shape) -> Self {
-        Self { dtype: self.dtype, shape, device: self.device }
+        Self {
+            dtype: self.dtype,
+            shape,
+            device: self.device,
+        }
     }
 
     pub fn rank(&self) -> usize {
@@ -137,7 +145,9 @@ impl TensorType {
 
     /// Number of elements, where known for every run.
     pub fn known_numel(&self) -> Option<i64> {
-        self.shape.iter().try_fold(1i64, |n, d| d.known().and_then(|d| n.checked_mul(d)))
+        self.shape
+            .iter()
+            .try_fold(1i64, |n, d| d.known().and_then(|d| n.checked_mul(d)))
     }
 
     /// Size in memory, by hints where extents are symbols.
@@ -166,7 +176,11 @@ pub fn broadcast(a: &[Dim], b: &[Dim]) -> Option<Shape> {
     let rank = a.len().max(b.len());
     let at = |s: &[Dim], i: usize| {
         let missing = rank - s.len();
-        if i < missing { Dim::Known(1) } else { s[i - missing] }
+        if i < missing {
+            Dim::Known(1)
+        } else {
+            s[i - missing]
+        }
     };
     (0..rank)
         .map(|i| {
@@ -192,7 +206,10 @@ mod tests {
 
     #[test]
     fn broadcasting_aligns_on_the_right() {
-        assert_eq!(broadcast(&shape(&[4, 1]), &shape(&[3])), Some(shape(&[4, 3])));
+        assert_eq!(
+            broadcast(&shape(&[4, 1]), &shape(&[3])),
+            Some(shape(&[4, 3]))
+        );
         assert_eq!(broadcast(&shape(&[0]), &shape(&[1])), Some(shape(&[0])));
         assert_eq!(broadcast(&shape(&[2]), &shape(&[3])), None);
     }

@@ -9,9 +9,13 @@ use crate::optimize::{Settings, optimize};
 /// Optimises a graph. Takes the graph and the settings as JSON; returns the new graph as JSON, or `None` where the
 /// original stands, and the account as JSON.
 #[pyfunction]
-fn optimize_graph(py: Python<'_>, graph: &str, settings: &str) -> PyResult<(Option<String>, String)> {
-    let settings: Settings =
-        serde_json::from_str(settings).map_err(|e| Error::new(format!("settings: not the expected JSON: {e}")))?;
+fn optimize_graph(
+    py: Python<'_>,
+    graph: &str,
+    settings: &str,
+) -> PyResult<(Option<String>, String)> {
+    let settings: Settings = serde_json::from_str(settings)
+        .map_err(|e| Error::new(format!("settings: not the expected JSON: {e}")))?;
     let optimized = py.detach(|| {
         let graph = Graph::from_json(graph)?;
         optimize(&graph, &settings)
@@ -21,6 +25,21 @@ fn optimize_graph(py: Python<'_>, graph: &str, settings: &str) -> PyResult<(Opti
     Ok((optimized.graph.map(|g| g.to_json()), account))
 }
 
+/// The guide's entry to the pipeline on a graph at hand. Graphs of torch are read in Python, where torch is.
+#[pyfunction]
+#[pyo3(signature = (gm, example_inputs, module_info_map = None))]
+fn compile_fx_graph<'py>(
+    gm: &Bound<'py, PyAny>,
+    example_inputs: &Bound<'py, PyAny>,
+    module_info_map: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    gm.py()
+        .import("hypatia_core.fx_graph")?
+        .getattr("compile_fx_graph")?
+        .call1((gm, example_inputs, module_info_map))
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(compile_fx_graph, module)?)?;
     module.add_function(wrap_pyfunction!(optimize_graph, module)?)
 }

@@ -36,9 +36,14 @@ impl Soundness {
 
     /// The class that a `numerics` setting admits at most.
     pub fn admitted_by(numerics: &str) -> Option<Self> {
-        [Self::BitExact, Self::Accurate, Self::Reassociates, Self::RealsOnly]
-            .into_iter()
-            .find(|class| class.numerics() == numerics)
+        [
+            Self::BitExact,
+            Self::Accurate,
+            Self::Reassociates,
+            Self::RealsOnly,
+        ]
+        .into_iter()
+        .find(|class| class.numerics() == numerics)
     }
 }
 
@@ -73,7 +78,11 @@ pub struct Rewrite {
 impl Rewrite {
     /// The rule's name, with a mark where it is used from right to left.
     pub fn name(&self) -> String {
-        if self.reversed { format!("{} (reversed)", self.rule.name) } else { self.rule.name.into() }
+        if self.reversed {
+            format!("{} (reversed)", self.rule.name)
+        } else {
+            self.rule.name.into()
+        }
     }
 }
 
@@ -90,7 +99,9 @@ pub fn rewrites() -> &'static [Rewrite] {
     static ALL: LazyLock<Vec<Rewrite>> = LazyLock::new(|| {
         let rules = FAMILIES.iter().flat_map(|(_, rules)| rules.iter());
         // The rows are constants of this crate: a test parses each, so that this cannot fail at run time.
-        rules.flat_map(|rule| compile(rule).unwrap_or_else(|e| panic!("rule {}: {e}", rule.name))).collect()
+        rules
+            .flat_map(|rule| compile(rule).unwrap_or_else(|e| panic!("rule {}: {e}", rule.name)))
+            .collect()
     });
     &ALL
 }
@@ -108,7 +119,11 @@ pub fn compile(rule: &'static Rule) -> Result<Vec<Rewrite>, String> {
 }
 
 fn compile_direction(rule: &'static Rule, reversed: bool) -> Result<Rewrite, String> {
-    let (from, to) = if reversed { (rule.right, rule.left) } else { (rule.left, rule.right) };
+    let (from, to) = if reversed {
+        (rule.right, rule.left)
+    } else {
+        (rule.left, rule.right)
+    };
     let mut variables = Vec::new();
     let left = Pattern::parse(from, &mut variables)?;
     let bound = variables.len();
@@ -116,7 +131,8 @@ fn compile_direction(rule: &'static Rule, reversed: bool) -> Result<Rewrite, Str
     if let Some(free) = variables.get(bound) {
         return Err(format!("{free} stands only on the side that is built"));
     }
-    left.head().ok_or("the side that is searched must be an operation")?;
+    left.head()
+        .ok_or("the side that is searched must be an operation")?;
     let conditions = rule
         .conditions
         .iter()
@@ -125,15 +141,30 @@ fn compile_direction(rule: &'static Rule, reversed: bool) -> Result<Rewrite, Str
             let name = words.next().ok_or("an empty condition")?;
             let condition = condition_named(name).ok_or(format!("unknown condition '{name}'"))?;
             let arguments: Vec<usize> = words
-                .map(|w| variables.iter().position(|v| v == w).ok_or(format!("condition on unbound {w}")))
+                .map(|w| {
+                    variables
+                        .iter()
+                        .position(|v| v == w)
+                        .ok_or(format!("condition on unbound {w}"))
+                })
                 .collect::<Result<_, _>>()?;
             if arguments.len() != condition.arguments {
-                return Err(format!("'{name}' asks about {} variables", condition.arguments));
+                return Err(format!(
+                    "'{name}' asks about {} variables",
+                    condition.arguments
+                ));
             }
             Ok((condition, arguments))
         })
         .collect::<Result<_, String>>()?;
-    Ok(Rewrite { rule, reversed, left, right, variables, conditions })
+    Ok(Rewrite {
+        rule,
+        reversed,
+        left,
+        right,
+        variables,
+        conditions,
+    })
 }
 
 /// Writes rows in the order in which they are read: name, left, arrow, right, class, conditions, why, example.
@@ -168,7 +199,11 @@ mod tests {
             for rule in *rules {
                 compile(rule).unwrap_or_else(|e| panic!("{family}: {}: {e}", rule.name));
                 assert!(names.insert(rule.name), "{} stands twice", rule.name);
-                assert!(!rule.why.is_empty() && !rule.example.is_empty(), "{}", rule.name);
+                assert!(
+                    !rule.why.is_empty() && !rule.example.is_empty(),
+                    "{}",
+                    rule.name
+                );
             }
         }
     }

@@ -1,0 +1,162 @@
+"""Which candidate is installed: those that are right, and of these the fastest on the real inputs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import GraphModule
+
+from hypatia_core import compat
+from hypatia_core.check import Reference, Verdict, judge
+from hypatia_core.executors.base import Runnable
+from hypatia_core.report import GraphReport
+
+#: A candidate must be faster than the original by this part before it is installed.
+LEAST_GAIN = 0.02
+#: Rounds of measurement, and the seconds after which no further round is begun.
+ROUNDS = 7
+ENOUGH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may run in place of the original."""
+
+    name: str
+    executor: str
+    rewritten: bool
+    run: Runnable
+
+
+class Choice:
+    """A choice still to be made: at the first call, on the real inputs, the candidates are verified and measured."""
+
+    def __init__(
+        self,
+        original: Candidate,
+        candidates: list[Candidate],
+        graph: GraphModule,
+        *,
+        verify: bool,
+        measure: bool,
+        exact: bool,
+        repeatable: bool,
+        report: GraphReport,
+        refused: Callable[[str], None],
+    ) -> None:
+        self._original = original
+        self._candidates = candidates
+        self._graph: GraphModule | None = graph
+        self._verify = verify
+        self._measure = measure
+        self._exact = exact
+        self._repeatable = repeatable
+        self._report = report
+        self._refused = refused
+        self._lock = threading.Lock()
+        self._run: Runnable | None = None
+
+    def installed(self) -> Runnable:
+        """The callable that runs what is chosen."""
+
+        # A plain function: torch copies the mark of a boxed one, but not that of an object.
+        def call(inputs: list[Any]) -> Any:
+            return (self._run or self._decide(inputs))(inputs)
+
+        return compat.boxed(call)
+
+    def _decide(self, inputs: list[Any]) -> Runnable:
+        with self._lock:
+            if self._run is None:
+                chosen = self._original
+                if self._candidates:
+                    with torch.no_grad(), _random_state_kept():
+                        chosen = self._choose(inputs)
+                self._report.executor = chosen.executor
+                self._report.rewritten = chosen.rewritten
+                if not chosen.rewritten:
+                    self._report.nodes_after = self._report.nodes_before
+                self._run = chosen.run
+                self._candidates, self._graph = [], None
+            return self._run
+
+    def _choose(self, inputs: list[Any]) -> Candidate:
+        if not self._repeatable:
+            self._refused("the graph has effects, so that it cannot be run twice to be verified: it runs as it came")
+            return self._original
+        accepted = self._accepted(inputs) if self._verify else self._candidates
+        if not accepted:
+            return self._original
+        if not self._measure:
+            return accepted[0]
+        return self._fastest(accepted, inputs)
+
+    def _accepted(self, inputs: list[Any]) -> list[Candidate]:
+        begun = time.perf_counter()
+        assert self._graph is not None
+        wanted = _outputs(self._original, inputs)
+        reference: tuple[Any, ...] | None
+        try:
+            with _random_state_kept():
+                reference = Reference(self._graph).run_on(inputs)
+        except Exception as error:  # an operation without a float64 form: the original itself is the reference
+            reference = None
+            self._refused(f"no float64 run ({_brief(error)}): candidates were compared with the original")
+        accepted = []
+        for candidate in self._candidates:
+            try:
+                verdict = judge(_outputs(candidate, inputs), wanted, reference, self._exact and candidate.rewritten)
+            except Exception as error:  # whatever a compiled candidate raises, it is the candidate that goes
+                verdict = Verdict(False, _brief(error), float("inf"), 0.0)
+            if verdict.accepted:
+                accepted.append(candidate)
+                self._report.error, self._report.original_error = verdict.error, verdict.original_error
+            else:
+                self._refused(f"{candidate.name}: {verdict.reason}")
+        self._report.stages["verify"] = time.perf_counter() - begun
+        return accepted
+
+    def _fastest(self, accepted: list[Candidate], inputs: list[Any]) -> Candidate:
+        begun = time.perf_counter()
+        entrants = [self._original, *accepted]
+        times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
+        for _ in range(ROUNDS):
+            for entrant in entrants:
+                arguments = list(inputs)
+                start = time.perf_counter()
+                entrant.run(arguments)
+                times[entrant.name].append(time.perf_counter() - start)
+            if time.perf_counter() - begun > ENOUGH_SECONDS:
+                break
+        best = {name: min(seconds) for name, seconds in times.items()}
+        self._report.measured = best
+        self._report.stages["measure"] = time.perf_counter() - begun
+        fastest = min(accepted, key=lambda candidate: best[candidate.name])
+        return fastest if best[fastest.name] < best[self._original.name] * (1 - LEAST_GAIN) else self._original
+
+
+def _outputs(candidate: Candidate, inputs: list[Any]) -> tuple[Any, ...]:
+    with _random_state_kept():
+        result = candidate.run(list(inputs))
+    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+class _random_state_kept:
+    """Leaves the random state of each device as it was."""
+
+    def __enter__(self) -> None:
+        self._fork = torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+        self._fork.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._fork.__exit__(*error)

@@ -1,0 +1,40 @@
+"""Ways to run an optimised graph. An executor has a name, a claim and a compile method; adding one adds a file."""
+
+from __future__ import annotations
+
+import difflib
+
+from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.executors.aten import Aten
+from hypatia_core.executors.base import Executor
+from hypatia_core.executors.dynamo import DynamoBackend
+from hypatia_core.executors.inductor import Inductor
+
+__all__ = ["Executor", "named"]
+
+_BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor())
+
+
+def named(name: str) -> list[Executor]:
+    """The executors that an option's value stands for, the preferred one first.
+
+    Args:
+        name: "auto", a built-in executor's name, or the name of a registered Dynamo backend.
+
+    Raises:
+        HypatiaError: nothing goes by this name; the message lists what does.
+    """
+    if name == "auto":
+        return [Inductor(), Aten()]
+    for executor in _BUILT_IN:
+        if executor.name == name:
+            return [executor]
+    if name == "hypatia":
+        raise HypatiaError("option 'executor' is 'hypatia', which would run itself")
+    known = DynamoBackend.names()
+    if name in known:
+        return [DynamoBackend(name)]
+    choices = ["auto", *(e.name for e in _BUILT_IN), *known]
+    near = difflib.get_close_matches(name, choices, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise HypatiaError(f"option 'executor' is {name!r}{hint}; accepted: {', '.join(choices)}")

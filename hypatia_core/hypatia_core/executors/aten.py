@@ -1,0 +1,32 @@
+"""Runs a graph op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.fx import GraphModule
+
+from hypatia_core import compat
+from hypatia_core.executors.base import Executor, Runnable
+
+
+class Aten(Executor):
+    """Flat Python over ATen, each value freed at its last use. Needs no compiler; ready as soon as it is printed."""
+
+    name = "aten"
+
+    def refusal(self, graph: GraphModule) -> str | None:
+        """It runs everything."""
+        return None
+
+    def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
+        """The graph's own code, as one function."""
+        run = graph.forward
+
+        def call(inputs: list[Any]) -> Any:
+            arguments = tuple(inputs)
+            inputs.clear()
+            return run(*arguments)
+
+        return compat.boxed(call)

@@ -1,0 +1,248 @@
+"""The engine's graph, written as an FX graph of ATen operations with the calling convention of the original."""
+
+from __future__ import annotations
+
+import json
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+
+from hypatia_core import compat
+from hypatia_core.fx_import import WIRE_VERSION, Imported
+from hypatia_core.ops import DTYPES_BACK, WRITES
+from hypatia_core.sizes import SizeWriter, Unsupported, expression
+
+aten = torch.ops.aten
+
+
+@dataclass
+class Writer:
+    """Writes nodes into a new graph, each with the fake value that it will have."""
+
+    imported: Imported
+    original: fx.GraphModule
+    graph: fx.Graph = field(default_factory=fx.Graph)
+
+    def __post_init__(self) -> None:
+        self._inputs: list[fx.Node] = []
+        for node in self.original.graph.nodes:
+            if node.op == "placeholder":
+                self._inputs.append(self.graph.node_copy(node))
+        values = [node.meta.get("val") for node in self._inputs]
+        self._mode = compat.fake_mode([v for v in values if v is not None])
+        self._sizes = SizeWriter(self.graph, self._inputs)
+        self._device = torch.device("cpu")
+        self._dtype = torch.float32
+
+    def write(self, wire: dict[str, Any]) -> fx.GraphModule:
+        """Writes a whole graph.
+
+        Raises:
+            Unsupported: something in it cannot be written; the message says what.
+        """
+        if wire["version"] != WIRE_VERSION:
+            raise Unsupported(f"the engine writes graphs of version {wire['version']}")
+        places: list[Any] = []
+        for node in wire["nodes"]:
+            operands = [places[o] for o in node.get("operands", [])]
+            places.append(self._write_node(node, operands))
+        outputs = self._settle([self.node(places[o]) for o in wire["outputs"]])
+        returned: list[Any] = []
+        for kind, value in self.imported.returns:
+            returned.append(outputs[value] if kind == "tensor" else self._argument(value))
+        original_output = next(n for n in self.original.graph.nodes if n.op == "output")
+        written = self.graph.output(tuple(returned))
+        written.meta = dict(original_output.meta)
+        self.graph.lint()
+        return fx.GraphModule(self.original, self.graph)
+
+    def _write_node(self, node: dict[str, Any], operands: list[Any]) -> Any:
+        attributes, ty = node.get("attributes", []), node.get("type")
+        match node["op"]:
+            case "input":
+                return self._inputs[attributes[0]["int"]]
+            case "item":
+                return self._getitem(operands[0], attributes[0]["int"])
+            case "opaque":
+                return self._copy(self.imported.opaque[attributes[0]["word"]], operands)
+            case op:
+                self._device = self.imported.devices[ty["device"]]
+                self._dtype = DTYPES_BACK[ty["dtype"]]
+                return WRITES[op](self, operands, [self._attribute(a) for a in attributes])
+
+    def _attribute(self, attribute: dict[str, Any]) -> Any:
+        ((kind, value),) = attribute.items()
+        match kind:
+            case "shape":
+                sizes = self.imported.sizes
+                return [d if isinstance(d, int) else self._sizes.write(sizes.expression(d["symbol"])) for d in value]
+            case "float":
+                return float(value)
+            case "dtype":
+                return DTYPES_BACK[value]
+            case _:
+                return value
+
+    def _copy(self, node: fx.Node, operands: list[Any]) -> fx.Node:
+        if node.op == "get_attr":
+            return self.graph.node_copy(node)
+        remaining = iter(operands)
+        known = self._tensor_arguments(node)
+
+        def replace(argument: fx.Node) -> Any:
+            return next(remaining) if argument in known else self._argument(argument)
+
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
+        if not _any_layout(node.target):
+            args, kwargs = self._with_layout_of(node, args, kwargs)
+        return self.call(node.target, *args, **kwargs)
+
+    def _tensor_arguments(self, node: fx.Node) -> set[fx.Node]:
+        return {
+            argument
+            for argument in node.all_input_nodes
+            if not isinstance(argument.meta.get("val"), (torch.SymInt, int))
+            and (argument.op != "get_attr" or isinstance(argument.meta.get("val"), torch.Tensor))
+            and (argument.op != "placeholder" or isinstance(argument.meta.get("val"), torch.Tensor))
+        }
+
+    def _with_layout_of(self, node: fx.Node, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Gives an operation that may read strides its operands in the strides of the original."""
+        before: list[fx.Node] = []
+        fx.node.map_arg((node.args, node.kwargs), before.append)
+        originals = iter(before)
+
+        def restride(argument: fx.Node) -> fx.Node:
+            original = next(originals).meta.get("val")
+            return self._restride(argument, original) if isinstance(original, torch.Tensor) else argument
+
+        changed: tuple[Any, Any] = fx.node.map_arg((args, kwargs), restride)
+        return changed
+
+    def _argument(self, argument: Any) -> Any:
+        """A size, or an argument that is no tensor, in the new graph."""
+        if not isinstance(argument, fx.Node):
+            return argument
+        if argument.op == "placeholder":
+            names = [n.name for n in self.original.graph.nodes if n.op == "placeholder"]
+            return self._inputs[names.index(argument.name)]
+        if argument.op == "get_attr":
+            return self.graph.node_copy(argument)
+        value = argument.meta.get("val")
+        if isinstance(value, (torch.SymInt, int)) and not isinstance(value, bool):
+            return self._sizes.write(expression(value))
+        raise Unsupported(f"an argument that is no tensor: {argument.format_node()}")
+
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Adds a call and computes its fake value."""
+        node = self.graph.call_function(target, args, kwargs)
+        fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
+        if isinstance(target, torch._ops.OpOverload):
+            with self._mode:
+                node.meta["val"] = target(*fake_args, **fake_kwargs)
+        else:
+            node.meta["val"] = target(*fake_args, **fake_kwargs)
+        return node
+
+    def _getitem(self, source: fx.Node, index: int) -> fx.Node:
+        return self.call(operator.getitem, source, index)
+
+    def node(self, operand: Any) -> Any:
+        """An operand as a tensor: a constant is made one, of the type that is being written."""
+        if isinstance(operand, fx.Node):
+            return operand
+        return self.constant(operand, [])
+
+    def constant(self, value: Any, shape: list[Any]) -> fx.Node:
+        """A tensor filled with a number."""
+        return self.call(aten.full.default, shape, value, dtype=self._dtype, device=self._device, pin_memory=False)
+
+    def size(self, operand: Any) -> int:
+        """How many elements an operand has, for ordering; by hint where that is symbolic."""
+        if not isinstance(operand, fx.Node):
+            return 0
+        total = 1
+        for size in operand.meta["val"].shape:
+            total *= size.node.hint if isinstance(size, torch.SymInt) else size
+        return total
+
+    @staticmethod
+    def same_size(a: Any, b: Any) -> bool:
+        """Whether two sizes are surely equal, without adding a guard."""
+        return bool(expression(a) == expression(b))
+
+    def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
+        """Gives each output the strides of the original, and memory of its own where the original's was."""
+        before = [n for n in _returned(self.original.graph) if isinstance(n, fx.Node)]
+        before = [n for n in before if isinstance(n.meta.get("val"), torch.Tensor)]
+        bases_before = [_base(n) for n in before]
+        settled: list[fx.Node] = []
+        bases: list[fx.Node] = []
+        for i, (node, original) in enumerate(zip(outputs, before, strict=True)):
+            node = self._restride(node, original.meta["val"])
+            base = _base(node)
+            shared = [j for j in range(i) if bases[j] is base]
+            fresh_alias = any(bases_before[j] is not bases_before[i] for j in shared)
+            is_input = base.op in ("placeholder", "get_attr")
+            was_input = bases_before[i].op in ("placeholder", "get_attr") and bases_before[i].name == base.name
+            if fresh_alias or (is_input and not was_input):
+                node = self._copy_like(node, original.meta["val"])
+                base = _base(node)
+            settled.append(node)
+            bases.append(base)
+        return settled
+
+    def _restride(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
+        value = node.meta["val"]
+        same = len(value.shape) == len(like.shape) and all(
+            self.same_size(s, t) or self.same_size(size, 1)
+            for s, t, size in zip(value.stride(), like.stride(), like.shape)
+        )
+        return node if same else self._copy_like(node, like)
+
+    def _copy_like(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
+        """A copy in other strides: contiguous in the order of the strides wanted."""
+        sizes = [s.node.hint if isinstance(s, torch.SymInt) else s for s in like.stride()]
+        order = sorted(range(like.dim()), key=lambda axis: -sizes[axis])
+        permuted = self.call(aten.permute.default, node, order)
+        dense = self.call(aten.clone.default, permuted, memory_format=torch.contiguous_format)
+        back = [order.index(axis) for axis in range(like.dim())]
+        copy = self.call(aten.permute.default, dense, back)
+        strides = zip(copy.meta["val"].stride(), like.stride(), like.shape)
+        if not all(self.same_size(s, t) or self.same_size(size, 1) for s, t, size in strides):
+            raise Unsupported(f"an output with strides {tuple(like.stride())}, which no dense copy has")
+        return copy
+
+
+def _returned(graph: fx.Graph) -> list[Any]:
+    returned: Any = next(n for n in graph.nodes if n.op == "output").args[0]
+    return list(returned) if isinstance(returned, (list, tuple)) else [returned]
+
+
+def _base(node: fx.Node) -> fx.Node:
+    """The node whose memory this one looks at, by the aliasing that operations declare."""
+    while node.op == "call_function":
+        target = node.target
+        if isinstance(target, torch._ops.OpOverload):
+            if not any(r.alias_info is not None for r in target._schema.returns):
+                return node
+        elif target.__name__ != "getitem":
+            return node
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _any_layout(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims")
+
+
+def write(text: str, imported: Imported, original: fx.GraphModule) -> fx.GraphModule:
+    """The engine's JSON as a graph module that is called like the original.
+
+    Raises:
+        Unsupported: something cannot be written; the message says what.
+    """
+    return Writer(imported, original).write(json.loads(text))

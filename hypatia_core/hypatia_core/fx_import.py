@@ -1,0 +1,240 @@
+"""A captured graph, read as the engine's graph."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+
+from hypatia_core.ops import DTYPES, READS
+from hypatia_core.sizes import Sizes, Unsupported
+
+WIRE_VERSION = 1
+
+#: Operations that read the memory layout of their operand, so that no other program may stand for it.
+LAYOUT_READERS = frozenset(
+    getattr(packet, overload)
+    for packet in (
+        torch.ops.aten.as_strided,
+        torch.ops.aten.as_strided_scatter,
+        torch.ops.aten.as_strided_copy,
+        torch.ops.aten.view,
+    )
+    for overload in packet.overloads()
+    if not (packet is torch.ops.aten.view and overload == "default")
+)
+
+
+@dataclass
+class Imported:
+    """A graph in the engine's form, and what is needed to write one back."""
+
+    #: The graph as the engine reads it.
+    wire: dict[str, Any]
+    #: The node that each opaque key stands for.
+    opaque: dict[str, fx.Node]
+    sizes: Sizes
+    devices: list[torch.device]
+    #: What is returned, in order: ("tensor", position among the wire's outputs), or ("as is", the original argument).
+    returns: list[tuple[str, Any]]
+    #: Whether running the graph does more than compute its outputs and draw random numbers.
+    observable: bool
+    #: Whether the graph draws random numbers.
+    random: bool
+
+
+@dataclass
+class Reader:
+    """Reads nodes one after another; what it does not know stays opaque."""
+
+    weights: frozenset[int] = frozenset()
+    sizes: Sizes = field(default_factory=Sizes)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    opaque_nodes: dict[str, fx.Node] = field(default_factory=dict)
+    devices: list[torch.device] = field(default_factory=list)
+    observable: bool = False
+    random: bool = False
+    _places: dict[fx.Node, int] = field(default_factory=dict)
+
+    def read(self, graph: fx.Graph) -> Imported:
+        """Reads a whole graph.
+
+        Raises:
+            Unsupported: it holds something that must stay as it is; the message says what.
+        """
+        returned: Any = ()
+        inputs = 0
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                if isinstance(node.meta.get("val"), torch.Tensor):
+                    attributes = [{"int": inputs}, {"bool": inputs in self.weights}]
+                    self._places[node] = self._add("input", [], attributes, self.type_of(node))
+                inputs += 1
+            elif node.op == "output":
+                returned = node.args[0]
+            elif self._is_tensor_work(node):
+                read = READS.get(node.target)
+                place = read(self, node) if read is not None and self._is_plain(node) else None
+                self._places[node] = self._opaque(node) if place is None else place
+        outputs: list[int] = []
+        returns: list[tuple[str, Any]] = []
+        for value in returned if isinstance(returned, (list, tuple)) else (returned,):
+            if isinstance(value, fx.Node) and value in self._places:
+                returns.append(("tensor", len(outputs)))
+                outputs.append(self._places[value])
+            else:
+                returns.append(("as is", value))
+        wire = {"version": WIRE_VERSION, "nodes": self.nodes, "outputs": outputs}
+        return Imported(
+            wire, self.opaque_nodes, self.sizes, self.devices, returns, self.observable, self.random
+        )
+
+    def _is_tensor_work(self, node: fx.Node) -> bool:
+        """Whether a node makes tensors or has an effect; sizes are read off the inputs again when written."""
+        if node.op == "get_attr":
+            return isinstance(node.meta.get("val"), torch.Tensor)
+        if node.op != "call_function":
+            raise Unsupported(f"a node of kind {node.op!r}")
+        value = node.meta.get("val")
+        if isinstance(value, (torch.SymInt, int)) and not isinstance(node.target, torch._ops.OpOverload):
+            return False
+        if node.target is torch.ops.aten.sym_size.int:
+            return False
+        if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            raise Unsupported(f"a number that is known only at run time: {node.target}")
+        return True
+
+    def _is_plain(self, node: fx.Node) -> bool:
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or type(value).__name__ != "FakeTensor":
+            return False
+        if value.layout is not torch.strided or value.is_quantized or value.is_conj() or value.is_neg():
+            return False
+        return all(argument in self._places for argument in node.all_input_nodes if not self._is_size(argument))
+
+    @staticmethod
+    def _is_size(node: fx.Node) -> bool:
+        return isinstance(node.meta.get("val"), (torch.SymInt, int))
+
+    def tensor(self, node: Any) -> int:
+        """The place of a tensor that was read before."""
+        return self._places[node]
+
+    def operand(self, argument: Any, node: fx.Node) -> int | None:
+        """The place of an operand of a pointwise operation; a number becomes a constant of the result's type."""
+        if isinstance(argument, fx.Node):
+            return None if self._is_size(argument) else self._places[argument]
+        result = node.meta["val"].dtype
+        if isinstance(argument, bool) or result is torch.bool or result.is_complex:
+            return None
+        if isinstance(argument, float) and result.is_floating_point or isinstance(argument, int):
+            return self.constant(float(argument), node) if abs(argument) < 2**53 or argument != argument else None
+        return None
+
+    def constant(self, value: float, like: fx.Node) -> int:
+        """A constant without dimensions, of a node's element type."""
+        result = like.meta["val"]
+        device = self._device(result.device)
+        attributes = [{"float": repr(value)}, {"dtype": DTYPES[result.dtype]}, {"int": device}]
+        return self._add("const", [], attributes, {"dtype": DTYPES[result.dtype], "shape": [], "device": device})
+
+    def known(self, op: str, operands: list[Any], attributes: list[Any], node: fx.Node) -> int | None:
+        """An operation of the engine's in place of a node; opaque after all where the engine infers another type."""
+        if node.meta["val"].dtype not in DTYPES:
+            return None
+        place = self._add(op, operands, attributes, self.type_of(node))
+        direct = [self._places[a] for a in node.all_input_nodes if a in self._places]
+        if operands == direct:
+            self.nodes[place]["otherwise"] = self._key(node)
+        return place
+
+    def computed(self, op: str, operands: list[int], attributes: list[Any], ty: dict[str, Any]) -> int:
+        """An operation that stands for no node of its own."""
+        return self._add(op, operands, attributes, ty)
+
+    def shape(self, node: fx.Node) -> dict[str, Any]:
+        """The shape of a node's result, as an attribute."""
+        return self.shape_attribute(node.meta["val"].shape)
+
+    def shape_attribute(self, sizes: Any) -> dict[str, Any]:
+        """A shape as an attribute."""
+        return {"shape": [self.sizes.dimension(size) for size in sizes]}
+
+    def type_of(self, node: fx.Node, shape: list[Any] | None = None) -> dict[str, Any]:
+        """The type of a node's result, or one of the same element type and another shape."""
+        value = node.meta["val"]
+        dtype = DTYPES.get(value.dtype) or {"other": 0}
+        sizes = [self.sizes.dimension(s) for s in (value.shape if shape is None else shape)]
+        return {"dtype": dtype, "shape": sizes, "device": self._device(value.device)}
+
+    def _device(self, device: torch.device) -> int:
+        if device not in self.devices:
+            self.devices.append(device)
+        return self.devices.index(device)
+
+    def _add(self, op: str, operands: list[int], attributes: list[Any], ty: dict[str, Any] | None) -> int:
+        entry: dict[str, Any] = {"op": op, "operands": operands, "attributes": attributes}
+        if ty is not None:
+            entry["type"] = ty
+        self.nodes.append(entry)
+        return len(self.nodes) - 1
+
+    def _key(self, node: fx.Node) -> str:
+        """The identity of an opaque operation: equal keys and operands mean equal values."""
+        tensors: list[fx.Node] = []
+
+        def name(argument: fx.Node) -> str:
+            if argument in self._places:
+                tensors.append(argument)
+                return "%"
+            value = argument.meta.get("val")
+            return str(value.node.expr) if isinstance(value, torch.SymInt) else argument.name
+
+        arguments = fx.node.map_arg((node.args, node.kwargs), name)
+        key = f"{node.target}{arguments}" if node.op == "call_function" else f"{node.op} {node.target}"
+        self.opaque_nodes.setdefault(key, node)
+        return key
+
+    def _opaque(self, node: fx.Node) -> int:
+        value = node.meta.get("val")
+        if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+            index = node.args[1]
+            if isinstance(value, torch.Tensor) and isinstance(index, int) and index >= 0:
+                source = self._places[node.args[0]]
+                return self._add("item", [source], [{"int": index}], self.type_of(node))
+        effect = self._effect(node)
+        key = self._key(node)
+        operands: list[int] = []
+        fx.node.map_arg(
+            (node.args, node.kwargs), lambda a: operands.append(self._places[a]) if a in self._places else None
+        )
+        plain = isinstance(value, torch.Tensor)
+        return self._add(
+            "opaque", operands, [{"word": key}, {"bool": effect}], self.type_of(node) if plain else None
+        )
+
+    def _effect(self, node: fx.Node) -> bool:
+        """Whether a node must stay in its order among those that have effects; notes what kind the graph has."""
+        if node.op == "get_attr":
+            return False
+        target = node.target
+        if target is operator.getitem:
+            return False
+        if target in LAYOUT_READERS:
+            raise Unsupported(f"{target} reads the layout of memory")
+        if not isinstance(target, torch._ops.OpOverload):
+            self.observable = True
+            return True
+        if torch.Tag.nondeterministic_seeded in target.tags:
+            self.random = True
+            return True
+        if target._schema.is_mutable or not target._schema.returns:
+            self.observable = True
+            return True
+        if target.namespace not in ("aten", "prims"):
+            self.observable = self.observable or target.namespace in ("_c10d_functional", "c10d_functional", "c10d")
+            return True
+        return False

@@ -1,0 +1,435 @@
+"""Which ATen operations the engine knows, and how each is read and written: one row an operation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+if TYPE_CHECKING:
+    from hypatia_core.fx_export import Writer
+    from hypatia_core.fx_import import Reader
+
+aten = torch.ops.aten
+
+#: How the engine calls torch's element types.
+DTYPES: dict[torch.dtype, str] = {
+    torch.float64: "f64",
+    torch.float32: "f32",
+    torch.float16: "f16",
+    torch.bfloat16: "bf16",
+    torch.complex64: "c64",
+    torch.complex128: "c128",
+    torch.int64: "i64",
+    torch.int32: "i32",
+    torch.int16: "i16",
+    torch.int8: "i8",
+    torch.uint8: "u8",
+    torch.bool: "bool",
+}
+DTYPES_BACK = {name: dtype for dtype, name in DTYPES.items()}
+
+#: Reads a node as an operation that the engine knows; None leaves it opaque.
+ReadFunction = Callable[["Reader", fx.Node], "int | None"]
+#: Writes an operation over nodes of the new graph, with its attributes as Python values.
+WriteFunction = Callable[["Writer", list[Any], list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation of the engine: its name there, the ATen overloads read as it, and how it is written."""
+
+    name: str
+    reads: dict[Any, ReadFunction]
+    write: WriteFunction
+
+
+def _default(target: Any, arguments: Sequence[Any], position: int, fallback: Any) -> Any:
+    return arguments[position] if len(arguments) > position else fallback
+
+
+def _float_result(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.dtype.is_floating_point
+
+
+def _pointwise(name: str) -> ReadFunction:
+    def read(reader: Reader, node: fx.Node) -> int | None:
+        if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2 or set(node.kwargs) - {"alpha"}:
+            return None
+        operands = [reader.operand(argument, node) for argument in node.args]
+        if any(operand is None for operand in operands):
+            return None
+        return reader.known(name, operands, [], node)
+
+    return read
+
+
+def _unary(name: str) -> ReadFunction:
+    def read(reader: Reader, node: fx.Node) -> int | None:
+        if len(node.args) != 1 or node.kwargs or not isinstance(node.args[0], fx.Node):
+            return None
+        return reader.known(name, [reader.tensor(node.args[0])], [], node)
+
+    return read
+
+
+def _write_call(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, *map(writer.node, operands))
+
+
+def _unary_op(name: str, target: Any) -> Op:
+    return Op(name, {target: _unary(name)}, _write_call(target))
+
+
+def _write_commutative(target: Any) -> WriteFunction:
+    def write(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+        # Small ones first, so that what broadcasts is combined before it meets a large operand.
+        ordered = sorted(operands, key=writer.size)
+        if not isinstance(ordered[0], fx.Node) and len(ordered) > 1 and isinstance(ordered[1], fx.Node):
+            ordered[0], ordered[1] = ordered[1], ordered[0]
+        total = ordered[0]
+        for operand in ordered[1:]:
+            total = writer.call(target, writer.node(total), operand)
+        return total
+
+    return write
+
+
+def _write_binary(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), operands[1])
+
+
+def _write_two_tensors(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), writer.node(operands[1]))
+
+
+def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
+    return reader.known("matmul", [reader.tensor(a) for a in node.args], [], node)
+
+
+def _read_mv(reader: Reader, node: fx.Node) -> int | None:
+    """A matrix times a vector, and a vector times a vector, as products of matrices with one row or column."""
+    a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
+    inner = b.shape[0]
+    column = reader.computed(
+        "reshape", [reader.tensor(node.args[1])], [reader.shape_attribute([inner, 1])], reader.type_of(node, [inner, 1])
+    )
+    left, rows = reader.tensor(node.args[0]), a.shape[0]
+    if a.dim() == 1:
+        rows = 1
+        row = reader.shape_attribute([1, inner])
+        left = reader.computed("reshape", [left], [row], reader.type_of(node, [1, inner]))
+    product = reader.computed("matmul", [left, column], [], reader.type_of(node, [rows, 1]))
+    return reader.known("reshape", [product], [reader.shape(node)], node)
+
+
+def _write_matmul(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    a, b = operands[0].meta["val"], operands[1].meta["val"]
+    if a.dim() == 2 and b.dim() == 2:
+        return writer.call(aten.mm.default, *operands)
+    if a.dim() == 3 and b.dim() == 3 and writer.same_size(a.shape[0], b.shape[0]):
+        return writer.call(aten.bmm.default, *operands)
+    return writer.call(aten.matmul.default, *operands)
+
+
+def _read_addmm(reader: Reader, node: fx.Node) -> int | None:
+    if node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
+        return None
+    return reader.known("addmm", [reader.tensor(a) for a in node.args], [], node)
+
+
+def _axis(node: fx.Node, argument: Any, axis: int) -> int:
+    return axis % max(argument.meta["val"].dim(), 1)
+
+
+def _read_permute(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    rank = source.meta["val"].dim()
+    axes = list(range(rank))
+    if node.target is aten.permute.default:
+        axes = [_axis(node, source, a) for a in node.args[1]]  # type: ignore[union-attr, arg-type]
+    elif node.target is aten.transpose.int:
+        i, j = (_axis(node, source, a) for a in node.args[1:3])  # type: ignore[arg-type]
+        axes[i], axes[j] = axes[j], axes[i]
+    elif rank == 2:
+        axes = [1, 0]
+    return reader.known("permute", [reader.tensor(source)], [{"axes": axes}], node)
+
+
+def _write_permute(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    if attributes[0] == [1, 0]:
+        return writer.call(aten.t.default, operands[0])
+    return writer.call(aten.permute.default, operands[0], attributes[0])
+
+
+def _read_reshape(reader: Reader, node: fx.Node) -> int | None:
+    return reader.known("reshape", [reader.tensor(node.args[0])], [reader.shape(node)], node)
+
+
+def _write_reshape(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.reshape.default, writer.node(operands[0]), attributes[0])
+
+
+def _read_expand(reader: Reader, node: fx.Node) -> int | None:
+    return reader.known("expand", [reader.tensor(node.args[0])], [reader.shape(node)], node)
+
+
+def _write_expand(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    if not isinstance(operands[0], fx.Node):
+        return writer.constant(operands[0], attributes[0])
+    return writer.call(aten.expand.default, operands[0], attributes[0])
+
+
+def _clip(position: Any, extent: int) -> int | None:
+    if not isinstance(position, int):
+        return None
+    return min(max(position + extent if position < 0 else position, 0), extent)
+
+
+def _read_slice(reader: Reader, node: fx.Node) -> int | None:
+    arguments, source = node.args, node.args[0]
+    axis = _axis(node, source, _default(node.target, arguments, 1, 0))
+    extent = source.meta["val"].shape[axis]  # type: ignore[union-attr]
+    if not isinstance(extent, int):
+        return None
+    start = _clip(_default(node.target, arguments, 2, None) or 0, extent)
+    end = _default(node.target, arguments, 3, None)
+    end = _clip(extent if end is None else end, extent)
+    step = _default(node.target, arguments, 4, 1)
+    if start is None or end is None or not isinstance(step, int):
+        return None
+    attributes = [{"int": axis}, {"int": start}, {"int": max(start, end)}, {"int": step}]
+    return reader.known("slice", [reader.tensor(source)], attributes, node)
+
+
+def _read_select(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    axis, index = _axis(node, source, node.args[1]), node.args[2]  # type: ignore[arg-type]
+    value = source.meta["val"]
+    extent = value.shape[axis]
+    if not isinstance(extent, int) or not isinstance(index, int):
+        return None
+    index %= extent
+    kept = [*value.shape[:axis], 1, *value.shape[axis + 1 :]]
+    attributes = [{"int": axis}, {"int": index}, {"int": index + 1}, {"int": 1}]
+    row = reader.computed("slice", [reader.tensor(source)], attributes, reader.type_of(node, kept))
+    return reader.known("reshape", [row], [reader.shape(node)], node)
+
+
+def _write_slice(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    axis, start, end, step = attributes
+    return writer.call(aten.slice.Tensor, writer.node(operands[0]), axis, start, end, step)
+
+
+def _read_cat(reader: Reader, node: fx.Node) -> int | None:
+    sources: Any = node.args[0]
+    axis = _axis(node, node, _default(node.target, node.args, 1, 0))
+    # Empty one-dimensional tensors are let through by torch whatever the others' rank.
+    return reader.known("cat", [reader.tensor(s) for s in sources], [{"int": axis}], node)
+
+
+def _write_cat(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.cat.default, [writer.node(o) for o in operands], attributes[0])
+
+
+def _reduction(name: str) -> ReadFunction:
+    def read(reader: Reader, node: fx.Node) -> int | None:
+        source: Any = node.args[0]
+        value = source.meta["val"]
+        if node.kwargs.get("dtype") not in (None, value.dtype) or len(node.args) > 3 or not _float_result(node):
+            return None
+        axes: Any = _default(node.target, node.args, 1, None)
+        keep = bool(_default(node.target, node.args, 2, False))
+        axes = list(range(value.dim())) if axes is None or axes == [] else axes
+        axes = sorted({_axis(node, source, a) for a in ([axes] if isinstance(axes, int) else axes)})
+        if value.dim() == 0:
+            return None
+        kept = [1 if i in axes else size for i, size in enumerate(value.shape)]
+        attributes = [{"axes": axes}, {"bool": True}]
+        if keep:
+            return reader.known(name, [reader.tensor(source)], attributes, node)
+        total = reader.computed(name, [reader.tensor(source)], attributes, reader.type_of(node, kept))
+        return reader.known("reshape", [total], [reader.shape(node)], node)
+
+    return read
+
+
+def _write_reduction(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), *attributes)
+
+
+def _along_axis(name: str) -> ReadFunction:
+    def read(reader: Reader, node: fx.Node) -> int | None:
+        source: Any = node.args[0]
+        if node.args[2] or source.meta["val"].dim() == 0:
+            return None
+        axis = _axis(node, source, node.args[1])  # type: ignore[arg-type]
+        return reader.known(name, [reader.tensor(source)], [{"int": axis}], node)
+
+    return read
+
+
+def _write_along_axis(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), attributes[0], False)
+
+
+def _read_gelu(reader: Reader, node: fx.Node) -> int | None:
+    form = node.kwargs.get("approximate", "none")
+    return reader.known("gelu", [reader.tensor(node.args[0])], [{"word": form}], node)
+
+
+def _write_gelu(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.gelu.default, writer.node(operands[0]), approximate=attributes[0])
+
+
+def _read_pow(reader: Reader, node: fx.Node) -> int | None:
+    exponent = node.args[1]
+    if not isinstance(exponent, (int, float)) or not _float_result(node):
+        return None
+    source = reader.tensor(node.args[0])
+    if exponent == 2:
+        return reader.known("mul", [source, source], [], node)
+    return reader.known("pow_scalar", [source], [{"float": repr(float(exponent))}], node)
+
+
+def _write_pow(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.pow.Tensor_Scalar, writer.node(operands[0]), attributes[0])
+
+
+def _read_cast(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    before, after = source.meta["val"], node.meta["val"]
+    if before.device != after.device or node.kwargs.get("layout") not in (None, torch.strided):
+        return None
+    if before.dtype == after.dtype:
+        return reader.tensor(source)
+    if after.dtype not in DTYPES:
+        return None
+    return reader.known("cast", [reader.tensor(source)], [{"dtype": DTYPES[after.dtype]}], node)
+
+
+def _write_cast(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten._to_copy.default, writer.node(operands[0]), dtype=attributes[0])
+
+
+def _same_value(reader: Reader, node: fx.Node) -> int | None:
+    return reader.tensor(node.args[0])
+
+
+def _write_constant(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    value, dtype, _ = attributes
+    if not dtype.is_floating_point:
+        return int(value)
+    return value
+
+
+def _read_full(reader: Reader, node: fx.Node) -> int | None:
+    value = node.args[1]
+    result = node.meta["val"]
+    if type(value) not in (int, float) or result.dtype not in DTYPES or result.dtype is torch.bool:
+        return None
+    if not math.isfinite(value) or (not result.dtype.is_floating_point and abs(value) >= 2**53):
+        return None
+    constant = reader.constant(float(value), node)
+    return reader.known("expand", [constant], [reader.shape(node)], node)
+
+
+def _with_scalar_forms(name: str, packet: Any) -> dict[Any, ReadFunction]:
+    return {getattr(packet, form): _pointwise(name) for form in ("Tensor", "Scalar") if hasattr(packet, form)}
+
+
+_RESHAPES = (
+    aten.view.default,
+    aten._unsafe_view.default,
+    aten.reshape.default,
+    aten.unsqueeze.default,
+    aten.squeeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+)
+
+TABLE: tuple[Op, ...] = (
+    Op("const", {aten.full.default: _read_full}, _write_constant),
+    Op("add", _with_scalar_forms("add", aten.add), _write_commutative(aten.add.Tensor)),
+    Op("mul", _with_scalar_forms("mul", aten.mul), _write_commutative(aten.mul.Tensor)),
+    Op("sub", _with_scalar_forms("sub", aten.sub), _write_binary(aten.sub.Tensor)),
+    Op("div", _with_scalar_forms("div", aten.div), _write_binary(aten.div.Tensor)),
+    Op("maximum", {aten.maximum.default: _pointwise("maximum")}, _write_two_tensors(aten.maximum.default)),
+    Op("minimum", {aten.minimum.default: _pointwise("minimum")}, _write_two_tensors(aten.minimum.default)),
+    _unary_op("neg", aten.neg.default),
+    _unary_op("abs", aten.abs.default),
+    _unary_op("relu", aten.relu.default),
+    _unary_op("exp", aten.exp.default),
+    _unary_op("expm1", aten.expm1.default),
+    _unary_op("log", aten.log.default),
+    _unary_op("log1p", aten.log1p.default),
+    _unary_op("sqrt", aten.sqrt.default),
+    _unary_op("rsqrt", aten.rsqrt.default),
+    _unary_op("reciprocal", aten.reciprocal.default),
+    _unary_op("sin", aten.sin.default),
+    _unary_op("cos", aten.cos.default),
+    _unary_op("tanh", aten.tanh.default),
+    _unary_op("sigmoid", aten.sigmoid.default),
+    _unary_op("silu", aten.silu.default),
+    _unary_op("erf", aten.erf.default),
+    Op("gelu", {aten.gelu.default: _read_gelu}, _write_gelu),
+    Op("pow_scalar", {aten.pow.Tensor_Scalar: _read_pow}, _write_pow),
+    Op("cast", {aten._to_copy.default: _read_cast}, _write_cast),
+    Op(
+        "matmul",
+        {
+            aten.mm.default: _read_matmul,
+            aten.bmm.default: _read_matmul,
+            aten.mv.default: _read_mv,
+            aten.dot.default: _read_mv,
+        },
+        _write_matmul,
+    ),
+    Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
+    Op(
+        "permute",
+        {t: _read_permute for t in (aten.t.default, aten.transpose.int, aten.permute.default)},
+        _write_permute,
+    ),
+    Op("reshape", {target: _read_reshape for target in _RESHAPES}, _write_reshape),
+    Op("expand", {aten.expand.default: _read_expand}, _write_expand),
+    Op("slice", {aten.slice.Tensor: _read_slice, aten.select.int: _read_select}, _write_slice),
+    Op("cat", {aten.cat.default: _read_cat}, _write_cat),
+    Op(
+        "sum",
+        {t: _reduction("sum") for t in (aten.sum.default, aten.sum.dim_IntList)},
+        _write_reduction(aten.sum.dim_IntList),
+    ),
+    Op(
+        "mean",
+        {t: _reduction("mean") for t in (aten.mean.default, aten.mean.dim)},
+        _write_reduction(aten.mean.dim),
+    ),
+    Op("amax", {aten.amax.default: _reduction("amax")}, _write_reduction(aten.amax.default)),
+    Op("softmax", {aten._softmax.default: _along_axis("softmax")}, _write_along_axis(aten._softmax.default)),
+    Op(
+        "log_softmax",
+        {aten._log_softmax.default: _along_axis("log_softmax")},
+        _write_along_axis(aten._log_softmax.default),
+    ),
+)
+
+#: Operations whose result is their operand: only its place in memory may differ.
+SAME_VALUE: dict[Any, ReadFunction] = {
+    target: _same_value
+    for target in (
+        aten.clone.default,
+        aten.alias.default,
+        aten.detach.default,
+        aten.lift_fresh_copy.default,
+        aten.contiguous.default,
+    )
+}
+
+READS: dict[Any, ReadFunction] = {target: read for op in TABLE for target, read in op.reads.items()} | SAME_VALUE
+WRITES: dict[str, WriteFunction] = {op.name: op.write for op in TABLE}

@@ -1,0 +1,38 @@
+"""The engine's search, asked for one graph."""
+
+from __future__ import annotations
+
+import json
+
+from hypatia_core import _hypatia_core
+from hypatia_core.fx_import import Imported
+from hypatia_core.options import Options
+from hypatia_core.report import GraphReport
+
+
+def search(imported: Imported, options: Options, report: GraphReport) -> str | None:
+    """The cheaper graph that the engine found, as JSON; None where the original stands. Fills in the report.
+
+    Raises:
+        HypatiaError: the graph is malformed, or a rule proved unsound on it.
+    """
+    settings = {
+        "numerics": options.numerics,
+        "limits": {
+            "nodes": options.max_nodes,
+            "iterations": options.max_iterations,
+            "matches": options.max_matches,
+        },
+    }
+    text, account_text = _hypatia_core.optimize_graph(json.dumps(imported.wire), json.dumps(settings))
+    account = json.loads(account_text)
+    report.rules = dict(account["rules"])
+    report.cost_before, report.cost_after = account["seconds_before"], account["seconds_after"]
+    report.search = {
+        "nodes": account["egraph_nodes"],
+        "classes": account["egraph_classes"],
+        "iterations": account["iterations"],
+        "stopped by": account["stop"],
+        **{f"{name} seconds": seconds for name, seconds in account["stages"]},
+    }
+    return text
