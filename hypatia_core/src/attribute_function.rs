@@ -2,14 +2,14 @@
 
 use egg::Id;
 
-use crate::analysis::{TensorGraph, attribute, tensor_type};
+use crate::analysis::Known;
 use crate::attribute::Attribute;
 
 /// A named function; `None` means that it has no value here, and the rule does not fire.
 #[derive(Debug)]
 pub struct AttributeFunction {
     pub name: &'static str,
-    pub compute: fn(&TensorGraph, &[Id]) -> Option<Attribute>,
+    pub compute: fn(&dyn Known, &[Id]) -> Option<Attribute>,
 }
 
 /// Every function, one row each.
@@ -54,10 +54,10 @@ pub fn function_named(name: &str) -> Option<&'static AttributeFunction> {
 }
 
 /// `permute(permute(x, q), p)` is `permute(x, compose(p, q))`.
-fn compose(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn compose(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let (p, q) = (
-        attribute(egraph, ids[0])?.axes()?,
-        attribute(egraph, ids[1])?.axes()?,
+        known.attribute(ids[0])?.axes()?,
+        known.attribute(ids[1])?.axes()?,
     );
     p.iter()
         .map(|&i| q.get(i).copied())
@@ -66,47 +66,47 @@ fn compose(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
 }
 
 /// The permutation that transposes the matrices in `x`.
-fn swap(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    let rank = tensor_type(egraph, ids[0])?.rank();
+fn swap(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let rank = known.tensor_type(ids[0])?.rank();
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(rank.checked_sub(2)?, rank - 1);
     Some(Attribute::Axes(axes))
 }
 
-fn shape(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    Some(Attribute::Shape(tensor_type(egraph, ids[0])?.shape.clone()))
+fn shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    Some(Attribute::Shape(known.tensor_type(ids[0])?.shape.clone()))
 }
 
-fn axis_from_end(egraph: &TensorGraph, id: Id, back: usize) -> Option<Attribute> {
-    let axis = tensor_type(egraph, id)?.rank().checked_sub(back)?;
+fn axis_from_end(known: &dyn Known, id: Id, back: usize) -> Option<Attribute> {
+    let axis = known.tensor_type(id)?.rank().checked_sub(back)?;
     i64::try_from(axis).ok().map(Attribute::Int)
 }
 
-fn row_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    axis_from_end(egraph, ids[0], 2)
+fn row_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    axis_from_end(known, ids[0], 2)
 }
 
-fn column_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    axis_from_end(egraph, ids[0], 1)
+fn column_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    axis_from_end(known, ids[0], 1)
 }
 
 /// The last axis, as a list of axes to reduce.
-fn last_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn last_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     Some(Attribute::Axes(vec![
-        tensor_type(egraph, ids[0])?.rank().checked_sub(1)?,
+        known.tensor_type(ids[0])?.rank().checked_sub(1)?,
     ]))
 }
 
 /// The row axis, as a list of axes to reduce.
-fn inner_axes(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn inner_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     Some(Attribute::Axes(vec![
-        tensor_type(egraph, ids[0])?.rank().checked_sub(2)?,
+        known.tensor_type(ids[0])?.rank().checked_sub(2)?,
     ]))
 }
 
 /// Where axis `axis` of `permute(x, p)` lies in `x`.
-fn move_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    let axis = usize::try_from(attribute(egraph, ids[0])?.int()?).ok()?;
-    let source = *attribute(egraph, ids[1])?.axes()?.get(axis)?;
+fn move_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
+    let source = *known.attribute(ids[1])?.axes()?.get(axis)?;
     i64::try_from(source).ok().map(Attribute::Int)
 }

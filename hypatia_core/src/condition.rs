@@ -2,7 +2,7 @@
 
 use egg::Id;
 
-use crate::analysis::{TensorGraph, attribute, tensor_type};
+use crate::analysis::Known;
 use crate::attribute::Attribute;
 
 /// A named question about what the variables of a rule stand for.
@@ -11,7 +11,7 @@ pub struct Condition {
     pub name: &'static str,
     pub arguments: usize,
     /// `None` is "not known".
-    pub holds: fn(&TensorGraph, &[Id]) -> Option<bool>,
+    pub holds: fn(&dyn Known, &[Id]) -> Option<bool>,
     /// The condition in words, for the catalogue and the report.
     pub means: &'static str,
 }
@@ -121,97 +121,97 @@ pub fn condition_named(name: &str) -> Option<&'static Condition> {
     CONDITIONS.iter().find(|c| c.name == name)
 }
 
-fn axes<'a>(egraph: &'a TensorGraph, id: Id) -> Option<&'a [usize]> {
-    attribute(egraph, id)?.axes()
+fn axes<'a>(known: &'a dyn Known, id: Id) -> Option<&'a [usize]> {
+    known.attribute(id)?.axes()
 }
 
-fn is_identity(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
+fn is_identity(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     Some(
-        axes(egraph, ids[0])?
+        axes(known, ids[0])?
             .iter()
             .enumerate()
             .all(|(i, &a)| i == a),
     )
 }
 
-fn swaps_last_two(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    let axes = axes(egraph, ids[0])?;
+fn swaps_last_two(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let axes = axes(known, ids[0])?;
     let n = axes.len();
     Some(n >= 2 && axes[..n - 2].iter().enumerate().all(|(i, &a)| i == a) && axes[n - 2] == n - 1)
 }
 
-fn has_shape(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.shape == attribute(egraph, ids[1])?.shape()?)
+fn has_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.shape == known.attribute(ids[1])?.shape()?)
 }
 
-fn same_shape(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.shape == tensor_type(egraph, ids[1])?.shape)
+fn same_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.shape == known.tensor_type(ids[1])?.shape)
 }
 
-fn is_scalar(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.is_scalar_like())
+fn is_scalar(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.is_scalar_like())
 }
 
-fn extent_is_one(egraph: &TensorGraph, id: Id, back: usize) -> Option<bool> {
-    let shape = &tensor_type(egraph, id)?.shape;
+fn extent_is_one(known: &dyn Known, id: Id, back: usize) -> Option<bool> {
+    let shape = &known.tensor_type(id)?.shape;
     Some(shape.len() < back || shape[shape.len() - back].is(1))
 }
 
-fn is_column(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    extent_is_one(egraph, ids[0], 1)
+fn is_column(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    extent_is_one(known, ids[0], 1)
 }
 
-fn is_row(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    extent_is_one(egraph, ids[0], 2)
+fn is_row(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    extent_is_one(known, ids[0], 2)
 }
 
-fn is_matrix(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.rank() == 2)
+fn is_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() == 2)
 }
 
-fn same_rank(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.rank() == tensor_type(egraph, ids[1])?.rank())
+fn same_rank(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() == known.tensor_type(ids[1])?.rank())
 }
 
-fn axis_is(egraph: &TensorGraph, ids: &[Id], back: usize) -> Option<bool> {
-    let axis = usize::try_from(attribute(egraph, ids[0])?.int()?).ok()?;
-    Some(axis + back == tensor_type(egraph, ids[1])?.rank())
+fn axis_is(known: &dyn Known, ids: &[Id], back: usize) -> Option<bool> {
+    let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
+    Some(axis + back == known.tensor_type(ids[1])?.rank())
 }
 
-fn is_row_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    axis_is(egraph, ids, 2)
+fn is_row_axis(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    axis_is(known, ids, 2)
 }
 
-fn is_column_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    axis_is(egraph, ids, 1)
+fn is_column_axis(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    axis_is(known, ids, 1)
 }
 
-fn reduces(egraph: &TensorGraph, ids: &[Id], back: &[usize]) -> Option<bool> {
-    let rank = tensor_type(egraph, ids[1])?.rank();
+fn reduces(known: &dyn Known, ids: &[Id], back: &[usize]) -> Option<bool> {
+    let rank = known.tensor_type(ids[1])?.rank();
     let wanted: Option<Vec<usize>> = back.iter().map(|b| rank.checked_sub(*b)).collect();
-    Some(Some(axes(egraph, ids[0])?) == wanted.as_deref())
+    Some(Some(axes(known, ids[0])?) == wanted.as_deref())
 }
 
-fn reduces_rows(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[2])
+fn reduces_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[2])
 }
 
-fn reduces_columns(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[1])
+fn reduces_columns(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[1])
 }
 
-fn reduces_matrix(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[2, 1])
+fn reduces_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[2, 1])
 }
 
-fn is_float(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.dtype.is_float())
+fn is_float(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.dtype.is_float())
 }
 
-fn is_whole(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    let int = |id| attribute(egraph, id).and_then(Attribute::int);
+fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let int = |id| known.attribute(id).and_then(Attribute::int);
     let axis = usize::try_from(int(ids[1])?).ok()?;
-    let extent = tensor_type(egraph, ids[0])?.shape.get(axis)?.known()?;
+    let extent = known.tensor_type(ids[0])?.shape.get(axis)?.known()?;
     Some(int(ids[2])? == 0 && int(ids[3])? == extent)
 }
 

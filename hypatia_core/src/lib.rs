@@ -7,8 +7,10 @@
 pub mod analysis;
 pub mod attribute;
 pub mod attribute_function;
+pub mod certificate;
 pub mod clifford;
 pub mod condition;
+pub mod congruence;
 pub mod cost;
 pub mod error;
 pub mod extract;

@@ -6,13 +6,13 @@ use egg::Id;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
+use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
+use crate::certificate::{certify, counts};
 use crate::cost::Machine;
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
 use crate::language::{Head, Term};
-use crate::pattern::add_attribute;
 use crate::rules::Soundness;
 use crate::saturate::{Limits, Stop, saturate};
 
@@ -101,6 +101,12 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     );
     let better = after < before * (1.0 - LEAST_GAIN);
     clock.lap("read back");
+    let rules = if better {
+        counts(&certify(&egraph, &saturation.steps, graph, &result)?)
+    } else {
+        Vec::new()
+    };
+    clock.lap("certify");
     let account = Account {
         nodes_before: graph.nodes.len(),
         nodes_after: if better {
@@ -110,7 +116,7 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
         },
         seconds_before: before,
         seconds_after: if better { after } else { before },
-        rules: Vec::new(),
+        rules,
         egraph_nodes: egraph.total_number_of_nodes(),
         egraph_classes: egraph.number_of_classes(),
         iterations: saturation.iterations,
@@ -208,7 +214,7 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
                 let attributes: Vec<Id> = node
                     .attributes
                     .iter()
-                    .map(|a| add_attribute(&mut egraph, a.clone()))
+                    .map(|a| egraph.add_attribute(a.clone()))
                     .collect();
                 Term::new(Head::Op(*op), operands.into_iter().chain(attributes))
             }

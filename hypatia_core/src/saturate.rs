@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::language::Head;
 use crate::pattern::Match;
 use crate::rules::{Rewrite, Soundness, rewrites};
+use crate::tensor_type::TensorType;
 
 /// When the search stops; counted in nodes and rounds, so that every machine stops at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +35,8 @@ impl Default for Limits {
 pub struct Step {
     pub rewrite: &'static Rewrite,
     pub found: Match,
-    pub left: Id,
-    pub right: Id,
+    /// The type of both sides.
+    pub root: TensorType,
 }
 
 /// Why the search stopped.
@@ -185,7 +186,6 @@ fn apply(
     Ok(Some(Step {
         rewrite: rule,
         found,
-        left: class,
-        right,
+        root,
     }))
 }

@@ -125,9 +125,9 @@ fn compile_direction(rule: &'static Rule, reversed: bool) -> Result<Rewrite, Str
         (rule.left, rule.right)
     };
     let mut variables = Vec::new();
-    let left = Pattern::parse(from, &mut variables)?;
+    let left = Pattern::parse(from, &mut variables, true)?;
     let bound = variables.len();
-    let right = Pattern::parse(to, &mut variables)?;
+    let right = Pattern::parse(to, &mut variables, false)?;
     if let Some(free) = variables.get(bound) {
         return Err(format!("{free} stands only on the side that is built"));
     }
