@@ -121,7 +121,7 @@ pub fn condition_named(name: &str) -> Option<&'static Condition> {
     CONDITIONS.iter().find(|c| c.name == name)
 }
 
-fn axes<'a>(known: &'a dyn Known, id: Id) -> Option<&'a [usize]> {
+fn axes(known: &dyn Known, id: Id) -> Option<&[usize]> {
     known.attribute(id)?.axes()
 }
 
