@@ -122,7 +122,7 @@ import hypatia_core
 
 
 WORKERS = """
-import multiprocessing, os, sys
+import multiprocessing, os
 import torch
 import hypatia_core
 
@@ -137,11 +137,10 @@ class Numbers(torch.utils.data.Dataset):
     def __getitem__(self, index): return work(index)
 
 if __name__ == "__main__":
-    method = sys.argv[1] if len(sys.argv) > 1 else METHOD
-    if method == "dataloader":
+    if METHOD == "dataloader":
         pids = [int(pid) for pid in torch.utils.data.DataLoader(Numbers(), num_workers=1)]
     else:
-        with multiprocessing.get_context(method).Pool(1) as pool:
+        with multiprocessing.get_context(METHOD).Pool(1) as pool:
             pids = pool.map(work, range(2))
     assert os.getpid() not in pids
     print(len(pids))
@@ -149,8 +148,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "dataloader"])
-def test_worker_processes_are_silent(method: str, fresh_python: Run) -> None:
-    done = fresh_python(f"METHOD = {method!r}\n{WORKERS}", script=True)
+def test_worker_processes_are_silent(method: str, new_python: Run) -> None:
+    done = new_python(f"METHOD = {method!r}\n{WORKERS}")
     assert done.stdout.strip() == "2"
     assert done.stderr.splitlines() == LINES
 
@@ -169,9 +168,9 @@ def test_warnings_of_workers_are_shown(fresh_python: Run) -> None:
     code = """
 import logging, multiprocessing
 import hypatia_core
-def work(_): logging.getLogger("hypatia_core").warning("a warning")
-if __name__ == "__main__":
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        pool.map(work, range(1))
+def work(): logging.getLogger("hypatia_core").warning("a warning")
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+worker.join()
 """
-    assert "[hypatia_core] WARNING: a warning" in fresh_python(code, script=True).stderr.splitlines()
+    assert fresh_python(code).stderr.splitlines()[3:] == ["[hypatia_core] WARNING: a warning"]
