@@ -33,7 +33,9 @@ def fresh_python(fresh_processes: FreshProcesses, tmp_path: Path) -> Run:
     `env` adds to the environment. Torch and Dynamo are imported before the program starts.
     """
 
-    def run(code: str, *, env: Mapping[str, str] | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        code: str, *, env: Mapping[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         done = fresh_processes.run(code, env={**UNSET, **(env or {})}, cwd=tmp_path)
         assert not check or done.returncode == 0, done.stderr
         return done
@@ -43,14 +45,19 @@ def fresh_python(fresh_processes: FreshProcesses, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def new_python(tmp_path: Path) -> Run:
-    """Run a program in a new interpreter, in which nothing is imported yet; as a file, so that it may spawn."""
+    """Run a program in a new interpreter, with nothing imported; as a file, so that it may spawn."""
 
     def run(code: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(code, encoding="utf-8")
         env = {name: value for name, value in os.environ.items() if name not in UNSET}
         done = subprocess.run(
-            [sys.executable, str(path)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=SECONDS
+            [sys.executable, str(path)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
         assert done.returncode == 0, done.stderr
         return done

@@ -1,8 +1,9 @@
 """Fresh Python processes for the tests, at the price of a fork.
 
-Imports, registrations and the first lines of a log happen once a process, so their tests need many processes,
-and `import torch, torch._dynamo` costs each of them seconds. Run as a script, this file imports those two and then
-forks a child for each program that it is sent: one JSON object a line on stdin, the exit status on stdout.
+Imports, registrations and the first lines of a log happen once a process, so their tests need many
+processes, and `import torch, torch._dynamo` costs each of them seconds. Run as a script, this file imports
+those two and then forks a child for each program that it is sent: one JSON object a line on stdin, the exit
+status on stdout.
 """
 
 import json
@@ -41,9 +42,7 @@ class FreshProcesses:
             )
 
     def close(self) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait(timeout=SECONDS)
+        self._server.communicate(timeout=SECONDS)
 
 
 def serve() -> None:
@@ -75,8 +74,8 @@ def become(program: Mapping[str, Any]) -> int:
     status = 0
     try:
         exec(compile(program["code"], "<program>", "exec"), {"__name__": "__main__"})
-    except SystemExit as exit:
-        status = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    except SystemExit as stopped:
+        status = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
     except BaseException:
         traceback.print_exc()
         status = 1

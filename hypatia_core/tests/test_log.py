@@ -37,7 +37,10 @@ def test_set_log_level_silences_what_follows(fresh_python: Run) -> None:
 
 def test_a_bad_variable_is_an_error_that_names_it(fresh_python: Run) -> None:
     done = fresh_python("import hypatia_core", env={"HYPATIA_LOG_LEVEL": "LOUD"}, check=False)
-    assert "ValueError: HYPATIA_LOG_LEVEL: log level 'LOUD' is not one of DEBUG, INFO, WARN, ERROR" in done.stderr
+    assert (
+        "ValueError: HYPATIA_LOG_LEVEL: log level 'LOUD' is not one of DEBUG, INFO, WARN, ERROR"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("level", ["LOUD", "", "WARNING", "10", 10, None, b"DEBUG", "ıNFO"])
@@ -58,7 +61,9 @@ def level_kept() -> object:
 
 @pytest.mark.usefixtures("level_kept")
 @pytest.mark.parametrize(
-    ("name", "number"), [("DEBUG", 10), ("info", 20), ("Warn", 30), ("eRRoR", 40)], ids=lambda value: str(value)
+    ("name", "number"),
+    [("DEBUG", 10), ("info", 20), ("Warn", 30), ("eRRoR", 40)],
+    ids=lambda value: str(value),
 )
 def test_a_level_is_set_in_any_case(name: str, number: int) -> None:
     hypatia_core.set_log_level(name)

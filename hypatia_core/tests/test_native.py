@@ -22,7 +22,9 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of the crate's folder as the loader sees it, without a native build."""
     crate = tmp_path / "hypatia_core"
     package = CRATE / "hypatia_core"
-    shutil.copytree(package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    shutil.copytree(
+        package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
     shutil.copy(CRATE / "Cargo.toml", crate)
     shutil.copy(CRATE / "_hypatia_core.py", crate)
     return crate
@@ -91,7 +93,9 @@ def test_a_missing_build_is_an_import_error_with_the_remedy(checkout: Path, impo
         assert "cp target/release/lib_hypatia_core.so hypatia_core/_hypatia_core.so" in done.stderr
 
 
-def test_a_build_that_cannot_be_loaded_is_named_and_no_older_one_is_taken(checkout: Path, imports: Run) -> None:
+def test_a_build_that_cannot_be_loaded_is_named_and_no_older_one_is_taken(
+    checkout: Path, imports: Run
+) -> None:
     build(checkout, "_hypatia_core.abi3.so", days_old=1)
     broken = checkout / "hypatia_core" / "_hypatia_core.so"
     broken.write_bytes(b"not a library")

@@ -13,7 +13,9 @@ COMPILE = "torch.compile(lambda x: x + 1, backend='hypatia')(torch.ones(2))"
 REGISTER = "__import__('hypatia_core').register_backend()"
 
 
-@pytest.mark.parametrize("program", [f"import hypatia_core, torch; {LOOKUP}; {COMPILE}", f"import torch; {COMPILE}"])
+@pytest.mark.parametrize(
+    "program", [f"import hypatia_core, torch; {LOOKUP}; {COMPILE}", f"import torch; {COMPILE}"]
+)
 def test_a_new_interpreter_needs_no_more_than_the_name(program: str, new_python: Run) -> None:
     assert new_python(program).stderr.count("Hypatia backend registered successfully") == 1
 
