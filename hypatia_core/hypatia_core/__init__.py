@@ -1,4 +1,4 @@
-"""Hypatia: an equality-saturation compiler for PyTorch, with a symbolic and a geometric algebra on one engine.
+"""Hypatia: an equality-saturation compiler for PyTorch, and symbolic and geometric algebra on one engine.
 
 Importing the package registers the backend "hypatia":
 

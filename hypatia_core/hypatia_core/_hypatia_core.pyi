@@ -7,7 +7,7 @@ from torch.fx import GraphModule
 
 from hypatia_core.fx_graph import OptimizedGraph
 
-# --- the module and its log -----------------------------------------------------------------------------------
+# --- the module and its log ------------------------------------------------------------------------------
 
 __version__: str
 
@@ -15,7 +15,7 @@ class HypatiaError(Exception): ...
 
 def set_log_level(level: str) -> None: ...
 
-# --- the tensor optimizer -------------------------------------------------------------------------------------
+# --- the tensor optimizer --------------------------------------------------------------------------------
 
 def optimize_graph(graph: str, settings: str) -> tuple[str | None, str]: ...
 def compile_fx_graph(

@@ -1,7 +1,7 @@
 """The backend's name in torch: `torch.compile(model, backend="hypatia")`.
 
-It gets there in two ways. Importing the package registers it, and the entry point `torch_dynamo_backends` of the
-distribution lets torch find it with no import. Both may happen in one process, in either order.
+It gets there in two ways. Importing the package registers it, and the entry point `torch_dynamo_backends` of
+the distribution lets torch find it with no import. Both may happen in one process, in either order.
 """
 
 import functools
@@ -33,7 +33,7 @@ def register_backend() -> None:
     """
     registered = registry._COMPILER_FNS.get(NAME)
     if registered is None:
-        # Torch registers what an entry point names when it is first looked up, and asserts that nobody has before.
+        # What an entry point names, torch registers itself at the first lookup, asserting that nobody has.
         if not isinstance(registry._BACKENDS.get(NAME), EntryPoint):
             torch._dynamo.register_backend(compiler_fn=hypatia_backend, name=NAME)
     elif registered is not hypatia_backend:

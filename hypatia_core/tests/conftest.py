@@ -3,49 +3,63 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from fresh_process import SECONDS, FreshProcesses
+
 CRATE = Path(__file__).parents[1]
 ROOT = CRATE.parent
+# Of the environment the tests run in, what would change what they see.
+UNSET: dict[str, str | None] = {"HYPATIA_LOG_LEVEL": None, "PYTHONPATH": None}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def fresh_python(tmp_path: Path) -> Run:
-    """Run a program in a new interpreter, from an unrelated folder, and return what it did.
+@pytest.fixture(scope="session")
+def fresh_processes() -> Iterator[FreshProcesses]:
+    """A server of processes that have imported torch and Dynamo only."""
+    processes = FreshProcesses()
+    yield processes
+    processes.close()
 
-    `env` adds to the environment; a value of None takes the variable away.
+
+@pytest.fixture
+def fresh_python(fresh_processes: FreshProcesses, tmp_path: Path) -> Run:
+    """Run a program in a fresh process, from an unrelated folder, and return what it did.
+
+    `env` adds to the environment. Torch and Dynamo are imported before the program starts.
     """
 
     def run(
-        code: str,
-        *,
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path = tmp_path,
-        check: bool = True,
-        script: bool = False,
+        code: str, *, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        changes = {"HYPATIA_LOG_LEVEL": None, "PYTHONPATH": None, **(env or {})}
-        merged = {**os.environ, **changes}
-        command = ["-c", code]
-        if script:  # workers that are spawned import the main module again, so it must be a file
-            path = tmp_path / "program.py"
-            path.write_text(code, encoding="utf-8")
-            command = [str(path)]
+        done = fresh_processes.run(code, env={**UNSET, **(env or {})}, cwd=tmp_path)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def new_python(tmp_path: Path) -> Run:
+    """Run a program in a new interpreter, with nothing imported; as a file, so that it may spawn."""
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / "program.py"
+        path.write_text(code, encoding="utf-8")
+        env = {name: value for name, value in os.environ.items() if name not in UNSET}
         done = subprocess.run(
-            [sys.executable, *command],
-            cwd=cwd,
-            env={name: value for name, value in merged.items() if value is not None},
+            [sys.executable, str(path)],
+            cwd=tmp_path,
+            env=env,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=SECONDS,
         )
-        if check:
-            assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
         return done
 
     return run
