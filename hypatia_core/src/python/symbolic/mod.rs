@@ -1,0 +1,92 @@
+//! Python bindings of `symbolic`.
+
+mod answer;
+mod constructors;
+mod conversion;
+mod symbol;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{Error, Result};
+use crate::symbolic::cost::Cost;
+use crate::symbolic::parse::parse;
+use crate::symbolic::print::to_text;
+use crate::symbolic::prove::{Assumptions, PROOF_STEPS, Status, prove};
+use crate::symbolic::simplify::simplify;
+
+use answer::PyAnswer;
+use conversion::{assumptions_from, expression_or_text};
+use symbol::PySymbol;
+
+/// Runs engine code without the interpreter lock; a defect inside becomes an error, never a panic in Python.
+pub(super) fn without_lock<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    let outcome = py.detach(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
+    match outcome {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::new("a defect in Hypatia: please report this input").into()),
+    }
+}
+
+/// Read an expression: S-expression text such as ``(add x 2)`` or infix such as ``x + 2``.
+#[pyfunction]
+fn parse_expr(py: Python<'_>, text: &str) -> PyResult<PySymbol> {
+    Ok(PySymbol::new(without_lock(py, || parse(text))?, Assumptions::new()))
+}
+
+/// Rewrite the text of an expression to one that costs less and means the same, or return it as it is.
+#[pyfunction]
+#[pyo3(signature = (text, options=None))]
+fn optimize_ast(py: Python<'_>, text: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+    let mut cost = Cost::Nodes;
+    if let Some(options) = options {
+        for (key, value) in options {
+            let (key, value) = (key.to_string(), value.to_string());
+            cost = match (key.as_str(), value.as_str()) {
+                ("cost", "nodes") => Cost::Nodes,
+                ("cost", "operations") => Cost::Operations,
+                ("cost", _) => return Err(Error::new(format!("unknown cost '{value}'. Costs: nodes, operations")).into()),
+                _ => return Err(Error::new(format!("unknown option '{key}'. Options: cost")).into()),
+            };
+        }
+    }
+    without_lock(py, || to_text(&simplify(&parse(text)?, &Assumptions::new(), cost)))
+}
+
+/// Whether two expressions are proved equal wherever both are defined over the reals.
+#[pyfunction]
+fn is_equivalent(py: Python<'_>, left: &Bound<'_, PyAny>, right: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (left, right) = (expression_or_text(left)?, expression_or_text(right)?);
+    let assumptions = left.joined_assumptions(&right)?;
+    let (left, right) = (left.expression, right.expression);
+    without_lock(py, || Ok(prove(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved))
+}
+
+/// Prove or refute that two expressions are equal wherever both are defined over the reals.
+#[pyfunction]
+#[pyo3(signature = (left, right, assumptions=None, *, steps=PROOF_STEPS))]
+fn prove_equivalent(
+    py: Python<'_>,
+    left: &Bound<'_, PyAny>,
+    right: &Bound<'_, PyAny>,
+    assumptions: Option<&Bound<'_, PyDict>>,
+    steps: u64,
+) -> PyResult<PyAnswer> {
+    let (left, right) = (expression_or_text(left)?, expression_or_text(right)?);
+    let mut known = left.joined_assumptions(&right)?;
+    if let Some(assumptions) = assumptions {
+        known.extend(assumptions_from(assumptions)?);
+    }
+    let (left, right) = (left.expression, right.expression);
+    let answer = without_lock(py, || Ok(prove(&left, &right, &known, steps)))?;
+    Ok(PyAnswer::new(answer, known))
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PySymbol>()?;
+    module.add_class::<PyAnswer>()?;
+    module.add_function(wrap_pyfunction!(parse_expr, module)?)?;
+    module.add_function(wrap_pyfunction!(optimize_ast, module)?)?;
+    module.add_function(wrap_pyfunction!(is_equivalent, module)?)?;
+    module.add_function(wrap_pyfunction!(prove_equivalent, module)?)
+}

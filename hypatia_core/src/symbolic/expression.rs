@@ -1,0 +1,339 @@
+//! Expressions: immutable, shared, compared by structure.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+
+use super::function::Function;
+use super::tensor_operator::TensorOperator;
+
+/// What a node is, without its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operator {
+    /// An exact rational of any size.
+    Rational(BigRational),
+    /// An inexact number: a double, held by its bits so that it compares and hashes.
+    Float(u64),
+    Variable(Arc<str>),
+    Pi,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Neg,
+    Function(Function),
+    Tensor(&'static TensorOperator),
+}
+
+impl Operator {
+    /// The name that stands at the head of the S-expression; none for leaves.
+    pub fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Add => "add",
+            Self::Sub => "sub",
+            Self::Mul => "mul",
+            Self::Div => "div",
+            Self::Pow => "pow",
+            Self::Neg => "neg",
+            Self::Function(function) => function.name(),
+            Self::Tensor(operator) => operator.name,
+            Self::Rational(_) | Self::Float(_) | Self::Variable(_) | Self::Pi => return None,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Node {
+    operator: Operator,
+    arguments: Vec<Expression>,
+    hash: u64,
+    /// Nodes of the tree, counting shared ones each time; saturating.
+    size: u64,
+    depth: u32,
+}
+
+/// An expression. Cloning shares it; `==` compares structure, never mathematics.
+#[derive(Clone)]
+pub struct Expression(Arc<Node>);
+
+impl Expression {
+    /// A node of this operator over these arguments, as it stands: nothing is rewritten.
+    pub fn new(operator: Operator, arguments: Vec<Expression>) -> Self {
+        let mut hasher = FxBuildHasher.build_hasher();
+        match &operator {
+            Operator::Rational(value) => value.hash(&mut hasher),
+            Operator::Float(bits) => (1u8, bits).hash(&mut hasher),
+            Operator::Variable(name) => (2u8, name).hash(&mut hasher),
+            Operator::Pi => 3u8.hash(&mut hasher),
+            other => (4u8, other.name()).hash(&mut hasher),
+        }
+        let (mut size, mut depth) = (1u64, 0u32);
+        for argument in &arguments {
+            argument.0.hash.hash(&mut hasher);
+            size = size.saturating_add(argument.0.size);
+            depth = depth.max(argument.0.depth);
+        }
+        let hash = hasher.finish();
+        Self(Arc::new(Node { operator, arguments, hash, size, depth: depth.saturating_add(1) }))
+    }
+
+    /// The exact number.
+    pub fn rational(value: BigRational) -> Self {
+        Self::new(Operator::Rational(value), Vec::new())
+    }
+
+    /// The exact integer.
+    pub fn integer(value: impl Into<BigInt>) -> Self {
+        Self::rational(BigRational::from_integer(value.into()))
+    }
+
+    /// The exact ratio of two small integers; `denominator` is not zero.
+    pub fn ratio(numerator: i64, denominator: i64) -> Self {
+        Self::rational(BigRational::new(numerator.into(), denominator.into()))
+    }
+
+    /// The double, marked as inexact.
+    pub fn float(value: f64) -> Self {
+        Self::new(Operator::Float(value.to_bits()), Vec::new())
+    }
+
+    /// The variable of this name.
+    pub fn variable(name: &str) -> Self {
+        Self::new(Operator::Variable(name.into()), Vec::new())
+    }
+
+    /// The ratio of a circle's circumference to its diameter.
+    pub fn pi() -> Self {
+        Self::new(Operator::Pi, Vec::new())
+    }
+
+    /// The function of one argument.
+    pub fn call(function: Function, argument: Expression) -> Self {
+        Self::new(Operator::Function(function), vec![argument])
+    }
+
+    /// The function of two arguments.
+    pub fn call2(function: Function, first: Expression, second: Expression) -> Self {
+        Self::new(Operator::Function(function), vec![first, second])
+    }
+
+    /// The operator over two arguments.
+    pub fn binary(operator: Operator, left: Expression, right: Expression) -> Self {
+        Self::new(operator, vec![left, right])
+    }
+
+    pub fn operator(&self) -> &Operator {
+        &self.0.operator
+    }
+
+    pub fn arguments(&self) -> &[Expression] {
+        &self.0.arguments
+    }
+
+    /// Nodes of the expression as a tree; saturates at the largest `u64`.
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// Nodes on the longest way from the root to a leaf.
+    pub fn depth(&self) -> u32 {
+        self.0.depth
+    }
+
+    /// The hash of the structure.
+    pub fn hash_code(&self) -> u64 {
+        self.0.hash
+    }
+
+    /// The exact number this node is, if it is one.
+    pub fn as_rational(&self) -> Option<&BigRational> {
+        match self.operator() {
+            Operator::Rational(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether this node is the exact integer.
+    pub fn is_integer_constant(&self, value: i64) -> bool {
+        match value {
+            0 => self.as_rational().is_some_and(Zero::is_zero),
+            1 => self.as_rational().is_some_and(One::is_one),
+            _ => self.as_rational() == Some(&BigRational::from_integer(value.into())),
+        }
+    }
+
+    /// The place in memory, which tells shared nodes apart from equal ones.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// Visits every distinct shared node once, arguments before what uses them. Not recursive.
+    pub fn post_order(&self) -> Vec<Expression> {
+        let mut seen = FxHashSet::default();
+        let mut order = Vec::new();
+        let mut stack = vec![(self.clone(), false)];
+        while let Some((node, expanded)) = stack.pop() {
+            if expanded {
+                order.push(node);
+            } else if seen.insert(node.address()) {
+                stack.push((node.clone(), true));
+                for argument in node.arguments().iter().rev() {
+                    if !seen.contains(&argument.address()) {
+                        stack.push((argument.clone(), false));
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    /// Folds the expression from its leaves up, each shared node once. Not recursive, so of any depth.
+    ///
+    /// # Errors
+    /// The first error of `step`.
+    pub fn fold<T: Clone, E>(&self, mut step: impl FnMut(&Expression, &[T]) -> Result<T, E>) -> Result<T, E> {
+        let mut values: FxHashMap<usize, T> = FxHashMap::default();
+        let mut last = None;
+        let mut arguments = Vec::new();
+        for node in self.post_order() {
+            arguments.clear();
+            arguments.extend(node.arguments().iter().map(|argument| values[&argument.address()].clone()));
+            let value = step(&node, &arguments)?;
+            last = Some(value.clone());
+            values.insert(node.address(), value);
+        }
+        Ok(last.expect("an expression has at least one node"))
+    }
+
+    /// The same node over other arguments; shared where none changed.
+    pub fn with_arguments(&self, arguments: &[Expression]) -> Self {
+        let same = arguments.iter().zip(self.arguments()).all(|(new, old)| new.address() == old.address());
+        if same { self.clone() } else { Self::new(self.operator().clone(), arguments.to_vec()) }
+    }
+
+    /// The names of the variables, sorted.
+    pub fn variables(&self) -> BTreeSet<Arc<str>> {
+        self.post_order()
+            .iter()
+            .filter_map(|node| match node.operator() {
+                Operator::Variable(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether some node satisfies the predicate.
+    pub fn any(&self, predicate: impl Fn(&Operator) -> bool) -> bool {
+        self.post_order().iter().any(|node| predicate(node.operator()))
+    }
+
+    /// Whether a tensor operator occurs.
+    pub fn has_tensors(&self) -> bool {
+        self.any(|operator| matches!(operator, Operator::Tensor(_)))
+    }
+
+    /// Whether an inexact number occurs.
+    pub fn has_floats(&self) -> bool {
+        self.any(|operator| matches!(operator, Operator::Float(_)))
+    }
+
+    /// Nodes with shared ones counted once.
+    pub fn shared_size(&self) -> usize {
+        self.fold_distinct().len()
+    }
+
+    fn fold_distinct(&self) -> FxHashSet<Expression> {
+        self.post_order().into_iter().collect()
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        let mut stack = vec![(self, other)];
+        let mut proved: FxHashSet<(usize, usize)> = FxHashSet::default();
+        while let Some((left, right)) = stack.pop() {
+            if Arc::ptr_eq(&left.0, &right.0) {
+                continue;
+            }
+            if left.0.hash != right.0.hash
+                || left.0.size != right.0.size
+                || left.0.operator != right.0.operator
+                || left.0.arguments.len() != right.0.arguments.len()
+            {
+                return false;
+            }
+            if !left.0.arguments.is_empty() && proved.insert((left.address(), right.address())) {
+                stack.extend(left.0.arguments.iter().zip(&right.0.arguments));
+            }
+        }
+        true
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match super::print::to_text(self) {
+            Ok(text) => f.write_str(&text),
+            Err(_) => write!(f, "<{} nodes>", self.size()),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Not recursive: a chain of any length is freed without using the stack.
+    fn drop(&mut self) {
+        if self.depth < 100 {
+            return;
+        }
+        let mut pending = std::mem::take(&mut self.arguments);
+        while let Some(expression) = pending.pop() {
+            if let Some(mut node) = Arc::into_inner(expression.0) {
+                pending.append(&mut node.arguments);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deep_chain_is_compared_and_freed_without_the_stack() {
+        let build = || {
+            let mut chain = Expression::variable("x");
+            for _ in 0..1_000_000 {
+                chain = Expression::new(Operator::Neg, vec![chain]);
+            }
+            chain
+        };
+        assert_eq!(build(), build());
+    }
+
+    #[test]
+    fn a_shared_expression_is_compared_once_a_node() {
+        let build = || {
+            let mut tower = Expression::variable("x");
+            for _ in 0..200 {
+                tower = Expression::binary(Operator::Add, tower.clone(), tower);
+            }
+            tower
+        };
+        assert_eq!(build(), build());
+        assert_eq!(build().size(), u64::MAX);
+    }
+}
