@@ -17,12 +17,24 @@ from hypatia_core import log
 log.configure()
 _native.log_choice(_hypatia_core)
 
-from hypatia_core._hypatia_core import HypatiaError, __version__, set_log_level
+from hypatia_core._hypatia_core import (
+    HypatiaError,
+    PyAlgebra,
+    PyMultiVector,
+    PyMultiVector2D,
+    PyMultiVector3D,
+    __version__,
+    set_log_level,
+)
 from hypatia_core.backend import hypatia_backend
 from hypatia_core.registration import register_backend
 
 __all__ = [
     "HypatiaError",
+    "PyAlgebra",
+    "PyMultiVector",
+    "PyMultiVector2D",
+    "PyMultiVector3D",
     "__version__",
     "hypatia_backend",
     "register_backend",
