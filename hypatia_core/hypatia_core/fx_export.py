@@ -204,17 +204,27 @@ class Writer:
         return node if same else self._copy_like(node, like)
 
     def _copy_like(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
-        """A copy in other strides: contiguous in the order of the strides wanted."""
-        sizes = [s.node.hint if isinstance(s, torch.SymInt) else s for s in like.stride()]
-        order = sorted(range(like.dim()), key=lambda axis: -sizes[axis])
-        permuted = self.call(aten.permute.default, node, order)
-        dense = self.call(aten.clone.default, permuted, memory_format=torch.contiguous_format)
-        back = [order.index(axis) for axis in range(like.dim())]
-        copy = self.call(aten.permute.default, dense, back)
-        strides = zip(copy.meta["val"].stride(), like.stride(), like.shape)
-        if not all(self.same_size(s, t) or self.same_size(size, 1) for s, t, size in strides):
-            raise Unsupported(f"an output with strides {tuple(like.stride())}, which no dense copy has")
-        return copy
+        """A copy in other strides; gaps between elements are left as they fall."""
+        repeated = [axis for axis, step in enumerate(like.stride()) if expression(step) == 0]
+        for axis in repeated:
+            node = self.call(aten.slice.Tensor, node, axis, 0, 1, 1)
+        strides = [self._size_node(step) for step in like.stride()]
+        value = node.meta["val"]
+        room = self.call(
+            aten.empty_strided.default,
+            [self._size_node(size) for size in value.shape],
+            # Along an axis of one element any step will do, but none of zero.
+            [1 if axis in repeated else step for axis, step in enumerate(strides)],
+            dtype=value.dtype,
+            device=value.device,
+        )
+        copy = self.call(aten.copy_.default, room, node)
+        if not repeated:
+            return copy
+        return self.call(aten.expand.default, copy, [self._size_node(size) for size in like.shape])
+
+    def _size_node(self, size: Any) -> fx.Node | int:
+        return self._sizes.write(expression(size))
 
 
 def _returned(graph: fx.Graph) -> list[Any]:

@@ -226,6 +226,30 @@ def _write_slice(writer: Writer, operands: list[Any], attributes: list[Any]) -> 
     return writer.call(aten.slice.Tensor, writer.node(operands[0]), axis, start, end, step)
 
 
+def _read_diagonal(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    offset, first, second = (_default(node.target, node.args, i, d) for i, d in ((1, 0), (2, 0), (3, 1)))
+    rank = source.meta["val"].dim()
+    if offset != 0 or node.kwargs or (first % rank, second % rank) != (rank - 2, rank - 1):
+        return None
+    return reader.known("diagonal", [reader.tensor(source)], [], node)
+
+
+def _read_trace(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    rows, columns = source.meta["val"].shape
+    if not isinstance(rows, int) or not isinstance(columns, int) or not _float_result(node):
+        return None
+    side = min(rows, columns)
+    diagonal = reader.computed("diagonal", [reader.tensor(source)], [], reader.type_of(node, [side]))
+    total = reader.computed("sum", [diagonal], [{"axes": [0]}, {"bool": True}], reader.type_of(node, [1]))
+    return reader.known("reshape", [total], [reader.shape(node)], node)
+
+
+def _write_diagonal(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.diagonal.default, writer.node(operands[0]), 0, -2, -1)
+
+
 def _read_cat(reader: Reader, node: fx.Node) -> int | None:
     sources: Any = node.args[0]
     axis = _axis(node, node, _default(node.target, node.args, 1, 0))
@@ -399,6 +423,11 @@ TABLE: tuple[Op, ...] = (
     Op("reshape", {target: _read_reshape for target in _RESHAPES}, _write_reshape),
     Op("expand", {aten.expand.default: _read_expand}, _write_expand),
     Op("slice", {aten.slice.Tensor: _read_slice, aten.select.int: _read_select}, _write_slice),
+    Op(
+        "diagonal",
+        {aten.diagonal.default: _read_diagonal, aten.trace.default: _read_trace},
+        _write_diagonal,
+    ),
     Op("cat", {aten.cat.default: _read_cat}, _write_cat),
     Op(
         "sum",

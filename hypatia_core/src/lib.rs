@@ -25,3 +25,4 @@ pub mod rules;
 pub mod saturate;
 pub mod symbolic;
 pub mod tensor_type;
+pub mod view;
