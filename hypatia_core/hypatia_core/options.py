@@ -54,9 +54,11 @@ class Options:
     measure: bool = _option(
         True, "choose between candidates by timing them; without it the cost model decides"
     )
-    max_nodes: int = _option(20_000, "the search stops at so many e-graph nodes")
-    max_iterations: int = _option(10, "the search stops after so many rounds")
-    max_matches: int = _option(4_000, "matches of one rule taken up in one round")
+    max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
+    max_iterations: int = _option(12, "the search stops after so many rounds")
+    max_matches: int = _option(
+        64, "new matches in one round above which a rule that makes programs larger has to wait"
+    )
 
     def __post_init__(self) -> None:
         for name, accepted in (("numerics", get_args(Numerics)), ("on_error", get_args(OnError))):

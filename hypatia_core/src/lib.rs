@@ -15,6 +15,7 @@ pub mod cost;
 pub mod error;
 pub mod extract;
 pub mod graph;
+pub mod island;
 pub mod language;
 pub mod op;
 pub mod optimize;

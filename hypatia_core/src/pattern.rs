@@ -204,6 +204,14 @@ impl Pattern {
         Ok(Position::Apply(op, arguments, attributes))
     }
 
+    /// How many operations it holds.
+    pub fn size(&self) -> usize {
+        self.positions
+            .iter()
+            .filter(|p| matches!(p, Position::Apply(..)))
+            .count()
+    }
+
     /// The operation at the root, by which candidate classes are found.
     pub fn head(&self) -> Option<Op> {
         if let Position::Apply(op, ..) = self.positions[self.root] {

@@ -76,6 +76,11 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
+    /// Whether what it builds is at least as large as what it found, so that it may go on for ever.
+    pub fn grows(&self) -> bool {
+        self.rule.both_ways || self.right.size() > self.left.size()
+    }
+
     /// The rule's name, with a mark where it is used from right to left.
     pub fn name(&self) -> String {
         if self.reversed {
