@@ -75,7 +75,7 @@ pub fn saturate(
         let found: Vec<Vec<(Id, Match)>> = rules
             .iter()
             .zip(&mut seen)
-            .map(|(rule, seen)| search(egraph, rule, seen, limits.matches))
+            .map(|(rule, seen)| search(egraph, rule, admitted, seen, limits.matches))
             .collect();
         let mut changed = false;
         for (rule, matches) in rules.iter().zip(found) {
@@ -123,6 +123,7 @@ fn sound(egraph: &TensorGraph) -> Result<()> {
 fn search(
     egraph: &TensorGraph,
     rule: &Rewrite,
+    admitted: Soundness,
     seen: &mut FxHashSet<(Id, Match)>,
     limit: usize,
 ) -> Vec<(Id, Match)> {
@@ -139,6 +140,9 @@ fn search(
         let go_on = rule
             .left
             .matches(egraph, class, rule.variables.len(), &mut |found| {
+                if admitted < Soundness::Reassociates && found.regroups() {
+                    return true;
+                }
                 let found = found.clone().canonical(egraph);
                 if seen.insert((class, found.clone())) {
                     fresh.push((class, found));
