@@ -4,6 +4,7 @@ pub mod elementwise;
 pub mod layout;
 pub mod matmul;
 pub mod reduction;
+pub mod rejected;
 
 use std::sync::LazyLock;
 

@@ -41,14 +41,23 @@ pub fn operations(expression: &Expression) -> u64 {
                 _ => 30,
             },
             Operator::Function(function) => match function {
-                Function::Abs | Function::Sign | Function::Max | Function::Min | Function::Relu | Function::ReluGrad => 1,
+                Function::Abs
+                | Function::Sign
+                | Function::Max
+                | Function::Min
+                | Function::Relu
+                | Function::ReluGrad => 1,
                 Function::Floor => 2,
                 Function::Sqrt | Function::Hypot => 5,
                 _ => 20,
             },
             Operator::Tensor(_) => 1000,
         };
-        Ok::<u64, std::convert::Infallible>(arguments.iter().fold(own, |sum, cost| sum.saturating_add(*cost)))
+        Ok::<u64, std::convert::Infallible>(
+            arguments
+                .iter()
+                .fold(own, |sum, cost| sum.saturating_add(*cost)),
+        )
     });
     match total {
         Ok(total) => total,
