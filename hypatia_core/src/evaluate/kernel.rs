@@ -54,6 +54,7 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Reshape => |_, x, at, c| layout::reshape(x, at, c),
         Op::Expand => |_, x, at, c| layout::expand(x, at, c),
         Op::Slice => |_, x, at, c| layout::slice(x, at, c),
+        Op::Diagonal => |_, x, at, c| layout::diagonal(x, at, c),
         Op::Cat => |_, x, at, c| layout::cat(x, at, c),
         Op::Sum => |a, x, at, c| reduce(x, at, |line| a.sum(line, c.result, c.salt)),
         Op::Mean => |a, x, at, c| {

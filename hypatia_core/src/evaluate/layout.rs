@@ -58,6 +58,15 @@ pub fn slice<S: Copy>(x: &[&Tensor<S>], attributes: &[Attribute], _: &Call<'_>) 
     })
 }
 
+/// The elements of each matrix whose row is their column.
+pub fn diagonal<S: Copy>(x: &[&Tensor<S>], _: &[Attribute], call: &Call<'_>) -> Moved<S> {
+    Tensor::from_fn(call.shape.to_vec(), |index| {
+        let mut source = index.to_vec();
+        source.extend(index.last());
+        Ok(x[0].at(&source))
+    })
+}
+
 /// One after another along an axis.
 pub fn cat<S: Copy>(x: &[&Tensor<S>], attributes: &[Attribute], _: &Call<'_>) -> Moved<S> {
     let axis = int(&attributes[0])?;

@@ -35,8 +35,8 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             instances: 64,
-            more: 400,
-            proposals: 4_000,
+            more: 500,
+            proposals: 5_000,
         }
     }
 }

@@ -12,10 +12,17 @@ use crate::trial::instance::{Instance, Operands, Slot};
 const EXTENTS: [i64; 6] = [0, 1, 1, 2, 3, 4];
 /// Instances above these sizes are not worth their time.
 const MOST_ELEMENTS: u64 = 300;
-const MOST_RANK: usize = 5;
+const MOST_RANK: usize = 6;
 
 const FLOATS: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::BF16];
-const OTHERS: [DType; 5] = [DType::I64, DType::I32, DType::I8, DType::U8, DType::C64];
+const OTHERS: [DType; 6] = [
+    DType::I64,
+    DType::I32,
+    DType::I8,
+    DType::U8,
+    DType::C64,
+    DType::C64,
+];
 
 impl Instance {
     fn tensors(&mut self) -> impl Iterator<Item = &mut Operands> {
@@ -63,21 +70,23 @@ fn pick<'a, T>(rng: &mut Rng, list: &'a [T]) -> Option<&'a T> {
 
 /// One random edit.
 pub fn edit(instance: &mut Instance, more: Option<Op>, rng: &mut Rng) {
-    match rng.u8(..20) {
+    match rng.u8(..24) {
         0..5 => rename_extent(instance, rng),
         5..7 => change_one_extent(instance, rng),
         7..9 => prepend(instance, rng),
         9 => drop_first(instance, rng),
         10..14 => change_attribute(instance, rng),
-        14 => change_dtype(instance, rng),
-        15 => {
+        14 | 15 => change_dtype(instance, rng),
+        16..18 => split_or_merge(instance, rng),
+        18 => insert_unit(instance, rng),
+        19 => {
             let weight = rng.bool();
             instance
                 .tensors()
                 .for_each(|t| t.weight = weight ^ (rng.u8(..4) == 0));
         }
-        16..18 => gather(instance, more, rng),
-        18 => spread_number(instance, rng),
+        20 | 21 => gather(instance, more, rng),
+        22 => spread_number(instance, rng),
         _ => make_symbol(instance, rng),
     }
 }
@@ -124,6 +133,43 @@ fn change_one_extent(instance: &mut Instance, rng: &mut Rng) {
     {
         let i = rng.usize(..places.len());
         *places[i] = to;
+    }
+}
+
+/// One axis of one shape becomes two whose product it is, or two neighbours become one.
+fn split_or_merge(instance: &mut Instance, rng: &mut Rng) {
+    let mut shapes = instance.shapes();
+    if shapes.is_empty() {
+        return;
+    }
+    let i = rng.usize(..shapes.len());
+    let shape = &mut *shapes[i];
+    if shape.is_empty() {
+        return;
+    }
+    let axis = rng.usize(..shape.len());
+    let Some(n) = shape[axis].known() else { return };
+    if rng.bool() {
+        let divisors: Vec<i64> = (1..=n).filter(|d| n % d == 0).collect();
+        if let Some(&d) = pick(rng, &divisors) {
+            shape[axis] = Dim::Known(n / d);
+            shape.insert(axis, Dim::Known(d));
+        }
+    } else if let Some(m) = shape.get(axis + 1).and_then(|d| d.known())
+        && let Some(product) = n.checked_mul(m)
+    {
+        shape[axis] = Dim::Known(product);
+        shape.remove(axis + 1);
+    }
+}
+
+/// An axis of extent one, somewhere in one shape.
+fn insert_unit(instance: &mut Instance, rng: &mut Rng) {
+    let mut shapes = instance.shapes();
+    if !shapes.is_empty() {
+        let i = rng.usize(..shapes.len());
+        let axis = rng.usize(..=shapes[i].len());
+        shapes[i].insert(axis, Dim::Known(1));
     }
 }
 
