@@ -108,17 +108,28 @@ fn move_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
 /// The shape of `x` without its batch dimensions.
 fn matrix_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let shape = &known.tensor_type(ids[0])?.shape;
-    Some(Attribute::Shape(shape[shape.len().checked_sub(2)?..].to_vec()))
+    Some(Attribute::Shape(
+        shape[shape.len().checked_sub(2)?..].to_vec(),
+    ))
 }
 
 fn permuted_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let (shape, axes) = (&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.axes()?);
-    axes.iter().map(|&a| shape.get(a).copied()).collect::<Option<Vec<_>>>().map(Attribute::Shape)
+    let (shape, axes) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.axes()?,
+    );
+    axes.iter()
+        .map(|&a| shape.get(a).copied())
+        .collect::<Option<Vec<_>>>()
+        .map(Attribute::Shape)
 }
 
 /// The shape `s` after `axes` were reduced and kept.
 fn reduced_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let (shape, axes) = (known.attribute(ids[0])?.shape()?, known.attribute(ids[1])?.axes()?);
+    let (shape, axes) = (
+        known.attribute(ids[0])?.shape()?,
+        known.attribute(ids[1])?.axes()?,
+    );
     crate::op::reduced_shape(shape, axes, true).map(Attribute::Shape)
 }
 
@@ -134,31 +145,50 @@ fn sliced_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
 /// The permutation of `x` that `permute(reshape(x, s), p)` is, up to extents of one.
 fn permutation_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let x = &known.tensor_type(ids[0])?.shape;
-    let (s, p) = (known.attribute(ids[1])?.shape()?, known.attribute(ids[2])?.axes()?);
+    let (s, p) = (
+        known.attribute(ids[1])?.shape()?,
+        known.attribute(ids[2])?.axes()?,
+    );
     view::permutation_below(x, s, p).map(Attribute::Axes)
 }
 
 /// The axis of `x` that axis `d` of `reshape(x, s)` is.
 fn axis_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let (x, s) = (&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.shape()?);
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
     let axis = usize::try_from(known.attribute(ids[2])?.int()?).ok()?;
-    i64::try_from(view::axis_below(x, s, axis)?).ok().map(Attribute::Int)
+    i64::try_from(view::axis_below(x, s, axis)?)
+        .ok()
+        .map(Attribute::Int)
 }
 
 /// The axes of `x` that these axes of `reshape(x, s)` are; those of extent one fall away, but not all may.
 fn axes_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let (x, s) = (&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.shape()?);
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
     let axes = known.attribute(ids[2])?.axes()?;
-    let mut below: Vec<usize> =
-        axes.iter().filter_map(|&axis| view::axis_below(x, s, axis)).collect();
+    let mut below: Vec<usize> = axes
+        .iter()
+        .filter_map(|&axis| view::axis_below(x, s, axis))
+        .collect();
     below.sort_unstable();
     (!below.is_empty()).then_some(Attribute::Axes(below))
 }
 
 /// The axes of `x` that these axes of `permute(x, p)` are.
 fn moved_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let (axes, p) = (known.attribute(ids[0])?.axes()?, known.attribute(ids[1])?.axes()?);
-    let mut moved = axes.iter().map(|&a| p.get(a).copied()).collect::<Option<Vec<_>>>()?;
+    let (axes, p) = (
+        known.attribute(ids[0])?.axes()?,
+        known.attribute(ids[1])?.axes()?,
+    );
+    let mut moved = axes
+        .iter()
+        .map(|&a| p.get(a).copied())
+        .collect::<Option<Vec<_>>>()?;
     moved.sort_unstable();
     Some(Attribute::Axes(moved))
 }

@@ -124,20 +124,32 @@ fn is_unit_batch(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 }
 
 fn moves_units(known: &dyn Known, ids: &[Id]) -> Option<bool> {
-    Some(view::moves_only_units(&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.axes()?))
+    Some(view::moves_only_units(
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.axes()?,
+    ))
 }
 
 fn only_units(known: &dyn Known, ids: &[Id]) -> Option<bool> {
-    Some(view::only_units(&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.shape()?))
+    Some(view::only_units(
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    ))
 }
 
 fn keeps_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
-    let (x, s) = (&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.shape()?);
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
     Some(!x.is_empty() && x.last() == s.last())
 }
 
 fn flattens_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
-    let (x, s) = (&known.tensor_type(ids[0])?.shape, known.attribute(ids[1])?.shape()?);
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
     Some(x.len() >= 2 && s.len() == 2 && x.last() == s.last())
 }
 
@@ -148,11 +160,18 @@ fn is_below_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 
 /// The rank of the product of two stacks of matrices.
 fn product_rank(known: &dyn Known, a: Id, b: Id) -> Option<usize> {
-    Some(known.tensor_type(a)?.rank().max(known.tensor_type(b)?.rank()))
+    Some(
+        known
+            .tensor_type(a)?
+            .rank()
+            .max(known.tensor_type(b)?.rank()),
+    )
 }
 
 fn product_shape(known: &dyn Known, a: Id, b: Id) -> Option<Shape> {
-    known.infer(Op::Matmul, &[a, b], &[]).map(|product| product.shape)
+    known
+        .infer(Op::Matmul, &[a, b], &[])
+        .map(|product| product.shape)
 }
 
 fn is_product(known: &dyn Known, ids: &[Id]) -> Option<bool> {

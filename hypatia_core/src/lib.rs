@@ -26,5 +26,5 @@ pub mod rules;
 pub mod saturate;
 pub mod symbolic;
 pub mod tensor_type;
-pub mod view;
 pub mod trial;
+pub mod view;

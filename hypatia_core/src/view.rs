@@ -4,7 +4,9 @@ use crate::tensor_type::Dim;
 
 /// The axes whose extent is not surely one, in order.
 fn substantial(shape: &[Dim]) -> Vec<usize> {
-    (0..shape.len()).filter(|&axis| !shape[axis].is(1)).collect()
+    (0..shape.len())
+        .filter(|&axis| !shape[axis].is(1))
+        .collect()
 }
 
 /// Whether a reshape between these shapes only adds or drops extents of one.
@@ -25,7 +27,10 @@ pub fn permutation_below(x: &[Dim], s: &[Dim], p: &[usize]) -> Option<Vec<usize>
     }
     let (in_x, in_s) = (substantial(x), substantial(s));
     let units = (0..x.len()).filter(|&axis| x[axis].is(1));
-    let moved = p.iter().filter_map(|axis| in_s.iter().position(|a| a == axis)).map(|n| in_x[n]);
+    let moved = p
+        .iter()
+        .filter_map(|axis| in_s.iter().position(|a| a == axis))
+        .map(|n| in_x[n]);
     Some(units.chain(moved).collect())
 }
 
@@ -53,7 +58,10 @@ mod tests {
         assert!(!only_units(&x, &shape(&[5, 4])));
         assert_eq!(axis_below(&x, &s, 2), Some(2));
         assert_eq!(axis_below(&x, &s, 0), None);
-        assert_eq!(permutation_below(&x, &s, &[2, 0, 1, 3]), Some(vec![1, 2, 0]));
+        assert_eq!(
+            permutation_below(&x, &s, &[2, 0, 1, 3]),
+            Some(vec![1, 2, 0])
+        );
         assert!(moves_only_units(&s, &[1, 0, 3, 2]));
         assert!(!moves_only_units(&s, &[0, 2, 1, 3]));
     }

@@ -8,33 +8,34 @@ const SEED: u64 = 0;
 /// At least this share of the mutants that are not equivalent to their rule must be refuted.
 const LEAST: f64 = 0.95;
 
-/// Mutants that are true, too: rule, change, why.
+const TYPED: &str = "instances without it have no type or are equal: it spares the search";
+const ASKED_AGAIN: &str = "the attribute function on the right has no value without it";
+const EXPANDED: &str = "a right side that is smaller than the left is expanded to it: equal again";
+const RESHAPED: &str = "a reshape to the same shape follows";
+
+/// Mutants that are as true as their rule: rule, change, why.
+#[rustfmt::skip]
 const EQUIVALENT: &[(&str, &str, &str)] = &[
-    (
-        "expand-to-own-shape-is-nothing",
-        "without the condition 'has-shape ?x ?s'",
-        "a right side that is smaller than the left is expanded to it: the same term again",
-    ),
-    (
-        "matmul-distributes-on-the-left",
-        "without the condition 'same-shape ?a ?b'",
-        "other shapes broadcast to the same result or have no product; the condition spares the search",
-    ),
-    (
-        "matmul-distributes-on-the-right",
-        "without the condition 'same-shape ?a ?b'",
-        "other shapes broadcast to the same result or have no product; the condition spares the search",
-    ),
-    (
-        "addmm-is-add-of-matmul",
-        "without the condition 'is-matrix ?a'",
-        "addmm has a type on matrices alone",
-    ),
-    (
-        "addmm-is-add-of-matmul",
-        "without the condition 'is-matrix ?b'",
-        "addmm has a type on matrices alone",
-    ),
+    ("expand-to-own-shape-is-nothing", "without the condition 'has-shape ?x ?s'", EXPANDED),
+    ("permute-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("slice-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("units-pass-through-sum", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("units-pass-through-product", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("reshape-passes-through-scaling", "without the condition 'is-scalar ?c'", TYPED),
+    ("reshape-passes-through-scaling", "without the condition 'is-vector ?c'", TYPED),
+    ("matmul-distributes-on-the-left", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("matmul-distributes-on-the-right", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("addmm-is-add-of-matmul", "without the condition 'is-matrix ?a'", TYPED),
+    ("addmm-is-add-of-matmul", "without the condition 'is-matrix ?b'", TYPED),
+    ("product-of-stacked-rows", "without the condition 'flattens-rows ?a ?s'", TYPED),
+    ("product-of-stacked-rows", "without the condition 'is-matrix ?b'", TYPED),
+    ("diagonal-of-matmul", "on the right, true becomes false", RESHAPED),
+    ("diagonal-of-matmul", "without the condition 'is-matrix ?a'", TYPED),
+    ("sum-passes-through-units", "on the right, true becomes false", RESHAPED),
+    ("sum-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("inner-product-with-matmul-cycles", "on the right, true becomes false", EXPANDED),
+    ("inner-product-with-matmul-cycles", "without the condition 'is-product ?x ?u ?w'", TYPED),
+    ("inner-product-with-matmul-cycles", "without the condition 'is-matrix ?x'", TYPED),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! The rule base: one row a rule, one file a family.
 
+pub mod catalogue;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;

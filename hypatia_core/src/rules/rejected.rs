@@ -94,7 +94,7 @@ rules! {
         "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul ?a (slice ?b ?d ?i ?j ?s))" RealsOnly;
         "rows of AB are rows of A, times B"; "a: f32[3,3] b: f32[3,3] d: 1 i: 0 j: 3 s: 1";
     "slice-of-matmul-by-the-same-number-from-the-front"
-        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul (slice ?a ?d ?i ?j ?s) ?b)" RealsOnly if "is-row-axis ?d ?a";
+        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul (slice ?a ?d ?i ?j ?s) ?b)" RealsOnly if "is-row-axis ?d ?a ?a";
         "where the batch of a is broadcast, axis d of the product is not axis d of a";
         "a: f32[2,3] b: f32[3,2] d: 0 i: 0 j: 1 s: 1";
     "addmm-scales-nothing"
@@ -124,7 +124,7 @@ rules! {
     // Reductions.
     "sum-over-the-wrong-axis"
         "(sum (matmul ?a ?b) ?axes true)" => "(matmul ?a (sum ?b {inner-axes ?b} true))" RealsOnly
-        if "reduces-rows ?axes ?a";
+        if "reduces-rows ?axes ?a ?b";
         "rows of AB are summed in A"; "a: f32[1,1] b: f32[1,1] axes: [0]";
     "mean-of-products-is-product-of-means"
         "(mean (mul ?a ?b) ?d ?k)" => "(mul (mean ?a ?d ?k) (mean ?b ?d ?k))" RealsOnly;

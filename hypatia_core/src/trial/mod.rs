@@ -76,13 +76,18 @@ pub struct Trial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refutation {
     pub rewrite: String,
-    pub instance: String,
+    /// `None` where the row is malformed or does not fire on its own example.
+    pub instance: Option<String>,
     pub why: String,
 }
 
 impl fmt::Display for Refutation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at {}: {}", self.rewrite, self.instance, self.why)
+        write!(f, "{}", self.rewrite)?;
+        if let Some(instance) = &self.instance {
+            write!(f, ", at {instance}")?;
+        }
+        write!(f, ": {}", self.why)
     }
 }
 
@@ -159,7 +164,7 @@ fn seed_of(name: &str, seed: u64) -> u64 {
 pub fn try_rule(rule: &'static Rule, seed: u64, budget: Budget) -> Result<Vec<Trial>, Refutation> {
     let malformed = |why: String| Refutation {
         rewrite: rule.name.into(),
-        instance: rule.example.into(),
+        instance: None,
         why,
     };
     let rewrites = compile(rule).map_err(malformed)?;
@@ -181,11 +186,14 @@ pub fn try_rewrite(
     let name = rewrite.name();
     let refute = |instance: String, why: String| Refutation {
         rewrite: name.clone(),
-        instance,
+        instance: Some(instance),
         why,
     };
-    let (template, base) = Template::new(rewrite)
-        .map_err(|why| refute(format!("its example, {}", rewrite.rule.example), why))?;
+    let (template, base) = Template::new(rewrite).map_err(|why| Refutation {
+        rewrite: name.clone(),
+        instance: None,
+        why,
+    })?;
     let mut rng = Rng::with_seed(seed_of(&name, seed));
     let mut trial = Trial {
         rewrite: name.clone(),
