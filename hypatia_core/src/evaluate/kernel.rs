@@ -255,12 +255,10 @@ fn along<S: Copy>(
     })
 }
 
+type Pair<S> = (Vec<S>, Vec<S>);
+
 /// Differences to the largest, and their exponentials.
-fn shifted<A: Arithmetic>(
-    a: &A,
-    line: &[A::Scalar],
-    dtype: DType,
-) -> Evaluated<(Vec<A::Scalar>, Vec<A::Scalar>)> {
+fn shifted<A: Arithmetic>(a: &A, line: &[A::Scalar], dtype: DType) -> Evaluated<Pair<A::Scalar>> {
     let most = largest(a, line, dtype)?;
     let differences: Vec<_> = line.iter().map(|&v| a.sub(v, most, dtype)).collect();
     let exponentials = differences
