@@ -22,6 +22,10 @@ def optimize_graph(graph: str, settings: str) -> tuple[str | None, str]: ...
 def compile_fx_graph(
     gm: GraphModule, example_inputs: Sequence[Any], module_info_map: Mapping[str, Any] | None = None
 ) -> OptimizedGraph: ...
+
+# --- the rule base --------------------------------------------------------------------------------------------
+
+def rules() -> list[dict[str, Any]]: ...
 # --- clifford ---------------------------------------------------------------------------------------
 
 class PyAlgebra:

@@ -5,7 +5,7 @@ use egg::Id;
 use crate::analysis::Known;
 use crate::attribute::Attribute;
 use crate::op::Op;
-use crate::tensor_type::Shape;
+use crate::tensor_type::{DType, Shape};
 use crate::view;
 
 /// A named question about what the variables of a rule stand for.
@@ -53,6 +53,7 @@ conditions! {
     "is-product"      3 is_product      "it has the shape of the product of the other two";
     "is-product-shape" 3 is_product_shape "that is the shape of the product of the other two";
     "is-float"        1 is_float        "its elements are floating point";
+    "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
     "is-whole"        4 is_whole        "the slice takes all of the axis";
 }
 
@@ -214,6 +215,14 @@ fn reduces_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 
 fn is_float(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     Some(known.tensor_type(ids[0])?.dtype.is_float())
+}
+
+fn is_real(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    match known.tensor_type(ids[0])?.dtype {
+        DType::C64 | DType::C128 => Some(false),
+        DType::Other(_) => None,
+        _ => Some(true),
+    }
 }
 
 fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {

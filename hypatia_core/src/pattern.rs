@@ -55,6 +55,13 @@ impl Match {
         }
     }
 
+    /// Whether the match takes a sum or a product of three or more apart: what is built from it may be rounded in
+    /// another order, whatever the rule's class.
+    pub fn regroups(&self) -> bool {
+        let gathered = |b: &Binding| matches!(b, Binding::Rest(..));
+        !self.remainder.is_empty() || self.bindings.iter().any(gathered)
+    }
+
     /// The same match with canonical ids.
     pub fn canonical(mut self, egraph: &TensorGraph) -> Self {
         for binding in &mut self.bindings {

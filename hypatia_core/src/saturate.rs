@@ -74,7 +74,7 @@ pub fn saturate(
     for iteration in 0..limits.iterations {
         let found: Vec<Vec<(Id, Match)>> = queue
             .iter_mut()
-            .map(|entry| entry.search(egraph, iteration, limits.matches))
+            .map(|entry| entry.search(egraph, admitted, iteration, limits.matches))
             .collect();
         let mut changed = false;
         for (entry, matches) in queue.iter().zip(found) {
@@ -135,7 +135,13 @@ impl Scheduled {
         }
     }
 
-    fn search(&mut self, egraph: &TensorGraph, iteration: usize, limit: usize) -> Vec<(Id, Match)> {
+    fn search(
+        &mut self,
+        egraph: &TensorGraph,
+        admitted: Soundness,
+        iteration: usize,
+        limit: usize,
+    ) -> Vec<(Id, Match)> {
         if iteration < self.resumes {
             return Vec::new();
         }
@@ -144,7 +150,7 @@ impl Scheduled {
         } else {
             usize::MAX
         };
-        let fresh = search(egraph, self.rule, &self.seen, limit);
+        let fresh = search(egraph, self.rule, admitted, &self.seen, limit);
         if fresh.len() > limit {
             self.resumes = iteration + 1 + (WAIT << self.bans);
             self.bans += 1;
@@ -166,6 +172,7 @@ fn sound(egraph: &TensorGraph) -> Result<()> {
 fn search(
     egraph: &TensorGraph,
     rule: &Rewrite,
+    admitted: Soundness,
     seen: &FxHashSet<(Id, Match)>,
     limit: usize,
 ) -> Vec<(Id, Match)> {
@@ -182,6 +189,9 @@ fn search(
         let go_on = rule
             .left
             .matches(egraph, class, rule.variables.len(), &mut |found| {
+                if admitted < Soundness::Reassociates && found.regroups() {
+                    return true;
+                }
                 let found = found.clone().canonical(egraph);
                 let entry = (class, found);
                 if !seen.contains(&entry) && own.insert(entry.clone()) {

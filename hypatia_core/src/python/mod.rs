@@ -2,6 +2,7 @@
 
 mod clifford;
 mod logging;
+mod rules;
 mod symbolic;
 mod tensor;
 
@@ -28,6 +29,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
     logging::register(module)?;
     clifford::register(module)?;
+    rules::register(module)?;
     symbolic::register(module)?;
     tensor::register(module)
 }

@@ -1,9 +1,11 @@
 //! The rule base: one row a rule, one file a family.
 
+pub mod catalogue;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;
 pub mod reduction;
+pub mod rejected;
 
 use std::sync::LazyLock;
 
