@@ -78,7 +78,10 @@ class Writer:
         match kind:
             case "shape":
                 sizes = self.imported.sizes
-                return [d if isinstance(d, int) else self._sizes.write(sizes.expression(d["symbol"])) for d in value]
+                return [
+                    d if isinstance(d, int) else self._sizes.write(sizes.expression(d["symbol"]))
+                    for d in value
+                ]
             case "float":
                 return float(value)
             case "dtype":
@@ -137,8 +140,15 @@ class Writer:
         raise Unsupported(f"an argument that is no tensor: {argument.format_node()}")
 
     def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
-        """Adds a call and computes its fake value."""
+        """Adds a call and computes its fake value.
+
+        Raises:
+            Unsupported: an argument has no fake value to compute with.
+        """
         node = self.graph.call_function(target, args, kwargs)
+        for argument in node.all_input_nodes:
+            if "val" not in argument.meta:
+                raise Unsupported(f"{target} takes what is no tensor: {argument.format_node()}")
         fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
         if isinstance(target, torch._ops.OpOverload):
             with self._mode:
@@ -158,7 +168,9 @@ class Writer:
 
     def constant(self, value: Any, shape: list[Any]) -> fx.Node:
         """A tensor filled with a number."""
-        return self.call(aten.full.default, shape, value, dtype=self._dtype, device=self._device, pin_memory=False)
+        return self.call(
+            aten.full.default, shape, value, dtype=self._dtype, device=self._device, pin_memory=False
+        )
 
     def size(self, operand: Any) -> int:
         """How many elements an operand has, for ordering; by hint where that is symbolic."""
@@ -185,9 +197,14 @@ class Writer:
             node = self._restride(node, original.meta["val"])
             base = _base(node)
             shared = [j for j in range(i) if bases[j] is base]
+            apart = [j for j in range(i) if bases_before[j] is bases_before[i] and bases[j] is not base]
+            if apart and bases_before[i].op == "call_function":
+                raise Unsupported(f"outputs {apart[0]} and {i} share memory, and would no more")
             fresh_alias = any(bases_before[j] is not bases_before[i] for j in shared)
             is_input = base.op in ("placeholder", "get_attr")
-            was_input = bases_before[i].op in ("placeholder", "get_attr") and bases_before[i].name == base.name
+            was_input = (
+                bases_before[i].op in ("placeholder", "get_attr") and bases_before[i].name == base.name
+            )
             if fresh_alias or (is_input and not was_input):
                 node = self._copy_like(node, original.meta["val"])
                 base = _base(node)
@@ -197,6 +214,8 @@ class Writer:
 
     def _restride(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
         value = node.meta["val"]
+        if like.layout is not torch.strided:
+            return node
         same = len(value.shape) == len(like.shape) and all(
             self.same_size(s, t) or self.same_size(size, 1)
             for s, t, size in zip(value.stride(), like.stride(), like.shape)

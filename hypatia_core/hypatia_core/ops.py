@@ -61,6 +61,9 @@ def _pointwise(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
         if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2 or set(node.kwargs) - {"alpha"}:
             return None
+        dtypes = {a.meta["val"].dtype for a in node.args if isinstance(a, fx.Node) and not reader.is_size(a)}
+        if dtypes != {node.meta["val"].dtype} or torch.bool in dtypes:  # promoted, or a logical operation
+            return None
         operands = [reader.operand(argument, node) for argument in node.args]
         if any(operand is None for operand in operands):
             return None
@@ -105,7 +108,9 @@ def _write_binary(target: Any) -> WriteFunction:
 
 
 def _write_two_tensors(target: Any) -> WriteFunction:
-    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), writer.node(operands[1]))
+    return lambda writer, operands, attributes: writer.call(
+        target, writer.node(operands[0]), writer.node(operands[1])
+    )
 
 
 def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
@@ -117,7 +122,10 @@ def _read_mv(reader: Reader, node: fx.Node) -> int | None:
     a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
     inner = b.shape[0]
     column = reader.computed(
-        "reshape", [reader.tensor(node.args[1])], [reader.shape_attribute([inner, 1])], reader.type_of(node, [inner, 1])
+        "reshape",
+        [reader.tensor(node.args[1])],
+        [reader.shape_attribute([inner, 1])],
+        reader.type_of(node, [inner, 1]),
     )
     left, rows = reader.tensor(node.args[0]), a.shape[0]
     if a.dim() == 1:
@@ -265,7 +273,11 @@ def _reduction(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
         source: Any = node.args[0]
         value = source.meta["val"]
-        if node.kwargs.get("dtype") not in (None, value.dtype) or len(node.args) > 3 or not _float_result(node):
+        if (
+            node.kwargs.get("dtype") not in (None, value.dtype)
+            or len(node.args) > 3
+            or not _float_result(node)
+        ):
             return None
         axes: Any = _default(node.target, node.args, 1, None)
         keep = bool(_default(node.target, node.args, 2, False))
@@ -299,7 +311,9 @@ def _along_axis(name: str) -> ReadFunction:
 
 
 def _write_along_axis(target: Any) -> WriteFunction:
-    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), attributes[0], False)
+    return lambda writer, operands, attributes: writer.call(
+        target, writer.node(operands[0]), attributes[0], False
+    )
 
 
 def _read_gelu(reader: Reader, node: fx.Node) -> int | None:
@@ -460,5 +474,7 @@ SAME_VALUE: dict[Any, ReadFunction] = {
     )
 }
 
-READS: dict[Any, ReadFunction] = {target: read for op in TABLE for target, read in op.reads.items()} | SAME_VALUE
+READS: dict[Any, ReadFunction] = {
+    target: read for op in TABLE for target, read in op.reads.items()
+} | SAME_VALUE
 WRITES: dict[str, WriteFunction] = {op.name: op.write for op in TABLE}
