@@ -67,8 +67,8 @@ def hypatia_backend(
             bw_compiler=compiler("backward"),
             inference_compiler=compiler("inference"),
         )(gm, example_inputs)
-    except (HypatiaError, *compat.restarts()):
-        # Asked for by `on_error="raise"`, or a message to Dynamo.
+    except (HypatiaError, *compat.dynamos_own()):
+        # Asked for by `on_error="raise"`, or Dynamo's to deal with.
         raise
     except Exception as error:
         # Capture is torch's own work: what it cannot trace still runs as Dynamo handed it over.
@@ -117,6 +117,7 @@ class Compilation:
             repeatable=imported is not None and not imported.observable,
             report=self.report,
             refused=self._refuse,
+            failed=lambda reason, error: fall_back(reason, error, self.options, self.report),
         ).installed()
 
     def _import(self, graph: GraphModule) -> Imported:

@@ -12,7 +12,7 @@ import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.check import Reference, Verdict, judge
+from hypatia_core.check import Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport
 
@@ -48,6 +48,7 @@ class Choice:
         repeatable: bool,
         report: GraphReport,
         refused: Callable[[str], None],
+        failed: Callable[[str, Exception], None],
     ) -> None:
         self._original = original
         self._candidates = candidates
@@ -58,6 +59,7 @@ class Choice:
         self._repeatable = repeatable
         self._report = report
         self._refused = refused
+        self._failed = failed
         # Reentrant: a graph may come back to itself through a custom operation.
         self._lock = threading.RLock()
         self._deciding = False
@@ -97,7 +99,7 @@ class Choice:
     def _choose(self, inputs: list[Any]) -> Candidate:
         if not self._repeatable:
             return self._original
-        accepted = self._accepted(inputs) if self._verify else self._candidates
+        accepted = self._accepted(inputs) if self._verify else self._running(inputs)
         if not accepted:
             return self._original
         if not self._measure:
@@ -119,10 +121,10 @@ class Choice:
             self._refused(f"no float64 run ({_brief(error)}): candidates were compared with the original")
         accepted = []
         for candidate in self._candidates:
-            try:
-                verdict = judge(self._outputs(candidate, inputs), wanted, reference, self._exact)
-            except Exception as error:  # whatever a compiled candidate raises, it is the candidate that goes
-                verdict = Verdict(False, _brief(error), float("inf"), 0.0)
+            outputs = self._tried(candidate, inputs)
+            if outputs is None:
+                continue
+            verdict = judge(outputs, wanted, reference, self._exact)
             if verdict.accepted:
                 accepted.append(candidate)
                 self._report.error, self._report.original_error = verdict.error, verdict.original_error
@@ -130,6 +132,25 @@ class Choice:
                 self._refused(f"{candidate.name}: {verdict.reason}")
         self._report.stages["verify"] = time.perf_counter() - begun
         return accepted
+
+    def _running(self, inputs: list[Any]) -> list[Candidate]:
+        """The candidates that run at all, the original being run only if one does not: the fault may be the user's."""
+        running = []
+        for candidate in self._candidates:
+            if self._tried(candidate, inputs, original_first=False) is not None:
+                running.append(candidate)
+        return running
+
+    def _tried(
+        self, candidate: Candidate, inputs: list[Any], original_first: bool = True
+    ) -> tuple[Any, ...] | None:
+        try:
+            return self._outputs(candidate, inputs)
+        except Exception as error:  # whatever a candidate raises where the original does not, it is the one that goes
+            if not original_first:
+                self._outputs(self._original, inputs)
+            self._failed(f"{candidate.name} failed when run: {_brief(error)}", error)
+            return None
 
     def _fastest(self, accepted: list[Candidate], inputs: list[Any]) -> Candidate:
         begun = time.perf_counter()

@@ -170,11 +170,16 @@ def _codes_of(compiled: Any) -> Iterator[Any]:
             yield code
 
 
-def restarts() -> tuple[type[BaseException], ...]:
-    """What a backend must let through, since Dynamo starts again upon it. Read in 2.15 (`torch._dynamo.exc`)."""
+def dynamos_own() -> tuple[type[BaseException], ...]:
+    """Exceptions by which a capture tells Dynamo to start again, to break the graph, or that the user errs.
+
+    Read in 2.15 (`torch._dynamo.exc`, `OutputGraph._call_user_compiler`).
+    """
     from torch._dynamo import exc
 
-    return (exc.RestartAnalysis,) if hasattr(exc, "RestartAnalysis") else ()
+    allowed: tuple[type[BaseException], ...] = getattr(exc, "exceptions_allowed_to_be_fallback", ())
+    named = (getattr(exc, name, None) for name in ("RestartAnalysis", "SkipFrame"))
+    return (IndexError, *allowed, *(kind for kind in named if kind is not None))
 
 
 def _innermost(backend: Any) -> Any:

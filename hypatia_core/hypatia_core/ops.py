@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from hypatia_core import compat
+
 if TYPE_CHECKING:
     from hypatia_core.fx_export import Writer
     from hypatia_core.fx_import import Reader
@@ -37,6 +39,14 @@ DTYPES_BACK = {name: dtype for dtype, name in DTYPES.items()}
 ReadFunction = Callable[["Reader", fx.Node], "int | None"]
 #: Writes an operation over nodes of the new graph, with its attributes as Python values.
 WriteFunction = Callable[["Writer", list[Any], list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant without dimensions: a number where an operation takes one, else a tensor of its element type."""
+
+    value: float | int
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -180,7 +190,13 @@ def _read_reshape(reader: Reader, node: fx.Node) -> int | None:
 
 
 def _write_reshape(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    return writer.call(aten.reshape.default, writer.node(operands[0]), attributes[0])
+    source, shape = writer.node(operands[0]), attributes[0]
+    if not any(isinstance(size, fx.Node) for size in shape):
+        return writer.call(aten.reshape.default, source, shape)
+    # Whether symbolic strides allow a view would be asked by guards: a dense tensor always does.
+    if not writer.is_dense(source.meta["val"]):
+        source = writer.call(aten.clone.default, source, memory_format=torch.contiguous_format)
+    return writer.call(aten.view.default, source, shape)
 
 
 def _read_expand(reader: Reader, node: fx.Node) -> int | None:
@@ -361,9 +377,7 @@ def _same_value(reader: Reader, node: fx.Node) -> int | None:
 
 def _write_constant(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     value, dtype, _ = attributes
-    if not dtype.is_floating_point:
-        return int(value)
-    return value
+    return Number(value if dtype.is_floating_point else int(value), dtype)
 
 
 def _read_full(reader: Reader, node: fx.Node) -> int | None:
@@ -373,7 +387,9 @@ def _read_full(reader: Reader, node: fx.Node) -> int | None:
         return None
     if not math.isfinite(value) or (not result.dtype.is_floating_point and abs(value) >= 2**53):
         return None
-    constant = reader.constant(float(value), node)
+    with compat.without_fake_mode():  # as the tensor would hold it: 0.1 in bfloat16 is another number
+        rounded = torch.tensor(value, dtype=result.dtype).item()
+    constant = reader.constant(float(rounded), node)
     return reader.known("expand", [constant], [reader.shape(node)], node)
 
 

@@ -14,8 +14,10 @@ from torch.testing._internal.common_modules import module_db
 from torch.utils import _pytree as pytree
 
 #: Sample inputs of one case that are run; the tables give up to hundreds.
-SAMPLES = 3
+SAMPLES = 2
 SEED = 20
+#: What these return was never written: there is nothing to compare.
+UNINITIALIZED = ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def cases() -> list[Case]:
 
 def _operators() -> Iterator[Case]:
     for op in op_db:
-        if torch.float32 in op.supported_dtypes("cpu"):
+        if torch.float32 in op.supported_dtypes("cpu") and op.name not in UNINITIALIZED:
             name = f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
             differentiable = op.supports_autograd and torch.float32 in op.supported_backward_dtypes("cpu")
             yield Case("operator", name, _operator_samples(op), differentiable)
