@@ -140,6 +140,8 @@ def compiling_backend() -> Any:
 
 def backend_of(compiled: Any) -> Any:
     """The same object, found from what `torch.compile` returned; None where unknown. Read in 2.15 (`eval_frame`)."""
+    if isinstance(compiled, torch.nn.Module) and getattr(compiled, "_compiled_call_impl", None) is not None:
+        compiled = compiled._compiled_call_impl  # by `Module.compile`
     context = getattr(compiled, "dynamo_ctx", None)
     callback = getattr(context, "callback", None)
     if callback is None and callable(compiled):

@@ -117,7 +117,8 @@ def report(compiled: Any) -> Report:
         compiled: the compiled module or function, called at least once.
 
     Returns:
-        A report with one entry a graph; empty where none was compiled yet.
+        A report with one entry a graph; empty where none was compiled yet. Equal `torch.compile` calls of the same
+        code share what Dynamo keeps for it, and so the report.
 
     Raises:
         TypeError: the argument does not come from `torch.compile`.
