@@ -64,7 +64,9 @@ class Options:
         for name, accepted in (("numerics", get_args(Numerics)), ("on_error", get_args(OnError))):
             value = getattr(self, name)
             if value not in accepted:
-                raise HypatiaError(f"option {name!r} is {value!r}; accepted: {', '.join(map(repr, accepted))}")
+                raise HypatiaError(
+                    f"option {name!r} is {value!r}; accepted: {', '.join(map(repr, accepted))}"
+                )
         for field in dataclasses.fields(self):
             value, default = getattr(self, field.name), field.default
             if type(value) is not type(default):
@@ -89,7 +91,9 @@ class Options:
         chosen: dict[str, Any] = {}
         if mode is not None:
             if mode not in MODES:
-                raise HypatiaError(f"unknown mode {mode!r}{_nearest(mode, MODES)}. Modes: {', '.join(MODES)}.")
+                raise HypatiaError(
+                    f"unknown mode {mode!r}{_nearest(mode, MODES)}. Modes: {', '.join(MODES)}."
+                )
             chosen.update(MODES[mode])
         chosen.update(options or {})
         check_names(chosen)

@@ -94,6 +94,13 @@ impl Match {
 
 type Goals = SmallVec<[(usize, Id); 12]>;
 
+/// Whether a sum or product is not worth matching: x·1 in the class of x, which would unfold for ever, or one of more
+/// operands than [`Pattern::choose`] can tell apart.
+fn says_nothing(egraph: &TensorGraph, class: Id, operands: &[Id]) -> bool {
+    let class = egraph.find(class);
+    operands.len() > u64::BITS as usize || operands.iter().any(|&o| egraph.find(o) == class)
+}
+
 impl Pattern {
     /// Reads a pattern; new variables are appended to `variables`. On a side that is searched, so is a hidden one for
     /// each constant.
@@ -285,6 +292,9 @@ impl Pattern {
             Position::Apply(op, operands, attributes) => {
                 for term in egraph[id].nodes.iter().filter(|t| t.op() == Some(*op)) {
                     let (term_operands, term_attributes) = term.split();
+                    if op.is_commutative() && says_nothing(egraph, id, term_operands) {
+                        continue;
+                    }
                     let mut next = goals.clone();
                     next.extend(
                         attributes

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
+import torch._dynamo
 
 from fresh_process import SECONDS, FreshProcesses
 
@@ -16,6 +18,18 @@ ROOT = CRATE.parent
 UNSET: dict[str, str | None] = {"HYPATIA_LOG_LEVEL": None, "PYTHONPATH": None}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, with Dynamo's caches empty before and after."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    yield
+    torch._dynamo.reset()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
