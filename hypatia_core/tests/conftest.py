@@ -13,7 +13,12 @@ from fresh_process import SECONDS, FreshProcesses
 CRATE = Path(__file__).parents[1]
 ROOT = CRATE.parent
 # Of the environment the tests run in, what would change what they see.
-UNSET: dict[str, str | None] = {"HYPATIA_LOG_LEVEL": None, "PYTHONPATH": None}
+UNSET: dict[str, str | None] = {
+    **{name: None for name in os.environ if name.startswith("HYPATIA_")},
+    "PYTHONPATH": None,
+}
+# What a fresh process compiles matters to none of its tests, so it may be quick.
+QUICK = {"HYPATIA_EXECUTOR": "aten"}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,7 +41,7 @@ def fresh_python(fresh_processes: FreshProcesses, tmp_path: Path) -> Run:
     def run(
         code: str, *, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        done = fresh_processes.run(code, env={**UNSET, **(env or {})}, cwd=tmp_path)
+        done = fresh_processes.run(code, env={**UNSET, **QUICK, **(env or {})}, cwd=tmp_path)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -50,7 +55,7 @@ def new_python(tmp_path: Path) -> Run:
     def run(code: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(code, encoding="utf-8")
-        env = {name: value for name, value in os.environ.items() if name not in UNSET}
+        env = {**{name: value for name, value in os.environ.items() if name not in UNSET}, **QUICK}
         done = subprocess.run(
             [sys.executable, str(path)],
             cwd=tmp_path,
