@@ -117,6 +117,19 @@ def test_a_build_of_another_version_is_refused(checkout: Path, imports: Run) -> 
     assert "maturin develop --release" in done.stderr
 
 
+def test_a_build_of_older_sources_is_refused_with_the_remedy(checkout: Path, imports: Run) -> None:
+    path = build(checkout, "_hypatia_core.abi3.so", days_old=0)
+    front = checkout / "hypatia_core" / "__init__.py"
+    text = front.read_text(encoding="utf-8")
+    assert text.count("        HypatiaError,\n") == 1
+    front.write_text(text.replace("HypatiaError,\n", "HypatiaError, of_tomorrow,\n", 1), encoding="utf-8")
+    done = imports("import hypatia_core", fails=True)
+    assert (
+        f"ImportError: {path} was built from older sources: cannot import name 'of_tomorrow'" in done.stderr
+    )
+    assert "maturin develop --release" in done.stderr
+
+
 @pytest.mark.parametrize(
     "order",
     [
