@@ -10,24 +10,11 @@ from pathlib import Path
 import pytest
 
 import hypatia_core
-from conftest import CRATE, Run
+from conftest import Run
 from hypatia_core import _native
 
 BUILD = Path(str(hypatia_core._hypatia_core.__file__))
 DAY = 24 * 60 * 60
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the crate's folder as the loader sees it, without a native build."""
-    crate = tmp_path / "hypatia_core"
-    package = CRATE / "hypatia_core"
-    shutil.copytree(
-        package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    )
-    shutil.copy(CRATE / "Cargo.toml", crate)
-    shutil.copy(CRATE / "_hypatia_core.py", crate)
-    return crate
 
 
 def build(checkout: Path, name: str, *, days_old: float) -> Path:
