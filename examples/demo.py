@@ -1,9 +1,9 @@
 """What Hypatia does to real models: `make demo`.
 
 Runs MiniLM with its real weights on real sentences, the setup guide's MLP, a chain of products and linear
-attention, each under eager PyTorch, Inductor and Hypatia with their default settings, and prints one table: time
-of a call, how many times faster than eager, error against a run in float64, and the time of the first call, which
-compiles (with cold caches). What Hypatia loses stands in the table like what it wins.
+attention, each under eager PyTorch, Inductor and Hypatia with their default settings, and prints one table:
+time of a call, how many times faster than eager, error against a run in float64, and the time of the first
+call, which compiles (with cold caches). What Hypatia loses stands in the table like what it wins.
 """
 
 import copy
@@ -22,14 +22,14 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+from sentences import SENTENCES
 from torch import Tensor, nn
 
 import hypatia_core
-from sentences import SENTENCES
 
 ROUNDS = 9
-#: A system is timed over so many seconds in each round, after a pause in which the threads of the one before it
-#: fall asleep: Inductor's kernels and torch's own have a pool of threads each, and both busy at once would fight.
+#: A system is timed over so many seconds in each round, after a pause in which the threads of the one before
+#: fall asleep: Inductor's kernels and torch's own have a pool of threads each, and two busy pools would fight.
 SECONDS_A_ROUND = 0.15
 PAUSE = 0.03
 
@@ -97,7 +97,9 @@ def minilm() -> Work:
     )
     encoder = transformers.AutoModel.from_pretrained(get_model_path(), dtype=torch.float32)
     ids, mask = tokens["input_ids"], tokens["attention_mask"]
-    return Work(f"MiniLM, {ids.shape[0]} sentences × {ids.shape[1]} tokens", Embedder(encoder).eval(), (ids, mask))
+    return Work(
+        f"MiniLM, {ids.shape[0]} sentences × {ids.shape[1]} tokens", Embedder(encoder).eval(), (ids, mask)
+    )
 
 
 def mlp() -> Work:
@@ -106,7 +108,9 @@ def mlp() -> Work:
 
 
 def chain() -> Work:
-    return Work("(A B) v, n = 1024", Chain(), (torch.randn(1024, 1024), torch.randn(1024, 1024), torch.randn(1024, 1)))
+    return Work(
+        "(A B) v, n = 1024", Chain(), (torch.randn(1024, 1024), torch.randn(1024, 1024), torch.randn(1024, 1))
+    )
 
 
 def linear_attention() -> Work:
@@ -192,7 +196,9 @@ def neighbours(results: list[Result]) -> list[str]:
     for name, found in nearest.items():
         if name != "eager":
             same = int((found == eager).sum())
-            lines.append(f"{name}: {same} of {len(found)} sentences have the nearest neighbour that eager finds")
+            lines.append(
+                f"{name}: {same} of {len(found)} sentences have the nearest neighbour that eager finds"
+            )
     for i in (0, 14, 26, 40):
         lines.append(f"  “{SENTENCES[i]}”  →  “{SENTENCES[int(nearest['hypatia'][i])]}”")
     return lines
@@ -220,8 +226,11 @@ def main() -> int:
                 agreement = neighbours(results)
             shown = work, hypatia_core.report(results[-1].run)
 
-    threads = f"{torch.get_num_threads()} threads, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    print(f"\nhypatia {hypatia_core.__version__}, torch {torch.__version__}, {threads}; medians of {ROUNDS} rounds\n")
+    threads = (
+        f"{torch.get_num_threads()} threads, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    )
+    versions = f"hypatia {hypatia_core.__version__}, torch {torch.__version__}"
+    print(f"\n{versions}, {threads}; medians of {ROUNDS} rounds\n")
     print(f"{'':<38}{'system':<9}{'time':>10}     {'ratio':>7}   {'error':>8}  {'compile':>9}")
     print("\n".join(table))
     if agreement:

@@ -50,13 +50,13 @@ def main() -> int:
     if "hypatia" not in backends:
         return failed("Invalid backend: 'hypatia' is not registered", REGISTER)
     try:
-        error = trial()
+        difference = trial()
     except Exception as failure:
         traceback.print_exc()
         return failed(f"a trial model did not run: {failure}", BUG_REPORT)
-    if not error < 1e-5:
-        return failed(f"a trial model is off by {error:.1e}", BUG_REPORT)
-    print(f"trial model: runs, off by {error:.1e} from eager")
+    if not difference < 1e-5:
+        return failed(f"a trial model is off by {difference:.1e}", BUG_REPORT)
+    print(f"trial model: runs, off by {difference:.1e} from eager")
     print("✅ Setup verified")
     return 0
 

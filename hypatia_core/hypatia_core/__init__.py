@@ -10,12 +10,12 @@ Importing the package registers the backend "hypatia":
 from hypatia_core import _native
 
 # First, so that every later import of the native module gets the build that the loader chose.
-_hypatia_core = _native.load()
+_native.load()
 
 from hypatia_core import log
 
 log.configure()
-_native.log_choice(_hypatia_core)
+_native.log_choice(_native.load())
 
 try:
     from hypatia_core._hypatia_core import (
