@@ -16,7 +16,9 @@ PYTHON ?= python3
 SITE ?=
 VENV ?= .venv
 TORCH ?=
-export CARGO_BUILD_JOBS ?= $(JOBS)
+ifdef JOBS
+export CARGO_BUILD_JOBS := $(JOBS)
+endif
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -24,6 +26,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 BIN := $(abspath $(VENV))/bin
+PY := $(BIN)/python
 PROJECT := pyproject.toml hypatia_core/pyproject.toml
 SOURCES := $(PROJECT) hypatia_core/Cargo.toml hypatia_core/Cargo.lock hypatia_core/.cargo/config.toml \
     $(shell find hypatia_core/src -name '*.rs')
@@ -41,7 +44,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(RELEASE) compiler
-	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py
+	HF_HUB_OFFLINE=1 $(PY) examples/demo.py
 
 test: test-rust test-python
 
@@ -55,33 +58,33 @@ test-rust: cargo nextest
 	cargo test --no-default-features --doc
 
 test-python: $(NATIVE) compiler
-	$(BIN)/python -m pytest
+	$(PY) -m pytest
 
 test-full: test test-install
-	$(BIN)/python -m pytest -m slow
+	$(PY) -m pytest -m slow
 
 test-install: $(NATIVE)
-	$(BIN)/python -m pytest -m install -v hypatia_core/tests
+	$(PY) -m pytest -m install -v hypatia_core/tests
 
 test-torch:
 	@[[ -n "$(TORCH)" ]] || { echo "say which: make test-torch TORCH=2.7"; exit 2; }
 	$(MAKE) test-python VENV=.venv-torch-$(TORCH) TORCH=$(TORCH)
 
 lint: $(NATIVE)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/stubtest hypatia_core._hypatia_core
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest --allowlist hypatia_core/stubtest-allowlist.txt hypatia_core._hypatia_core
 	cd hypatia_core
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
 
 bench: $(RELEASE) compiler
-	$(BIN)/python hypatia_core/tests/mlp_perf_test.py
+	$(PY) hypatia_core/tests/mlp_perf_test.py
 
 docs: $(NATIVE)
-	$(BIN)/pdoc --output-directory site/python hypatia_core '!hypatia_core._native'
+	$(PY) -m pdoc --output-directory site/python hypatia_core '!hypatia_core._native'
 	cd hypatia_core
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --target-dir ../site/rust
 
@@ -89,31 +92,33 @@ docs: $(NATIVE)
 
 # Torch comes first and by itself: it is the one large download, of several GB on Linux.
 $(TOOLS): pyproject.toml
-	if [[ ! -x $(BIN)/python ]]; then
+	@if [[ ! -x $(PY) ]]; then
 	    $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "Python 3.10 or later is needed, this is " + sys.version'
 	    $(PYTHON) -m venv $(VENV)
 	    if [[ -n "$(SITE)" ]]; then
-	        echo "$(SITE)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	        echo "$(SITE)" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
 	    fi
 	fi
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(PY) -m pip install --quiet --upgrade "pip>=25.1"
 	echo "Installing torch into $(VENV): several GB, where pip has it not in its cache …"
-	$(BIN)/python -m pip install --quiet "$(TORCH_REQUIREMENT)"
+	$(PY) -m pip install --quiet "$(TORCH_REQUIREMENT)"
 	echo "Installing the development tools and the models of the tests into $(VENV) …"
-	$(BIN)/python -m pip install --quiet "$(TORCH_REQUIREMENT)" --group dev
+	$(PY) -m pip install --quiet "$(TORCH_REQUIREMENT)" --group dev >/dev/null
+	# Of a shared environment's maturin there is only the library; the program has to be in this one.
+	[[ -x $(BIN)/maturin ]] || $(PY) -m pip install --quiet --force-reinstall --no-deps "maturin>=1.9,<2"
 	touch $@
 
 $(NATIVE): $(TOOLS) $(SOURCES) | cargo
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(PY) -m maturin develop
 	touch $@
 
 # A release build serves the tests too.
 $(RELEASE): $(TOOLS) $(SOURCES) | cargo
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(PY) -m maturin develop --release
 	touch $(NATIVE) $@
 
 compiler:
-	if ! command -v c++ g++ clang++ >/dev/null; then
+	@if ! command -v c++ g++ clang++ >/dev/null; then
 	    if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then
 	        echo "There is no C++ compiler: installing g++ with apt-get …"
 	        { apt-get update -qq && apt-get install -y -qq g++; } >/dev/null || true
@@ -123,10 +128,10 @@ compiler:
 	fi
 
 cargo:
-	command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs and run make again."; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs and run make again."; exit 1; }
 
 nextest: cargo
-	if ! cargo nextest --version >/dev/null 2>&1; then
+	@if ! cargo nextest --version >/dev/null 2>&1; then
 	    echo "Installing cargo-nextest, the runner of the Rust tests; without a prebuilt one this takes minutes, once …"
 	    if command -v cargo-binstall >/dev/null; then
 	        cargo binstall --no-confirm --quiet cargo-nextest || true

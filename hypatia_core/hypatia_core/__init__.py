@@ -10,23 +10,27 @@ Importing the package registers the backend "hypatia":
 from hypatia_core import _native
 
 # First, so that every later import of the native module gets the build that the loader chose.
-_hypatia_core = _native.load()
+_native.load()
 
 from hypatia_core import log
 
 log.configure()
-_native.log_choice(_hypatia_core)
+_native.log_choice(_native.load())
 
-from hypatia_core._hypatia_core import (
-    HypatiaError,
-    PyAlgebra,
-    PyMultiVector,
-    PyMultiVector2D,
-    PyMultiVector3D,
-    __version__,
-    compile_fx_graph,
-    set_log_level,
-)
+try:
+    from hypatia_core._hypatia_core import (
+        HypatiaError,
+        PyAlgebra,
+        PyMultiVector,
+        PyMultiVector2D,
+        PyMultiVector3D,
+        __version__,
+        compile_fx_graph,
+        set_log_level,
+    )
+except ImportError as error:
+    raise _native.outdated(error) from error
+
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend

@@ -84,6 +84,11 @@ def log_choice(module: ModuleType) -> None:
         log.debug("passed over the older build %s", older)
 
 
+def outdated(error: ImportError) -> ImportError:
+    """What to raise when the native module, though of the right version, lacks a name: it is an older build."""
+    return _refusal(f"{error.path} was built from older sources: {error.msg}.", Path(str(error.path)))
+
+
 def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns
 

@@ -125,6 +125,27 @@ def backend_names() -> list[str]:
     return list(torch._dynamo.list_backends(exclude_tags=()))  # type: ignore[arg-type]
 
 
+def registered_backend(name: str) -> Callable[..., Any] | None:
+    """The backend that was registered by this name, or None. Read in 2.15 (`torch._dynamo.backends.registry`)."""
+    from torch._dynamo.backends.registry import _COMPILER_FNS
+
+    return _COMPILER_FNS.get(name)
+
+
+def found_by_entry_point(name: str) -> bool:
+    """Whether torch would load this backend from an entry point that it has seen; same source as above."""
+    from torch._dynamo.backends.registry import _BACKENDS
+
+    return _BACKENDS.get(name) is not None
+
+
+def known_backends() -> list[str]:
+    """The names that torch knows so far: `list_backends()` would import Inductor to find the rest."""
+    from torch._dynamo.backends.registry import _BACKENDS
+
+    return sorted(_BACKENDS)
+
+
 def compiling_backend() -> Any:
     """The object that stands for the `torch.compile` call in whose name Dynamo compiles now; None where unknown.
 

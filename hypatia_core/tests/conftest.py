@@ -1,8 +1,10 @@
 """What the tests share: fresh Python processes, since imports and logs happen once a process."""
 
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +17,17 @@ from fresh_process import SECONDS, FreshProcesses
 CRATE = Path(__file__).parents[1]
 ROOT = CRATE.parent
 # Of the environment the tests run in, what would change what they see.
-UNSET: dict[str, str | None] = {"HYPATIA_LOG_LEVEL": None, "PYTHONPATH": None}
+UNSET: dict[str, str | None] = {
+    **{name: None for name in os.environ if name.startswith("HYPATIA_")},
+    "PYTHONPATH": None,
+}
+# What a fresh process compiles matters to none of its tests, so it may be quick.
+QUICK = {"HYPATIA_EXECUTOR": "aten"}
+# Not to be seen in the environments that the tests make: Hypatia itself, and what each has its own of.
+NOT_SHARED = (
+    *("hypatia", "_hypatia", "maturin", "pip", "setuptools"),
+    *("_distutils_hack", "distutils-precedence", "pkg_resources"),
+)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,7 +62,7 @@ def fresh_python(fresh_processes: FreshProcesses, tmp_path: Path) -> Run:
     def run(
         code: str, *, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        done = fresh_processes.run(code, env={**UNSET, **(env or {})}, cwd=tmp_path)
+        done = fresh_processes.run(code, env={**UNSET, **QUICK, **(env or {})}, cwd=tmp_path)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -64,7 +76,7 @@ def new_python(tmp_path: Path) -> Run:
     def run(code: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "program.py"
         path.write_text(code, encoding="utf-8")
-        env = {name: value for name, value in os.environ.items() if name not in UNSET}
+        env = {**{name: value for name, value in os.environ.items() if name not in UNSET}, **QUICK}
         done = subprocess.run(
             [sys.executable, str(path)],
             cwd=tmp_path,
@@ -77,3 +89,51 @@ def new_python(tmp_path: Path) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the crate's folder as the loader sees it, without a native build."""
+    crate = tmp_path / "hypatia_core"
+    package = CRATE / "hypatia_core"
+    shutil.copytree(
+        package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
+    for name in ("Cargo.toml", "_hypatia_core.py", "verify_setup.py"):
+        shutil.copy(CRATE / name, crate)
+    return crate
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that shows the installed distributions, without Hypatia."""
+    folder = tmp_path_factory.mktemp("shared")
+    # The environment that runs the tests may itself share another's: torch says where it lies.
+    import torch
+
+    sites = dict.fromkeys([Path(torch.__file__).parents[1], Path(sysconfig.get_path("purelib"))])
+    for site in sites:
+        for entry in site.iterdir():
+            link = folder / entry.name
+            if not entry.name.startswith(NOT_SHARED) and entry.suffix != ".pth" and not link.exists():
+                link.symlink_to(entry)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone would have: the files git knows, and those it would be told of."""
+    root = tmp_path_factory.mktemp("clone") / "hypatia"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    return root

@@ -1,14 +1,12 @@
 """Each way of installing that the setup guide names, a wheel and an sdist, in environments of their own.
 
-Run by `make test-install`. The builds are made in a copy of the checkout that git would have cloned; the
+Run by `make test-install`. The builds are made in a copy of the clone that git would have cloned; the
 environments share the torch of the one that runs the tests, and nothing of Hypatia in it.
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,21 +14,9 @@ from pathlib import Path
 import pytest
 
 import hypatia_core
-from conftest import ROOT
 from hypatia_core import _native
 
 pytestmark = pytest.mark.install
-
-# What the environments for the tests bring with them, or must not see: Hypatia itself.
-NOT_SHARED = (
-    "hypatia",
-    "_hypatia",
-    "pip",
-    "setuptools",
-    "_distutils_hack",
-    "distutils-precedence",
-    "pkg_resources",
-)
 
 CHECK = f"""
 import sys
@@ -83,41 +69,6 @@ class Environment:
         return files
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that shows the installed distributions, without Hypatia."""
-    folder = tmp_path_factory.mktemp("shared")
-    # The environment that runs the tests may itself share another's: torch says where it lies.
-    import torch
-
-    sites = dict.fromkeys([Path(torch.__file__).parents[1], Path(sysconfig.get_path("purelib"))])
-    for site in sites:
-        for entry in site.iterdir():
-            link = folder / entry.name
-            if not entry.name.startswith(NOT_SHARED) and entry.suffix != ".pth" and not link.exists():
-                link.symlink_to(entry)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone would have: the files git knows, and those it would be told of."""
-    root = tmp_path_factory.mktemp("clone") / "hypatia"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-    subprocess.run(["git", "init", "-q", str(root)], check=True)
-    return root
-
-
 @pytest.fixture
 def environment(tmp_path: Path, shared: Path) -> Environment:
     return Environment(tmp_path / "venv", shared)
@@ -140,30 +91,28 @@ def folders(root: Path, elsewhere: Path) -> tuple[Path, Path, Path]:
     return root, root / "hypatia_core", elsewhere
 
 
-def test_pip_install_editable_from_the_root(
-    checkout: Path, environment: Environment, elsewhere: Path
-) -> None:
-    forget_builds(checkout)
-    environment.run("pip", "install", "-e", ".", cwd=checkout)
-    [file] = environment.works_from(*folders(checkout, elsewhere))
-    assert file == checkout / "hypatia_core" / "hypatia_core" / "_hypatia_core.abi3.so"
+def test_pip_install_editable_from_the_root(clone: Path, environment: Environment, elsewhere: Path) -> None:
+    forget_builds(clone)
+    environment.run("pip", "install", "-e", ".", cwd=clone)
+    [file] = environment.works_from(*folders(clone, elsewhere))
+    assert file == clone / "hypatia_core" / "hypatia_core" / "_hypatia_core.abi3.so"
 
 
-def test_maturin_develop_from_the_crate(checkout: Path, environment: Environment, elsewhere: Path) -> None:
-    forget_builds(checkout)
+def test_maturin_develop_from_the_crate(clone: Path, environment: Environment, elsewhere: Path) -> None:
+    forget_builds(clone)
     environment.run("pip", "install", "maturin")
-    environment.run("maturin", "develop", "--release", cwd=checkout / "hypatia_core")
-    [file] = environment.works_from(*folders(checkout, elsewhere))
-    assert file == checkout / "hypatia_core" / "hypatia_core" / "_hypatia_core.abi3.so"
+    environment.run("maturin", "develop", "--release", cwd=clone / "hypatia_core")
+    [file] = environment.works_from(*folders(clone, elsewhere))
+    assert file == clone / "hypatia_core" / "hypatia_core" / "_hypatia_core.abi3.so"
 
 
-def test_cargo_build_and_copy(checkout: Path, environment: Environment, elsewhere: Path) -> None:
-    forget_builds(checkout)
-    crate = checkout / "hypatia_core"
+def test_cargo_build_and_copy(clone: Path, environment: Environment, elsewhere: Path) -> None:
+    forget_builds(clone)
+    crate = clone / "hypatia_core"
     environment.run("cargo", "build", "--release", cwd=crate)
     environment.run("cp", "target/release/lib_hypatia_core.so", "hypatia_core/_hypatia_core.so", cwd=crate)
-    environment.run("pip", "install", "-e", ".", cwd=checkout)
-    environment.works_from(*folders(checkout, elsewhere))
+    environment.run("pip", "install", "-e", ".", cwd=clone)
+    environment.works_from(*folders(clone, elsewhere))
 
     # The trap: code built and copied after maturin's build has to be the code that runs.
     source = crate / "src" / "python" / "logging.rs"
@@ -173,7 +122,7 @@ def test_cargo_build_and_copy(checkout: Path, environment: Environment, elsewher
     environment.run("cargo", "build", "--release", cwd=crate)
     environment.run("cp", "target/release/lib_hypatia_core.so", "hypatia_core/_hypatia_core.so", cwd=crate)
     source.write_text(text, encoding="utf-8")
-    [file] = environment.works_from(*folders(checkout, elsewhere))
+    [file] = environment.works_from(*folders(clone, elsewhere))
     assert file == crate / "hypatia_core" / "_hypatia_core.so"
     code = "import logging, sys; logging.basicConfig(stream=sys.stdout); import hypatia_core; "
     assert "the new code says DEBUG" in environment.run(
@@ -182,15 +131,15 @@ def test_cargo_build_and_copy(checkout: Path, environment: Environment, elsewher
 
 
 def test_a_wheel_and_an_sdist_installed_elsewhere(
-    checkout: Path, environment: Environment, elsewhere: Path, tmp_path: Path, shared: Path
+    clone: Path, environment: Environment, elsewhere: Path, tmp_path: Path, shared: Path
 ) -> None:
     # A copied build left in the package must not travel.
-    left_over = checkout / "hypatia_core" / "hypatia_core" / "_hypatia_core.so"
+    left_over = clone / "hypatia_core" / "hypatia_core" / "_hypatia_core.so"
     left_over.write_bytes(b"left over")
     environment.run("pip", "install", "maturin")
     dist = tmp_path / "dist"
-    environment.run("maturin", "sdist", "--out", str(dist), cwd=checkout)
-    environment.run("maturin", "build", "--out", str(dist), cwd=checkout)
+    environment.run("maturin", "sdist", "--out", str(dist), cwd=clone)
+    environment.run("maturin", "build", "--out", str(dist), cwd=clone)
     left_over.unlink()
     [wheel], [sdist] = dist.glob("*.whl"), dist.glob("*.tar.gz")
 

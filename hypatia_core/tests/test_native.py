@@ -10,24 +10,11 @@ from pathlib import Path
 import pytest
 
 import hypatia_core
-from conftest import CRATE, Run
+from conftest import Run
 from hypatia_core import _native
 
 BUILD = Path(str(hypatia_core._hypatia_core.__file__))
 DAY = 24 * 60 * 60
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the crate's folder as the loader sees it, without a native build."""
-    crate = tmp_path / "hypatia_core"
-    package = CRATE / "hypatia_core"
-    shutil.copytree(
-        package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    )
-    shutil.copy(CRATE / "Cargo.toml", crate)
-    shutil.copy(CRATE / "_hypatia_core.py", crate)
-    return crate
 
 
 def build(checkout: Path, name: str, *, days_old: float) -> Path:
@@ -114,6 +101,19 @@ def test_a_build_of_another_version_is_refused(checkout: Path, imports: Run) -> 
     done = imports("import hypatia_core", fails=True)
     refusal = f"{path} is of version {hypatia_core.__version__}, but the package is of version 99.0.0"
     assert f"ImportError: {refusal}" in done.stderr
+    assert "maturin develop --release" in done.stderr
+
+
+def test_a_build_of_older_sources_is_refused_with_the_remedy(checkout: Path, imports: Run) -> None:
+    path = build(checkout, "_hypatia_core.abi3.so", days_old=0)
+    front = checkout / "hypatia_core" / "__init__.py"
+    text = front.read_text(encoding="utf-8")
+    assert text.count("        HypatiaError,\n") == 1
+    front.write_text(text.replace("HypatiaError,\n", "HypatiaError, of_tomorrow,\n", 1), encoding="utf-8")
+    done = imports("import hypatia_core", fails=True)
+    assert (
+        f"ImportError: {path} was built from older sources: cannot import name 'of_tomorrow'" in done.stderr
+    )
     assert "maturin develop --release" in done.stderr
 
 

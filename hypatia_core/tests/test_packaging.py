@@ -19,7 +19,8 @@ else:
 
 
 def table(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return loaded
 
 
 ROOT_PROJECT = table(ROOT / "pyproject.toml")

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::error::Error;
 
 pyo3::create_exception!(
-    _hypatia_core,
+    hypatia_core,
     HypatiaError,
     pyo3::exceptions::PyException,
     "What Hypatia cannot do, in words meant for the person who asked."
