@@ -38,7 +38,7 @@ TOOLS := $(VENV)/.tools
 NATIVE := $(VENV)/.native
 RELEASE := $(VENV)/.native-release
 
-.PHONY: help demo test test-rust test-python test-full test-install test-torch lint bench docs compiler cargo nextest
+.PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch lint bench docs compiler cargo nextest
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -60,7 +60,12 @@ test-rust: cargo nextest
 test-python: $(NATIVE) compiler
 	$(PY) -m pytest
 
-test-full: test test-install
+# The share of mutated rules that the checker of rules refutes, and each survivor.
+test-mutants: cargo
+	cd hypatia_core
+	cargo test --no-default-features --test mutants -- --ignored --nocapture
+
+test-full: test test-mutants test-install
 	$(PY) -m pytest -m slow
 
 test-install: $(NATIVE)

@@ -8,7 +8,12 @@ from conftest import CRATE
 from hypatia_core import _hypatia_core
 
 ROWS = _hypatia_core.rules()
-NUMERICS = {"bit-exact": "exact", "accurate": "accurate", "reassociates": "reassociate", "reals-only": "reals"}
+NUMERICS = {
+    "bit-exact": "exact",
+    "accurate": "accurate",
+    "reassociates": "reassociate",
+    "reals-only": "reals",
+}
 
 
 def test_names_are_unique_facts() -> None:
