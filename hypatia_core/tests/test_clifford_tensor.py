@@ -1,4 +1,4 @@
-"""Batches of multivectors over tensors against the engine's single ones, and their gradients and transforms."""
+"""Batches of multivectors over tensors against the engine's single ones; gradients and transforms."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ def test_every_operator_in_every_model(model: str, apply: Callable[..., Any]) ->
         assert_same(apply(a, b), expected)
 
 
+def metric_dual(a: Any) -> Any:
+    """The polarity, where the metric has one."""
+    return a if a.algebra.signature[2] else a.polarity()
+
+
 UNARY: list[tuple[str, Callable[[Any], Any]]] = [
     ("reverse", operator.invert),
     ("negative", operator.neg),
@@ -58,6 +63,8 @@ UNARY: list[tuple[str, Callable[[Any], Any]]] = [
     ("conjugate", lambda a: a.conjugate()),
     ("dual", lambda a: a.dual()),
     ("undual", lambda a: a.undual()),
+    ("polarity", metric_dual),
+    ("square", lambda a: a * a),
     ("even", lambda a: a.even()),
     ("odd", lambda a: a.odd()),
     ("grade 1", lambda a: a.grade(1)),
@@ -81,7 +88,7 @@ def test_every_function_in_every_model(model: str, apply: Callable[[Any], Any]) 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
-    "versors, points", [((), (50,)), ((50,), (50,)), ((3, 1), (3, 7)), ((1,), (4,)), ((), ())]
+    ("versors", "points"), [((), (50,)), ((50,), (50,)), ((3, 1), (3, 7)), ((1,), (4,)), ((), ())]
 )
 def test_a_sandwich_in_the_form_that_is_chosen(
     model: str, versors: tuple[int, ...], points: tuple[int, ...]
@@ -109,13 +116,7 @@ def test_the_forms_of_a_product_agree(model: str) -> None:
     algebra = Algebra.named(model)
     every = algebra.all_grades
     form = plan.product(algebra.signature, "geometric", every, every)
-    for left, right in itertools.product([(), (1,), (500,), (2, 1)], repeat=2):
-        if len(left) == len(right) == 1 and 1 not in (left[0], right[0]) and left != right:
-            continue
-        try:
-            torch.broadcast_shapes(left, right)
-        except RuntimeError:
-            continue
+    for left, right in itertools.product([(), (1,), (500,), (2, 500)], repeat=2):
         a, b = randn(algebra, *left).values, randn(algebra, *right, seed=1).values
         torch.testing.assert_close(kernel.bilinear(form, a, b), kernel.unrolled(form, a, b))
 
@@ -226,25 +227,26 @@ def test_logarithms_agree_with_the_engine(model: str, angle: float, slide: float
 
 
 def test_a_logarithm_without_a_closed_form_says_so() -> None:
-    with pytest.raises(HypatiaError, match="log of grades.*to_native"):
+    with pytest.raises(HypatiaError, match=r"log of grades.*to_native"):
         randn(Algebra.named("CGA3D"), 2, grades=(0, 2, 4)).log()
 
 
-@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_torch_compile_takes_whole_expressions(backend: str) -> None:
     torch._dynamo.reset()
     space, motors = Algebra(3), Algebra.named("PGA3D")
 
     def geometry(a: Multivector, b: Multivector, t: torch.Tensor) -> Multivector:
-        turn = (b.grade(2) * t).exp()
-        return turn.sandwich(a ^ b) + t * (a | b.dual()) - (a & b) / 2
+        turn = (b.dual() * t).exp()
+        return turn.sandwich(a ^ b) + t * (a | b.dual()) - (a & turn) / 2
 
     def motion(twist: Multivector, x: Multivector) -> Multivector:
         motor = twist.exp()
         return motor.sandwich(x) + motor.log().with_grades((1,)) + motor.inverse().with_grades((1,))
 
+    a, b = randn(space, 6, grades=(1,)), randn(space, 6, grades=(1,), seed=1)
     cases: list[tuple[Callable[..., Multivector], tuple[Any, ...]]] = [
-        (geometry, (randn(space, 6), randn(space, 6, seed=1), torch.linspace(0, 1, 6, dtype=torch.float64))),
+        (geometry, (a, b, torch.linspace(0, 1, 6, dtype=torch.float64))),
         (motion, (randn(motors, 6, grades=(2,)), randn(motors, 6, grades=(1,), seed=1))),
     ]
     for function, arguments in cases:
@@ -264,9 +266,9 @@ def test_compiled_gradients() -> None:
 
     first = torch.randn(3, dtype=torch.float64, requires_grad=True)
     second = first.detach().clone().requires_grad_()
-    loss(first).backward()
-    torch.compile(loss, backend="aot_eager", fullgraph=True)(second).backward()
-    torch.testing.assert_close(first.grad, second.grad)
+    (expected,) = torch.autograd.grad(loss(first), first)
+    (got,) = torch.autograd.grad(torch.compile(loss, backend="aot_eager", fullgraph=True)(second), second)
+    torch.testing.assert_close(got, expected)
 
 
 def test_vmap_and_functional_gradients() -> None:
@@ -284,10 +286,10 @@ def test_vmap_and_functional_gradients() -> None:
     batch = torch.vmap(torch.func.grad(energy))(planes)
     for row, gradient in zip(planes, batch, strict=True):
         leaf = row.clone().requires_grad_()
-        energy(leaf).backward()
-        torch.testing.assert_close(gradient, leaf.grad)
+        (expected,) = torch.autograd.grad(energy(leaf), leaf)
+        torch.testing.assert_close(gradient, expected)
     # Constants cached inside a transform must not belong to it.
-    assert (a * b).isclose((a * b)).all()
+    assert (a * b).isclose(a * b).all()
 
 
 def test_a_sandwich_traced_first_by_a_fake_mode_leaves_no_fake_constants() -> None:
@@ -346,7 +348,8 @@ def test_the_same_formulas_over_fractions(model: str) -> None:
             algebra.multivector(torch.tensor([float(c) for c in v], dtype=torch.float64), g)
             for v, g in ((a, left), (b, right))
         )
-        for apply in [*OPERATORS, *LINEAR, lambda s, t: s.sandwich(t), lambda s, t: ~s + t.involute()]:
+        others: list[Callable[[Any, Any], Any]] = [lambda s, t: s.sandwich(t), lambda s, t: ~s + t.involute()]
+        for apply in [*OPERATORS, *LINEAR, *others]:
             exact, floating = apply(x, y), apply(p, q)
             assert exact.grades == floating.grades
             assert [float(c) for c in exact.coefficients] == pytest.approx(floating.values.tolist())
@@ -378,11 +381,12 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: Algebra(3).randn(2).to_native(), "batch has shape"),
     (lambda: Algebra(3).from_native(Algebra(2).native.scalar(1.0)), "got one of"),
     (lambda: Algebra(3).symbolic([1, 2, 3]), "3 coefficients"),
+    (lambda: Algebra(3, 0, 1).randn(1).polarity(), "no inverse"),
     (lambda: Algebra(3).randn(1).product("cross", Algebra(3).randn(1)), "unknown product"),
 ]
 
 
-@pytest.mark.parametrize("attempt, message", BAD, ids=[message for _, message in BAD])
+@pytest.mark.parametrize(("attempt", "message"), BAD, ids=[message for _, message in BAD])
 def test_bad_input_is_named(attempt: Callable[[], object], message: str) -> None:
     with pytest.raises(HypatiaError, match=message):
         attempt()
@@ -400,7 +404,7 @@ def test_foreign_operands_are_type_errors() -> None:
 
 def test_solving_for_the_inverse_of_a_zero_divisor_is_an_error() -> None:
     idempotent = Algebra(3).multivector(torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0]))
-    with pytest.raises(torch.linalg.LinAlgError):
+    with pytest.raises(RuntimeError, match="singular"):
         idempotent.inverse()
 
 

@@ -21,8 +21,8 @@ C = TypeVar("C")
 class Algebra:
     """The Clifford algebra in which `p` basis vectors square to +1, `q` to -1 and `r` to 0.
 
-    Blades are ordered by grade, then by their factors; the algebra (3, 0, 0) has the cyclic bivectors e12, e23,
-    e31. With `r == 1` the null vector is e0 and comes first. At most nine basis vectors, 2^9 blades.
+    Blades are ordered by grade, then by their factors; the algebra (3, 0, 0) has the cyclic bivectors e12,
+    e23, e31. With `r == 1` the null vector is e0 and comes first. At most nine basis vectors, 2^9 blades.
 
     Args:
         p: How many basis vectors square to +1.
@@ -95,7 +95,7 @@ class Algebra:
         return ordered
 
     def multivector(self, values: Tensor | Sequence[Any], grades: Iterable[int] | None = None) -> Multivector:
-        """A batch of multivectors from `(..., blades)` coefficients of these grades, of all grades by default.
+        """Multivectors from `(..., blades)` coefficients of these grades, of all grades by default.
 
         Raises:
             HypatiaError: If the last extent is not the number of blades.
@@ -166,7 +166,7 @@ class Algebra:
         return self.multivector(torch.tensor(values, dtype=dtype, device=device), grades)
 
     def single(self, coefficients: Iterable[SupportsFloat]) -> PyMultiVector:
-        """A single multivector in float64, computed by the engine without torch: one coefficient for each blade."""
+        """A single multivector of the engine, in float64 without torch: one coefficient for each blade."""
         return self.native.multivector(coefficients)
 
     def symbolic(

@@ -51,7 +51,7 @@ def random_versor(
 
 
 def transformed(versor: Multivector, x: Multivector) -> Multivector:
-    """V x V^-1, with x grade-involuted where V is odd, so that a vector's action on vectors is its reflection."""
+    """V x V^-1, with x grade-involuted where V is odd: a vector acts on vectors as the reflection in it."""
     odd = all(g % 2 == 1 for g in versor.grades)
     image = versor * (x.involute() if odd else x) * versor.inverse()
     return image.with_grades(x.grades)
@@ -64,9 +64,10 @@ def equivariance_error(
     versors: int = 4,
     generator: torch.Generator | None = None,
 ) -> float:
-    """How far `function(V x)` is from `V function(x)`, relative to the largest coefficient, over random versors V.
+    """How far `function(V x)` is from `V function(x)`, relative to its largest coefficient, over random V.
 
-    Even and odd versors take turns. An equivariant function has an error of the size of rounding. Use float64.
+    Even and odd versors take turns. An equivariant function has an error of the size of rounding. Use
+    float64.
 
     Args:
         function: From multivectors to one multivector.
@@ -92,7 +93,6 @@ def equivariance_error(
         plain = function(*inputs)
         for count in range(1, versors + 1):
             versor = random_versor(algebra, 1 + count % 2, dtype=plain.dtype, generator=generator)
-            # The twisted action of an odd versor extended to all grades.
             moved = function(*(transformed(versor, x) for x in inputs))
             expected = transformed(versor, plain)
             difference = (moved - expected).values.abs().max()

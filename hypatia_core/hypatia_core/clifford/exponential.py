@@ -1,8 +1,8 @@
 """Inverse, exponential, logarithm and square root of batches, with gradients that are finite at the identity.
 
-The closed forms of the engine's `exponential.rs`, chosen by the stored grades alone and never by the values: a
-tracer sees one straight path. `w` below is minus the square of the part without scalar, sin^2 of an angle where it
-is positive, and minus sinh^2 of a rapidity where it is negative.
+The closed forms of the engine's `exponential.rs`, chosen by the stored grades alone and never by the values:
+a tracer sees one straight path. `w` below is minus the square of the part without scalar, sin^2 of an angle
+where it is positive, and minus sinh^2 of a rapidity where it is negative.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def safe_sqrt(x: Tensor) -> Tensor:
     return torch.where(positive, torch.where(positive, x, 1).sqrt(), torch.where(x.isnan(), x, 0))
 
 
-def _roots(z: Tensor, limit: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-    """Whether |z| is below the limit; the roots of z and of -z, with 1 in place of what is not used."""
-    small = z.abs() < limit
+def _roots(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the series holds; the roots of z and of -z, with 1 in place of what is not used."""
+    small = z.abs() < SERIES
     return small, torch.where((z > 0) & ~small, z, 1).sqrt(), torch.where((z < 0) & ~small, -z, 1).sqrt()
 
 
@@ -60,7 +60,7 @@ _SINHC_SLOPE = _factorial_series(3, list(range(1, 9)))
 
 def cosh_root(z: Tensor) -> Tensor:
     """cosh(sqrt(z)), entire in z: the cosine of sqrt(-z) where z is negative."""
-    small, up, down = _roots(z, SERIES)
+    small, up, down = _roots(z)
     return torch.where(
         small, _series(torch.where(small, z, 0), _COSH), torch.where(z > 0, torch.cosh(up), torch.cos(down))
     )
@@ -68,7 +68,7 @@ def cosh_root(z: Tensor) -> Tensor:
 
 def sinhc_root(z: Tensor) -> Tensor:
     """sinh(sqrt(z)) / sqrt(z), entire in z."""
-    small, up, down = _roots(z, SERIES)
+    small, up, down = _roots(z)
     large = torch.where(z > 0, torch.sinh(up) / up, torch.sin(down) / down)
     return torch.where(small, _series(torch.where(small, z, 0), _SINHC), large)
 
@@ -102,11 +102,11 @@ def angle_over_sine_slope(c: Tensor, w: Tensor) -> Tensor:
 
 
 def _angle_parts(c: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    small, sine, sinh = _roots(w, ANGLE_SERIES * c * c)
-    small = small & (c > 0)
-    keep_sine = torch.where((w > 0) & ~small, w, 1).sqrt()
-    keep_sinh = torch.where((w < 0) & ~small, -w, 1).sqrt()
-    return small, keep_sine, keep_sinh
+    """Where the series holds; the roots of w and of -w, with 1 in place of what is not used."""
+    small = (w.abs() < ANGLE_SERIES * c * c) & (c > 0)
+    sine = torch.where((w > 0) & ~small, w, 1).sqrt()
+    sinh = torch.where((w < 0) & ~small, -w, 1).sqrt()
+    return small, sine, sinh
 
 
 def _left_matrix(a: Multivector) -> tuple[Tensor, tuple[int, ...]]:
@@ -172,8 +172,9 @@ def _exp_of_rest(a: Multivector) -> Multivector:
 
 def _refuse(function: str, a: Multivector) -> HypatiaError:
     return HypatiaError(
-        f"{function} of grades {list(a.grades)} of {a.algebra!r} has no closed form here; it has one for numbers, "
-        "rotors of up to three dimensions and motors of PGA, and single multivectors have it (`to_native`)"
+        f"{function} of grades {list(a.grades)} of {a.algebra!r} has no closed form here; it has one for "
+        "numbers, rotors of up to three dimensions and motors of PGA, and single multivectors have it "
+        "(`to_native`)"
     )
 
 

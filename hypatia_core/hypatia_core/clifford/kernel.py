@@ -1,13 +1,14 @@
 """A plan applied to tensors, in the form that costs least.
 
-Forms of a product: `unrolled`, one multiply-add per term, which a compiler fuses into one kernel; `matrix`, where
-one operand has no batch of its own: its matrix once, then one matrix product over the other's batch; `outer`, the
-products of all pairs times the structure constants, which is few launches for small batches.
+Forms of a product: `unrolled`, one multiply-add per term, which a compiler fuses into one kernel; `matrix`,
+where one operand has no batch of its own: its matrix once, then one matrix product over the other's batch;
+`outer`, the products of all pairs times the structure constants, which is few launches for small batches.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,8 +28,13 @@ def _plain(*tensors: Tensor) -> bool:
     return all(type(t) in known and (t.is_floating_point() or t.is_complex()) for t in tensors)
 
 
-def _batch(*shapes: torch.Size) -> int:
-    return math.prod(torch.broadcast_shapes(*(shape[:-1] for shape in shapes)))
+def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The common shape of batches."""
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def _batch(left: torch.Size, right: torch.Size) -> int:
+    return math.prod(broadcast(left[:-1], right[:-1]))
 
 
 def bilinear(plan: Plan, left: Tensor, right: Tensor) -> Tensor:
@@ -36,16 +42,16 @@ def bilinear(plan: Plan, left: Tensor, right: Tensor) -> Tensor:
     dtype = torch.promote_types(left.dtype, right.dtype)
     left, right = left.to(dtype), right.to(dtype)
     if not plan.terms:
-        shape = torch.broadcast_shapes(left.shape[:-1], right.shape[:-1])
+        shape = broadcast(left.shape[:-1], right.shape[:-1])
         return left.new_zeros((*shape, plan.size))
     if _plain(left, right):
         table = plans.product_tensor(plan, left.shape[-1], right.shape[-1], dtype, left.device)
-        count, (l, r) = _batch(left.shape, right.shape), table.shape[:2]
+        count, (lefts, rights) = _batch(left.shape, right.shape), table.shape[:2]
         if left.dim() == 1 and count > 1:
-            return right @ (left @ table.flatten(1)).view(r, plan.size)
+            return right @ (left @ table.flatten(1)).view(rights, plan.size)
         if right.dim() == 1 and count > 1:
             return left @ torch.einsum("lrs,r->ls", table, right)
-        dense = count * l * r * 3 + 3 * LAUNCH
+        dense = count * lefts * rights * 3 + 3 * LAUNCH
         if dense < len(plan.terms) * (3 * count + LAUNCH):
             pairs = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)
             return pairs @ table.flatten(0, 1)
@@ -68,13 +74,16 @@ def unrolled(plan: Plan, left: Tensor, right: Tensor) -> Tensor:
 
 
 def weighted(plan: Plan, path: tuple[int, ...], weight: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """The product of `(..., channels, l)` and `(..., channels, r)`, every term times its path's `(channels, paths)`
-    weight."""
+    """The product of `(..., channels, l)` and `(..., channels, r)`, each term times its path's weight.
+
+    The weights have shape `(channels, paths)`.
+    """
     if _plain(weight, left, right) and weight.dtype == left.dtype == right.dtype:
-        l, r = left.shape[-1], right.shape[-1]
-        table = plans.path_tensor(plan, path, weight.shape[-1], l, r, weight.dtype, weight.device)
-        constants = (weight @ table).unflatten(-1, (l, r * plan.size))
-        matrices = torch.einsum("...ci,cim->...cm", left, constants).unflatten(-1, (r, plan.size))
+        (channels, paths), i, j = weight.shape, left.shape[-1], right.shape[-1]
+        table = plans.path_tensor(plan, path, paths, i, j, weight.dtype, weight.device)
+        constants = (weight @ table).reshape(channels, i, j * plan.size)
+        matrices = torch.einsum("...ci,cim->...cm", left, constants)
+        matrices = matrices.reshape(*left.shape[:-1], j, plan.size)
         return (right.unsqueeze(-2) @ matrices).squeeze(-2)
     lefts, rights, weights = left.unbind(-1), right.unbind(-1), weight.unbind(-1)
     sums: list[Tensor | None] = [None] * plan.size
@@ -99,14 +108,14 @@ def sandwich_matrix(plan: SandwichPlan, versor: Tensor) -> Tensor:
     if _plain(versor):
         first, second, sums = plans.sandwich_tensors(plan, versor.dtype, versor.device)
         pairs = versor.index_select(-1, first) * versor.index_select(-1, second)
-        return (pairs @ sums).unflatten(-1, (plan.inputs, plan.size))
+        return (pairs @ sums).reshape(*versor.shape[:-1], plan.inputs, plan.size)
     parts = versor.unbind(-1)
     zero = torch.zeros_like(parts[0])
     entries: list[Tensor] = [zero] * (plan.inputs * plan.size)
     for result, x, i, j, factor in plan.terms:
         k = x * plan.size + result
         entries[k] = entries[k] + parts[i] * parts[j] * factor
-    return torch.stack(entries, -1).unflatten(-1, (plan.inputs, plan.size))
+    return torch.stack(entries, -1).reshape(*versor.shape[:-1], plan.inputs, plan.size)
 
 
 def matrix_is_cheaper(plan: SandwichPlan, stages: tuple[Plan, Plan], versor: Tensor, x: Tensor) -> bool:
@@ -118,7 +127,7 @@ def matrix_is_cheaper(plan: SandwichPlan, stages: tuple[Plan, Plan], versor: Ten
 
 
 def apply_matrix(matrix: Tensor, x: Tensor) -> Tensor:
-    """x times a batch of matrices `(..., inputs, size)`, batches broadcast, as one matrix product where it can be."""
+    """x times matrices `(..., inputs, size)`, batches broadcast; one matrix product where it can be."""
     if matrix.dim() == 2:
         return x @ matrix
     if matrix.dim() == x.dim() + 1 and matrix.shape[-3] == 1:

@@ -1,9 +1,10 @@
 """Layers over multivector channels: `(..., channels)` batches of multivectors in, the same out.
 
-A layer takes a `Multivector`, or a tensor `(..., channels, 2^n)` of all blades, and returns what it was given. All
-but `CliffordLinear(weights="multivectors")` commute with every versor of the algebra (rotations, reflections,
-motors, Lorentz transformations); `equivariance_error` measures it. After Ruhe, Brandstetter and Forré, "Clifford
-Group Equivariant Neural Networks" (2023), and Brandstetter et al., "Clifford Neural Layers for PDE Modeling" (2023).
+A layer takes a `Multivector`, or a tensor `(..., channels, 2^n)` of all blades, and returns what it was
+given. All but `CliffordLinear(weights="multivectors")` commute with every versor of the algebra (rotations,
+reflections, motors, Lorentz transformations); `equivariance_error` measures it. After Ruhe, Brandstetter and
+Forré, "Clifford Group Equivariant Neural Networks" (2023), and Brandstetter et al., "Clifford Neural Layers
+for PDE Modeling" (2023).
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class _Layer(nn.Module):
             )
         if not value.shape or value.shape[-1] != self.channels:
             raise HypatiaError(
-                f"{type(self).__name__} expects {self.channels} channels in the last extent before the blades, "
-                f"but the batch has shape {tuple(value.shape)}"
+                f"{type(self).__name__} expects {self.channels} channels in the last extent before the "
+                f"blades, but the batch has shape {tuple(value.shape)}"
             )
         return value
 
@@ -55,9 +56,10 @@ class _Layer(nn.Module):
 class CliffordLinear(_Layer):
     """Mixes channels linearly.
 
-    With `weights="grades"`, one real weight for each pair of channels and grade, and a bias on the scalars: the
-    most general linear map that commutes with all versors. With `weights="multivectors"`, one multivector for each
-    pair of channels, multiplied from the left, and a multivector as bias: more weights, not equivariant.
+    With `weights="grades"`, one real weight for each pair of channels and grade, and a bias on the scalars:
+    the most general linear map that commutes with all versors. With `weights="multivectors"`, one multivector
+    for each pair of channels, multiplied from the left, and a multivector as bias: more weights, not
+    equivariant.
 
     Args:
         algebra: The algebra.
@@ -125,7 +127,7 @@ class CliffordLinear(_Layer):
         blades = torch.eye(x.values.shape[-1], dtype=x.dtype, device=x.device)
         matrix = kernel.bilinear(form, self.weight.unsqueeze(-2), blades)
         flat = matrix.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
-        out = (x.values.flatten(-2) @ flat).unflatten(-1, (self.out_channels, form.size))
+        out = (x.values.flatten(-2) @ flat).reshape(*x.shape[:-1], self.out_channels, form.size)
         return Multivector(self.algebra, out, form.grades)
 
     def extra_repr(self) -> str:
@@ -136,8 +138,8 @@ class CliffordLinear(_Layer):
 class GeometricProduct(_Layer):
     """The geometric product of two inputs, channel by channel, each part of it with a weight of its own.
 
-    The part of grade t of the product of grades r and s is a path r, s -> t; every channel has one weight for each
-    path, so the layer commutes with all versors. Unweighted it is the geometric product.
+    The part of grade t of the product of grades r and s is a path r, s -> t; every channel has one weight for
+    each path, so the layer commutes with all versors. Unweighted it is the geometric product.
 
     Args:
         algebra: The algebra.

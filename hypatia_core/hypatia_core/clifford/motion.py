@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.clifford import kernel
 from hypatia_core.clifford.algebra import Algebra
 from hypatia_core.clifford.multivector import Multivector
 
@@ -21,7 +22,7 @@ def space_dimension(algebra: Algebra) -> int:
     """2 or 3: the dimension of the space that a model is about.
 
     Raises:
-        HypatiaError: If the algebra is not a Euclidean, projective or conformal model of the plane or of space.
+        HypatiaError: If the algebra is no Euclidean, projective or conformal model of the plane or of space.
     """
     models = EUCLIDEAN | PROJECTIVE | CONFORMAL
     if algebra.signature not in models:
@@ -34,7 +35,7 @@ def combination(algebra: Algebra, terms: dict[str, Tensor]) -> Multivector:
     named = {algebra.native.blade_index(name): c for name, c in terms.items()}
     grades = sorted({algebra.native.grades[k] for k, _ in named})
     placed = {k: c if sign == 1 else -c for (k, sign), c in named.items()}
-    shape = torch.broadcast_shapes(*(c.shape for c in terms.values()))
+    shape = kernel.broadcast(*(c.shape for c in terms.values()))
     dtype = next(iter(terms.values())).dtype
     device = next(iter(terms.values())).device
     zero = torch.zeros(shape, dtype=dtype, device=device)
@@ -43,22 +44,19 @@ def combination(algebra: Algebra, terms: dict[str, Tensor]) -> Multivector:
 
 
 def _components(values: Tensor | Sequence[Any], count: int, what: str, like: Tensor | None = None) -> Tensor:
-    tensor = (
-        values
-        if isinstance(values, Tensor)
-        else torch.as_tensor(values, device=None if like is None else like.device)
-    )
+    """A floating tensor whose last extent is `count`; a list takes dtype and device of `like`."""
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values)
+    if like is not None and not isinstance(values, Tensor):
+        tensor = tensor.to(like)
     if not tensor.is_floating_point():
         tensor = tensor.to(torch.get_default_dtype())
-    if like is not None:
-        tensor = tensor.to(like.dtype) if not isinstance(values, Tensor) else tensor
     if tensor.dim() == 0 or tensor.shape[-1] != count:
         raise HypatiaError(f"{what} has {count} components, but the shape is {tuple(tensor.shape)}")
     return tensor
 
 
 def _refuse_if(wrong: Tensor, message: str) -> None:
-    """Raises where any is wrong; inside a compiled graph or `vmap`, where values are not known, the result is NaN."""
+    """Raises where any is wrong. In a compiled graph or `vmap` no value is known: there the result is NaN."""
     if torch.compiler.is_compiling():
         return
     try:
@@ -78,7 +76,7 @@ def rotor(algebra: Algebra, angle: Tensor | float, axis: Tensor | Sequence[Any] 
         axis: Of shape `(..., 3)`, its length does not matter; none in the plane.
 
     Raises:
-        HypatiaError: If an angle is not finite, an axis is zero, or an axis is missing or has the wrong length.
+        HypatiaError: If an angle is not finite, or an axis is zero, missing or of the wrong length.
 
     Example:
         >>> from math import pi
@@ -113,7 +111,7 @@ def translator(algebra: Algebra, displacement: Tensor | Sequence[Any]) -> Multiv
         raise HypatiaError(f"{algebra!r} has no translations; the projective and conformal models have")
     parts = (_components(displacement, n, "a displacement") / 2).unbind(-1)
     if algebra.signature in PROJECTIVE:
-        terms = {f"e0{k}": part for k, part in enumerate(parts, 1)}
+        terms = {f"e0{k}": -part for k, part in enumerate(parts, 1)}
     else:
         plus, minus = n + 1, n + 2
         terms = {f"e{k}{m}": -part for k, part in enumerate(parts, 1) for m in (plus, minus)}
@@ -121,8 +119,10 @@ def translator(algebra: Algebra, displacement: Tensor | Sequence[Any]) -> Multiv
 
 
 def point(algebra: Algebra, position: Tensor | Sequence[Any]) -> Multivector:
-    """The point at a position `(..., 2 or 3)`: x + x^2/2 e_infinity + e_origin in the conformal models, and where
-    the reflections in its planes meet in the projective ones (their dual vector).
+    """The point at a position `(..., 2 or 3)`.
+
+    In the conformal models it is x + x^2/2 e_infinity + e_origin; in the projective ones the product of the
+    planes that meet in it, the dual of x + e0.
 
     Raises:
         HypatiaError: If the model has no points or the position the wrong length.
@@ -191,7 +191,7 @@ def sphere(algebra: Algebra, center: Tensor | Sequence[Any], radius: Tensor | fl
 
 
 def center_and_radius(spheres: Multivector) -> tuple[Tensor, Tensor]:
-    """The center `(..., 2 or 3)` and radius of spheres, whatever their weight; a negative square gives NaN."""
+    """The center `(..., 2 or 3)` and radius of spheres of any weight; a negative square gives NaN."""
     n = space_dimension(spheres.algebra)
     weight = spheres.coefficient(f"e{n + 2}") - spheres.coefficient(f"e{n + 1}")
     return position(spheres), (spheres.norm_squared() / weight.square()).sqrt()

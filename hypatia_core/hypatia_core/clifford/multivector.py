@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -30,11 +30,12 @@ _OPERATORS = {
 class Multivector:
     """Multivectors of one algebra: `values` of shape `(..., blades)`, the leading extents being the batch.
 
-    Only the blades of `grades` are stored, and only they are multiplied: a vector of space has three coefficients.
-    Operators broadcast batches and take real numbers and tensors of the batch's shape on either side: `*` geometric,
-    `^` outer, `|` inner (grade |r - s|, scalars included), `<<` and `>>` left and right contraction, `&` regressive,
-    `~` reverse, `/` by the inverse, `**` powers. Everything is made of differentiable torch operations, so autograd,
-    `torch.compile`, `torch.func` and any dtype or device work as they do for tensors.
+    Only the blades of `grades` are stored, and only they are multiplied: a vector of space has three
+    coefficients. Operators broadcast batches and take real numbers and tensors of the batch's shape on either
+    side: `*` geometric, `^` outer, `|` inner (grade |r - s|, scalars included), `<<` and `>>` left and right
+    contraction, `&` regressive, `~` reverse, `/` by the inverse, `**` powers. Everything is made of
+    differentiable torch operations, so autograd, `torch.compile`, `torch.func` and any dtype or device work
+    as they do for tensors.
 
     Args:
         algebra: The algebra.
@@ -67,7 +68,8 @@ class Multivector:
         size = len(plan.positions(algebra.signature, kept))
         if values.dim() == 0 or values.shape[-1] != size:
             raise HypatiaError(
-                f"{algebra!r} has {size} blades of grades {list(kept)}, but the values have shape {tuple(values.shape)}"
+                f"{algebra!r} has {size} blades of grades {list(kept)}, but the values have shape "
+                f"{tuple(values.shape)}"
             )
         self.algebra = algebra
         self.values = values
@@ -81,7 +83,7 @@ class Multivector:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Sends `tensor * multivector` and its like to the operators of this class, in eager mode and in Dynamo."""
+        """Sends `tensor * multivector` and its like to the operators of this class, in Dynamo too."""
         name = getattr(function, "__name__", "").strip("_")
         swapped = name.startswith("r") and name[1:] in _OPERATORS
         operation = _OPERATORS.get(name[1:] if swapped else name)
@@ -147,7 +149,8 @@ class Multivector:
     def __getitem__(self, index: Any) -> Multivector:
         """Indexes the batch."""
         index = index if isinstance(index, tuple) else (index,)
-        return self.map(lambda values: values[(*index, slice(None))] if Ellipsis in index else values[index])
+        rest = (slice(None),) if any(part is Ellipsis for part in index) else (Ellipsis, slice(None))
+        return self.map(lambda values: values[index + rest])
 
     def __len__(self) -> int:
         return len(self.values) if self.values.dim() > 1 else 0
@@ -248,6 +251,18 @@ class Multivector:
         """The inverse of `dual`."""
         return self._complemented(True)
 
+    def polarity(self) -> Multivector:
+        """The metric dual a * I**-1.
+
+        Raises:
+            HypatiaError: If the algebra has null vectors, whose pseudoscalar has no inverse.
+        """
+        square = plan.pseudoscalar_square(self.algebra.signature)
+        if square == 0:
+            raise HypatiaError(f"the pseudoscalar of {self.algebra!r} has no inverse; `dual` needs none")
+        top = torch.full_like(self.values[..., :1], square)
+        return self * Multivector(self.algebra, top, self.algebra.all_grades[-1:])
+
     def _operand(self, other: Any) -> Multivector | None:
         """A real number or tensor as scalars beside this one; None if it is neither."""
         if isinstance(other, Multivector):
@@ -294,17 +309,22 @@ class Multivector:
     # Products
 
     def product(self, name: str, other: Multivector) -> Multivector:
-        """A product by name: geometric, outer, inner, left_contraction, right_contraction, regressive, scalar."""
+        """A product by name.
+
+        The names: geometric, outer, inner, left_contraction, right_contraction, regressive, scalar.
+        """
         form = plan.product(self.algebra.signature, name, self.grades, other.grades)
         return Multivector(self.algebra, kernel.bilinear(form, self.values, other.values), form.grades)
 
     def _product(self, name: str, other: Any, swapped: bool = False) -> Multivector:
         operand = self._operand(other)
         if operand is None:
-            return NotImplemented
+            return cast(Multivector, NotImplemented)
         return operand.product(name, self) if swapped else self.product(name, operand)
 
     def __mul__(self, other: Any) -> Multivector:
+        if isinstance(other, Multivector) and other is self:
+            return self.squared()
         if isinstance(other, (int, float)):
             return self.map(lambda values: values * other)
         if isinstance(other, Tensor):
@@ -394,8 +414,8 @@ class Multivector:
     def sandwich(self, x: Multivector) -> Multivector:
         """a x ~a: rotors, motors and reflections acting on x.
 
-        Where the versors are few beside the x (one rotor, a million points) their matrices are built once and the
-        rest is one matrix product; elsewhere the two products are staged. Multiplications decide.
+        Where the versors are few beside the x (one rotor, a million points) their matrices are built once and
+        the rest is one matrix product; elsewhere the two products are staged. Multiplications decide.
 
         >>> from math import pi
         >>> from hypatia_core.clifford import Algebra, rotor
@@ -492,7 +512,7 @@ class Multivector:
         operand = self._operand(other)
         if operand is None:
             raise TypeError(f"isclose takes a multivector or number, not {type(other).__name__}")
-        left, right = torch.broadcast_tensors(self.full(), operand.full())
+        left, right = self.full(), operand.full()
         return torch.isclose(left, right.to(left.dtype), rtol=rtol, atol=atol).all(-1)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a product does, worked out once: its terms over the stored grades, and the constants of its matrix forms.
+"""What a product does, worked out once: its terms over the stored grades, and its constants as tensors.
 
 A plan is a tuple of plain numbers, so that a tracer takes it as a constant. Its terms come from the engine's
 Cayley tables and speak of positions among the *stored* blades: a grade that is not stored is not multiplied.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
@@ -61,7 +61,7 @@ class SandwichPlan(NamedTuple):
 
 def constant(function: Callable[P, R]) -> Callable[P, R]:
     """Computed once for equal arguments, and a constant to `torch.compile`."""
-    cached = lru_cache(maxsize=None)(function)
+    cached = cache(function)
 
     # Dynamo looks through a cache's own wrapper, so the mark stands on a plain function around it.
     @wraps(function)
@@ -72,7 +72,7 @@ def constant(function: Callable[P, R]) -> Callable[P, R]:
     return marked
 
 
-@lru_cache(maxsize=None)
+@cache
 def native(signature: Signature) -> PyAlgebra:
     """The engine's algebra of a signature."""
     return PyAlgebra(*signature)
@@ -95,6 +95,13 @@ def grade_of_each(signature: Signature, grades: Grades) -> tuple[int, ...]:
 def blade_index(signature: Signature, name: str) -> tuple[int, int]:
     """Position among all blades and sign of a blade by name."""
     return native(signature).blade_index(name)
+
+
+@constant
+def pseudoscalar_square(signature: Signature) -> int:
+    """What the pseudoscalar squares to: 1, -1 or 0."""
+    top = native(signature).pseudoscalar()
+    return int((top * top).scalar_part())
 
 
 @constant
@@ -238,5 +245,6 @@ def sandwich_tensors(
             sums[place[term.first, term.second], term.input, term.result] += term.factor
         return sums.flatten(1).to(device=device, dtype=dtype)
 
-    first, second = (_tensor(lambda n=n: torch.tensor([p[n] for p in pairs], device=device)) for n in (0, 1))  # type: ignore[misc]
+    first = _tensor(lambda: torch.tensor([pair[0] for pair in pairs], device=device))
+    second = _tensor(lambda: torch.tensor([pair[1] for pair in pairs], device=device))
     return first, second, _tensor(build)

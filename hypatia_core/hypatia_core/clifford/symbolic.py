@@ -16,8 +16,8 @@ D = TypeVar("D")
 class SymbolicMultivector(Generic[C]):
     """A multivector whose coefficients have `+`, `-` and `*`: Symbols, fractions, polynomials, tensors.
 
-    The plans are those of the tensors: only stored grades are multiplied, like terms are joined, and terms that
-    cancel are never written. Where no term reaches a blade its coefficient is the number 0.
+    The plans are those of the tensors: only stored grades are multiplied, like terms are joined, and terms
+    that cancel are never written. Where no term reaches a blade its coefficient is the number 0.
 
     Args:
         algebra: The algebra.
