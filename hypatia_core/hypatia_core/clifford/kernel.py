@@ -84,7 +84,8 @@ def weighted(plan: Plan, path: tuple[int, ...], weight: Tensor, left: Tensor, ri
         constants = (weight @ table).reshape(channels, i, j * plan.size)
         matrices = torch.einsum("...ci,cim->...cm", left, constants)
         matrices = matrices.reshape(*left.shape[:-1], j, plan.size)
-        return (right.unsqueeze(-2) @ matrices).squeeze(-2)
+        # Not a batched matrix product: many tiny ones cost far more than one pass over the memory.
+        return (right.unsqueeze(-1) * matrices).sum(-2)
     lefts, rights, weights = left.unbind(-1), right.unbind(-1), weight.unbind(-1)
     sums: list[Tensor | None] = [None] * plan.size
     # Terms of one path and result share its weight: sum them first.
@@ -132,4 +133,4 @@ def apply_matrix(matrix: Tensor, x: Tensor) -> Tensor:
         return x @ matrix
     if matrix.dim() == x.dim() + 1 and matrix.shape[-3] == 1:
         return x @ matrix.squeeze(-3)
-    return (x.unsqueeze(-2) @ matrix).squeeze(-2)
+    return (x.unsqueeze(-1) * matrix).sum(-2)
