@@ -4,8 +4,9 @@
     python benchmarks/geometric.py            # everything
     python benchmarks/geometric.py --rounds 3 --points 100000 --only points
 
-Every contender's answer is compared with the engine's before it is timed. Contenders take turns, round by round, in
-one process; the median round is printed. `x` is the contender's time over Hypatia's: above 1 Hypatia is faster.
+Every contender's answer is compared with the engine's before it is timed. Contenders take turns, round by
+round, in one process; the median round is printed. `x` is the contender's time over Hypatia's: above 1
+Hypatia is faster.
 """
 
 from __future__ import annotations
@@ -293,11 +294,11 @@ def layers(rounds: int) -> None:
             for name in ("hypatia", "inductor", "eager"):
                 form = forms[name]
 
-                def forward(form: Any = form) -> Any:
+                def forward(form: Any = form, x: torch.Tensor = x) -> Any:
                     with torch.no_grad():
                         return form(x)
 
-                def step(form: Any = form) -> Any:
+                def step(form: Any = form, x: torch.Tensor = x, model: Any = model) -> Any:
                     loss = form(x).square().mean()
                     return torch.autograd.grad(loss, list(model.parameters()))
 
@@ -321,7 +322,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["single", "motors", "points", "layers"])
     options = parser.parse_args()
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads,"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads,"
     )
     print(f"torch {torch.__version__}, numpy {np.__version__}, hypatia-core {hypatia_core.__version__}")
     parts: dict[str, Callable[[], None]] = {

@@ -3,10 +3,11 @@
     pip install "hypatia-core[examples]"
     python examples/nbody.py --out nbody.png
 
-Five bodies with charges +1 and -1 attract and repel each other. From positions, velocities and charges the networks
-predict the positions some time later. All training worlds lie flat, near the plane z = 0. The Clifford network sums
-messages between pairs of bodies, made of layers that commute with every rotation; the plain network has the same shape
-and as many weights, with coordinates in place of multivectors. Both are tested on flat worlds and on turned ones.
+Five bodies with charges +1 and -1 attract and repel each other. From positions, velocities and charges the
+networks predict the positions some time later. All training worlds lie flat, near the plane z = 0. The
+Clifford network sums messages between pairs of bodies, made of layers that commute with every rotation; the
+plain network has the same shape and as many weights, with coordinates in place of multivectors. Both are
+tested on flat worlds and on turned ones.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def train(network: nn.Module, world: World, target: Tensor, steps: int) -> None:
         rows = torch.randint(len(target), (64,), generator=generator)
         loss = (network(*(part[rows] for part in world)) - target[rows]).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
 

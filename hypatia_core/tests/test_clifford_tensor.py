@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
+import hypatia_core
 from hypatia_core import HypatiaError, PyMultiVector
 from hypatia_core.clifford import Algebra, Multivector, kernel, plan
 
@@ -367,6 +368,22 @@ def test_the_same_formulas_over_sympy() -> None:
     turned = rotor.sandwich(space.symbolic([1, 0, 0], [1])).map(sympy.simplify)
     expected = [sympy.cos(theta), sympy.sin(theta), 0]
     assert all(sympy.simplify(c - e) == 0 for c, e in zip(turned.coefficients, expected, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(hypatia_core, "Symbol"), reason="this build has no Symbol")
+def test_the_same_formulas_over_symbols() -> None:
+    variable: Callable[[str], Any] = vars(hypatia_core)["Symbol"].variable
+    space = Algebra(3)
+    a = space.symbolic([variable(f"a{k}") for k in range(4)], [0, 2])
+    x = space.symbolic([variable(f"x{k}") for k in range(3)], [1])
+    numbers = {f"a{k}": 0.3 * k - 0.5 for k in range(4)} | {f"x{k}": 1.5 - k for k in range(3)}
+    single = space.multivector(torch.tensor([numbers[f"a{k}"] for k in range(4)]), [0, 2])
+    vector = space.vector(torch.tensor([numbers[f"x{k}"] for k in range(3)]))
+    for symbolic, value in ((a * x, single * vector), (a.sandwich(x), single.sandwich(vector))):
+        got = [float(c.eval(numbers)) for c in symbolic.coefficients]
+        assert got == pytest.approx(value.values.tolist(), abs=1e-5)
+    slope = a.sandwich(x).coefficients[0].derivative("x0")
+    assert float(slope.eval(numbers)) == pytest.approx(float(single.to_matrix()[0, 0]), abs=1e-5)
 
 
 BAD: list[tuple[Callable[[], object], str]] = [
