@@ -221,3 +221,10 @@ def count(event: str) -> None:
 def disable_dynamo(function: Callable[..., Any]) -> Callable[..., Any]:
     """Keeps Dynamo from tracing a callable of ours."""
     return torch.compiler.disable(function)  # type: ignore[no-any-return]
+
+
+def register_pytree_node(cls: type, flatten: Callable[..., Any], unflatten: Callable[..., Any]) -> None:
+    """Lets `torch.func` walk into a class. Read in 2.15 (`torch.utils._pytree`)."""
+    from torch.utils._pytree import register_pytree_node as register
+
+    register(cls, flatten, unflatten)

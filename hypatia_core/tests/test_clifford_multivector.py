@@ -9,6 +9,7 @@ import math
 import operator
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,14 +202,22 @@ def test_scalars_on_both_sides(values: list[PyMultiVector], x: float) -> None:
     assert np.float32(2.0) * a == a * np.float64(2.0) == a * 2 == a + a
 
 
+def invertible(a: PyMultiVector) -> bool:
+    """Whether left multiplication by a is a regular matrix, by its singular values."""
+    rows = [(a * a.algebra.multivector(row)).coefficients() for row in np.eye(len(a))]
+    values = np.linalg.svd(np.array(rows), compute_uv=False)
+    return bool(values[-1] > 1e-9 * values[0])
+
+
 @given(in_some_model(1))
 def test_the_inverse_undoes_or_is_refused(values: list[PyMultiVector]) -> None:
     (a,) = values
     try:
         inverse = a.inverse()
-    except HypatiaError as error:
-        assert "inverse" in str(error)
+    except HypatiaError:
+        assert not invertible(a)
         return
+    assert invertible(a)
     size = np.abs(a.to_numpy()).max() * np.abs(inverse.to_numpy()).max()
     tolerance = 1e-8 + 1e-13 * len(a) * size
     assert (a * inverse).isclose(1, rtol=0, atol=tolerance)
@@ -257,13 +266,16 @@ def test_the_exponential_is_its_series(values: list[PyMultiVector]) -> None:
 @given(in_some_model(1))
 def test_roots_and_logarithms_fit_or_are_refused(values: list[PyMultiVector]) -> None:
     (a,) = values
-    for function, back in ((PyMultiVector.sqrt, lambda x: x * x), (PyMultiVector.log, PyMultiVector.exp)):
+    pairs: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+        (PyMultiVector.sqrt, lambda x: x * x),
+        (PyMultiVector.log, PyMultiVector.exp),
+    ]
+    for function, back in pairs:
         try:
             found = function(a)
-        except HypatiaError as error:
-            assert "no principal" in str(error)
-        else:
-            assert back(found).isclose(a, rtol=1e-7, atol=1e-12)
+        except HypatiaError:
+            continue
+        assert back(found).isclose(a, rtol=1e-7, atol=1e-12)
 
 
 unit = st.floats(-1, 1, allow_nan=False)
@@ -341,7 +353,7 @@ def test_accessors_are_methods_in_the_order_of_the_conventions() -> None:
     assert (b.s(), b.e1(), b.e2(), b.e3(), b.e12(), b.e23(), b.e31(), b.e123()) == (1, 2, 3, 4, 5, 6, 7, 8)
     assert b.e13() == b["e13"] == -b.e31() == -7
     assert b["e321"] == -8
-    assert list(b) == b.coefficients() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [*b] == b.coefficients() == [1, 2, 3, 4, 5, 6, 7, 8]
     assert (b[-1], len(b), b.grades()) == (8, 8, [0, 1, 2, 3])
     sum_of_grades = PyMultiVector3D.bivector(1, 2, 3) + PyMultiVector3D.trivector(4)
     assert sum_of_grades == PyMultiVector3D(0, 0, 0, 0, 1, 2, 3, 4)
@@ -450,7 +462,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize("attempt, message", REFUSED, ids=[message for _, message in REFUSED])
+@pytest.mark.parametrize(("attempt", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_bad_input_is_named(attempt: Callable[[], object], message: str) -> None:
     with pytest.raises(HypatiaError, match=message):
         attempt()
@@ -461,11 +473,11 @@ def test_foreign_operands_are_type_errors() -> None:
     a = PyMultiVector2D.vector(1, 2)
     for other in ("2", None, 1j, torch.tensor([2.0], requires_grad=True), np.ones(4)):
         with pytest.raises(TypeError):
-            a * other
+            operator.mul(a, other)
         with pytest.raises(TypeError):
-            other * a
+            operator.mul(other, a)
     with pytest.raises(ZeroDivisionError):
-        a / 0
+        operator.truediv(a, 0)
 
 
 @pytest.mark.parametrize("cls", [PyAlgebra, PyMultiVector, PyMultiVector2D, PyMultiVector3D])

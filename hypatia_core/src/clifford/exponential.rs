@@ -134,9 +134,16 @@ impl Multivector {
             } else {
                 return Err(none());
             };
-            return Ok(rest
+            let log = rest
                 .scale(factor / size)
-                .add_scalar(log_of_length(length * size)));
+                .add_scalar(log_of_length(length * size));
+            // Near a divisor of zero a + Q the difference a − √Q² has few digits left.
+            let sure = z.square <= 0.0 || d < 0.99 * a;
+            return if sure || log.exp().is_ok_and(|e| e.fits(self)) {
+                Ok(log)
+            } else {
+                Err(none())
+            };
         }
         if let Some(log) = self
             .log_of_versor()

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyZeroDivisionError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyIterator, PyString, PyTuple};
 
 use super::algebra::PyAlgebra;
 use super::operand::{Operand, Value, numbers, real};
@@ -394,6 +394,10 @@ impl PyMultiVector {
 
     fn __len__(&self) -> usize {
         self.value.coefficients().len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.coefficients().into_pyobject(py)?.try_iter()
     }
 
     /// The coefficient of a blade by position or by name: `a["e31"]` is -`a["e13"]`.
