@@ -28,8 +28,8 @@ from torch import Tensor, nn
 import hypatia_core
 
 ROUNDS = 9
-#: A system is timed over so many seconds in each round, after a pause in which the threads of the one before
-#: fall asleep: Inductor's kernels and torch's own have a pool of threads each, and two busy pools would fight.
+#: A system is timed over so many seconds in each round, after a pause in which the threads of the one
+#: before fall asleep: Inductor's kernels and torch's own have a pool each, and two busy pools would fight.
 SECONDS_A_ROUND = 0.15
 PAUSE = 0.03
 

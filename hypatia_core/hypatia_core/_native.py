@@ -85,7 +85,7 @@ def log_choice(module: ModuleType) -> None:
 
 
 def outdated(error: ImportError) -> ImportError:
-    """What to raise when the native module, though of the right version, lacks a name: it is an older build."""
+    """What to raise when a native module of the right version lacks a name: it is an older build."""
     return _refusal(f"{error.path} was built from older sources: {error.msg}.", Path(str(error.path)))
 
 

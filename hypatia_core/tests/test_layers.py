@@ -30,7 +30,7 @@ PYTHON = [
 
 RUST = [
     ["error", "tensor_type"],
-    ["attribute", "clifford", "symbolic"],
+    ["attribute", "clifford", "symbolic", "view"],
     ["op"],
     ["graph", "language", "cost"],
     ["analysis"],
