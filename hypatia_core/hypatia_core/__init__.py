@@ -18,6 +18,7 @@ log.configure()
 _native.log_choice(_hypatia_core)
 
 from hypatia_core._hypatia_core import HypatiaError, __version__, compile_fx_graph, set_log_level
+from hypatia_core._hypatia_core import Symbol, is_equivalent, optimize_ast, parse_expr, prove_equivalent  # isort: skip
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
@@ -29,10 +30,15 @@ __all__ = [
     "HypatiaWarning",
     "Options",
     "Report",
+    "Symbol",
     "__version__",
     "compile_fx_graph",
     "config",
     "hypatia_backend",
+    "is_equivalent",
+    "optimize_ast",
+    "parse_expr",
+    "prove_equivalent",
     "register_backend",
     "report",
     "set_log_level",

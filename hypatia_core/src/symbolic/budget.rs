@@ -12,7 +12,10 @@ pub struct Budget {
 impl Budget {
     /// A budget of this many steps.
     pub fn new(steps: u64) -> Self {
-        Self { left: steps, total: steps }
+        Self {
+            left: steps,
+            total: steps,
+        }
     }
 
     /// Takes steps away.
@@ -27,7 +30,10 @@ impl Budget {
             }
             None => {
                 self.left = 0;
-                Err(Error::new(format!("the limit of {} algebra steps was reached", self.total)))
+                Err(Error::new(format!(
+                    "the limit of {} algebra steps was reached",
+                    self.total
+                )))
             }
         }
     }

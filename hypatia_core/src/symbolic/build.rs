@@ -92,8 +92,14 @@ pub fn mul(left: Expression, right: Expression) -> Expression {
         return neg(mul(left, inner));
     }
     // The number comes out of the second factor: u·(3·v) = 3·(u·v).
-    if matches!(right.operator(), Operator::Mul) && right.arguments()[0].as_rational().is_some() && left.as_rational().is_none() {
-        return mul(right.arguments()[0].clone(), mul(left, right.arguments()[1].clone()));
+    if matches!(right.operator(), Operator::Mul)
+        && right.arguments()[0].as_rational().is_some()
+        && left.as_rational().is_none()
+    {
+        return mul(
+            right.arguments()[0].clone(),
+            mul(left, right.arguments()[1].clone()),
+        );
     }
     Expression::binary(Operator::Mul, left, right)
 }
@@ -135,7 +141,8 @@ pub fn power_of_rational(value: &BigRational, power: &BigRational) -> Option<Big
     }
     let exponent = power.to_integer().to_i32()?;
     let bits = value.numer().bits().max(value.denom().bits());
-    (bits.saturating_mul(u64::from(exponent.unsigned_abs())) <= FOLD_BITS).then(|| value.pow(exponent))
+    (bits.saturating_mul(u64::from(exponent.unsigned_abs())) <= FOLD_BITS)
+        .then(|| value.pow(exponent))
 }
 
 fn small(value: &BigRational) -> bool {

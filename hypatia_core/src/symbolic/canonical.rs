@@ -24,7 +24,8 @@ use super::sign::{Facts, SignSet};
 use crate::error::{Error, Result};
 
 /// The reason given where a denominator vanishes identically.
-pub const NOWHERE_DEFINED: &str = "a denominator is zero everywhere, so one side is defined nowhere";
+pub const NOWHERE_DEFINED: &str =
+    "a denominator is zero everywhere, so one side is defined nowhere";
 
 /// One problem: its kernels, what is known, and what it may still cost.
 #[derive(Clone)]
@@ -80,7 +81,11 @@ impl Context {
     ///
     /// # Errors
     /// As [`Self::canonicalize`].
-    pub fn canonicalize_given(&mut self, expressions: &[&Expression], defined: &[&Expression]) -> Result<Vec<Fraction>> {
+    pub fn canonicalize_given(
+        &mut self,
+        expressions: &[&Expression],
+        defined: &[&Expression],
+    ) -> Result<Vec<Fraction>> {
         const ROUNDS: usize = 60;
         for _ in 0..ROUNDS {
             self.stale = false;
@@ -98,12 +103,17 @@ impl Context {
                     self.learn(expression)?;
                 }
             }
-            let forms = expressions.iter().map(|expression| self.form(expression)).collect::<Result<Vec<_>>>()?;
+            let forms = expressions
+                .iter()
+                .map(|expression| self.form(expression))
+                .collect::<Result<Vec<_>>>()?;
             if !self.stale {
                 return Ok(forms);
             }
         }
-        Err(Error::new(format!("the limit of {ROUNDS} refinements of the kernels was reached")))
+        Err(Error::new(format!(
+            "the limit of {ROUNDS} refinements of the kernels was reached"
+        )))
     }
 
     /// Records the signs that the definedness of the expression implies.
@@ -138,11 +148,12 @@ impl Context {
 
     /// The canonical form of one expression under the facts there are.
     fn form(&mut self, expression: &Expression) -> Result<Fraction> {
-        expression.fold(|node, arguments: &[Arc<Fraction>]| {
-            let arguments: Vec<&Fraction> = arguments.iter().map(AsRef::as_ref).collect();
-            self.node(node, &arguments).map(Arc::new)
-        })
-        .map(|form| (*form).clone())
+        expression
+            .fold(|node, arguments: &[Arc<Fraction>]| {
+                let arguments: Vec<&Fraction> = arguments.iter().map(AsRef::as_ref).collect();
+                self.node(node, &arguments).map(Arc::new)
+            })
+            .map(|form| (*form).clone())
     }
 
     /// The canonical form of a node over the canonical forms of its arguments.
@@ -162,9 +173,10 @@ impl Context {
             Operator::Neg => Ok(arguments[0].neg()),
             Operator::Pow => self.power(arguments[0], arguments[1]),
             Operator::Function(function) => self.apply(*function, arguments),
-            Operator::Tensor(operator) => {
-                Err(Error::new(format!("'{}' acts on tensors and has no canonical form", operator.name)))
-            }
+            Operator::Tensor(operator) => Err(Error::new(format!(
+                "'{}' acts on tensors and has no canonical form",
+                operator.name
+            ))),
         }
     }
 
@@ -180,7 +192,8 @@ impl Context {
 
     /// The signs a fraction may have on D.
     pub fn sign_of_fraction(&self, fraction: &Fraction) -> SignSet {
-        self.sign(&fraction.num).times(self.sign(&fraction.den).and(SignSet::NON_ZERO))
+        self.sign(&fraction.num)
+            .times(self.sign(&fraction.den).and(SignSet::NON_ZERO))
     }
 
     /// Whether the polynomial is known not to vanish on D.
@@ -231,9 +244,14 @@ impl Context {
         }
         let common = gcd(&left.den, &right.den, &mut self.budget)?;
         let over = |den: &Polynomial, budget: &mut Budget| -> Result<Polynomial> {
-            Ok(den.div_exact(&common, budget)?.unwrap_or_else(|| den.clone()))
+            Ok(den
+                .div_exact(&common, budget)?
+                .unwrap_or_else(|| den.clone()))
         };
-        let (rest_left, rest_right) = (over(&left.den, &mut self.budget)?, over(&right.den, &mut self.budget)?);
+        let (rest_left, rest_right) = (
+            over(&left.den, &mut self.budget)?,
+            over(&right.den, &mut self.budget)?,
+        );
         let a = left.num.mul(&rest_right, &mut self.budget)?;
         let b = right.num.mul(&rest_left, &mut self.budget)?;
         let den = left.den.mul(&rest_right, &mut self.budget)?;
@@ -269,7 +287,11 @@ impl Context {
         }
         let num = base.num.pow(magnitude, &mut self.budget)?;
         let den = base.den.pow(magnitude, &mut self.budget)?;
-        if exponent >= 0 { self.normalize(num, den) } else { self.normalize(den, num) }
+        if exponent >= 0 {
+            self.normalize(num, den)
+        } else {
+            self.normalize(den, num)
+        }
     }
 
     /// A power: exact for integers, by magnitude for other numbers, through the exponential for positive bases.
@@ -281,7 +303,11 @@ impl Context {
             }
             if base.is_zero() {
                 // Zero to a positive power; a negative one is defined nowhere.
-                return if value.is_positive() { Ok(Fraction::zero()) } else { Err(Error::new(NOWHERE_DEFINED)) };
+                return if value.is_positive() {
+                    Ok(Fraction::zero())
+                } else {
+                    Err(Error::new(NOWHERE_DEFINED))
+                };
             }
             // Defined for bases that are not negative only, so the magnitude is the base.
             return self.magnitude_power(base, &value);
@@ -318,24 +344,37 @@ impl Context {
             return self.normalize(num, den);
         }
         let (content, primitive) = den.primitive();
-        Ok(Fraction { num: num.scale(&content.recip()), den: primitive })
+        Ok(Fraction {
+            num: num.scale(&content.recip()),
+            den: primitive,
+        })
     }
 
     /// What takes roots and magnitudes out of a denominator that is one term.
     fn rationalizer(&self, den: &Polynomial) -> Option<Polynomial> {
-        let [(monomial, _)] = den.terms() else { return None };
-        monomial.0.iter().find_map(|&(generator, exponent)| match self.table.get(generator) {
-            Kernel::Root(_, index) => {
-                Some(Polynomial::term(Monomial::power(generator, index - exponent % index), BigRational::one()))
-            }
-            Kernel::Abs(_) if exponent % 2 == 1 => Some(Polynomial::generator(generator)),
-            _ => None,
-        })
+        let [(monomial, _)] = den.terms() else {
+            return None;
+        };
+        monomial
+            .0
+            .iter()
+            .find_map(|&(generator, exponent)| match self.table.get(generator) {
+                Kernel::Root(_, index) => Some(Polynomial::term(
+                    Monomial::power(generator, index - exponent % index),
+                    BigRational::one(),
+                )),
+                Kernel::Abs(_) if exponent % 2 == 1 => Some(Polynomial::generator(generator)),
+                _ => None,
+            })
     }
 
     /// The polynomial with the relations of its kernels applied.
     fn reduce(&mut self, polynomial: Polynomial) -> Result<Polynomial> {
-        if !polynomial.terms().iter().any(|(monomial, _)| self.reducible(monomial).is_some()) {
+        if !polynomial
+            .terms()
+            .iter()
+            .any(|(monomial, _)| self.reducible(monomial).is_some())
+        {
             return Ok(polynomial);
         }
         let mut done: FxHashMap<Monomial, BigRational> = FxHashMap::default();
@@ -344,7 +383,11 @@ impl Context {
             for (monomial, coefficient) in next.terms() {
                 self.budget.spend(1)?;
                 match self.reducible(monomial) {
-                    None => *done.entry(monomial.clone()).or_insert_with(BigRational::zero) += coefficient,
+                    None => {
+                        *done
+                            .entry(monomial.clone())
+                            .or_insert_with(BigRational::zero) += coefficient
+                    }
                     Some((rest, replacement, power)) => {
                         let replaced = replacement.pow(power, &mut self.budget)?;
                         let rest = Polynomial::term(rest, coefficient.clone());
@@ -359,18 +402,28 @@ impl Context {
     /// For a monomial that a relation applies to: what is left of it, and what power of what replaces the rest.
     fn reducible(&self, monomial: &Monomial) -> Option<(Monomial, Polynomial, u32)> {
         monomial.0.iter().find_map(|&(generator, exponent)| {
-            let lowered = |left: u32| monomial.without(generator).mul(&Monomial::power(generator, left));
+            let lowered = |left: u32| {
+                monomial
+                    .without(generator)
+                    .mul(&Monomial::power(generator, left))
+            };
             match self.table.get(generator) {
-                Kernel::Root(b, index) if exponent >= *index => {
-                    Some((lowered(exponent % index), self.magnitude(b), exponent / index))
-                }
+                Kernel::Root(b, index) if exponent >= *index => Some((
+                    lowered(exponent % index),
+                    self.magnitude(b),
+                    exponent / index,
+                )),
                 Kernel::Abs(b) if exponent >= 2 => {
                     Some((lowered(exponent % 2), b.clone(), exponent / 2 * 2))
                 }
                 Kernel::Sin(angle) if exponent >= 2 => {
                     let cosine = self.known(&Kernel::Cos(angle.clone()))?;
                     let square = Polynomial::term(Monomial::power(cosine, 2), -BigRational::one());
-                    Some((lowered(exponent % 2), Polynomial::one().add(&square), exponent / 2))
+                    Some((
+                        lowered(exponent % 2),
+                        Polynomial::one().add(&square),
+                        exponent / 2,
+                    ))
                 }
                 Kernel::Sign(b) => {
                     if exponent >= 3 {

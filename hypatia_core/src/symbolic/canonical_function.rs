@@ -17,7 +17,11 @@ const LARGEST_MULTIPLE: i64 = 48;
 
 impl Context {
     /// The canonical form of a function; each line is an identity that holds wherever the function is defined.
-    pub(super) fn apply(&mut self, function: Function, arguments: &[&Fraction]) -> Result<Fraction> {
+    pub(super) fn apply(
+        &mut self,
+        function: Function,
+        arguments: &[&Fraction],
+    ) -> Result<Fraction> {
         let u = arguments[0];
         let one = Fraction::one();
         let half = BigRational::new(1.into(), 2.into());
@@ -48,7 +52,11 @@ impl Context {
                 let difference = self.add(u, &arguments[1].neg())?;
                 let magnitude = self.magnitude_power(&difference, &BigRational::one())?;
                 let sum = self.add(u, arguments[1])?;
-                let signed = if function == Function::Max { magnitude } else { magnitude.neg() };
+                let signed = if function == Function::Max {
+                    magnitude
+                } else {
+                    magnitude.neg()
+                };
                 Ok(self.add(&sum, &signed)?.scale(&half))
             }
             Function::Hypot => {
@@ -64,7 +72,11 @@ impl Context {
             }
             Function::Sinh | Function::Cosh => {
                 let (up, down) = (self.exp(u)?, self.exp(&u.neg())?);
-                let signed = if function == Function::Sinh { down.neg() } else { down };
+                let signed = if function == Function::Sinh {
+                    down.neg()
+                } else {
+                    down
+                };
                 Ok(self.add(&up, &signed)?.scale(&half))
             }
             Function::Tanh => {
@@ -109,7 +121,10 @@ impl Context {
             }
             Function::Acosh => {
                 let (below, above) = (self.add(u, &one.neg())?, self.add(u, &one)?);
-                let (a, b) = (self.magnitude_power(&below, &half)?, self.magnitude_power(&above, &half)?);
+                let (a, b) = (
+                    self.magnitude_power(&below, &half)?,
+                    self.magnitude_power(&above, &half)?,
+                );
                 let root = self.mul(&a, &b)?;
                 let argument = self.add(u, &root)?;
                 self.log_magnitude(&argument)
@@ -144,7 +159,10 @@ impl Context {
     fn summands(&mut self, u: &Fraction) -> Result<Vec<(BigRational, Fraction)>> {
         let mut found = Vec::new();
         for (monomial, coefficient) in u.num.terms().to_vec() {
-            let unit = self.normalize(Polynomial::term(monomial, BigRational::one()), u.den.clone())?;
+            let unit = self.normalize(
+                Polynomial::term(monomial, BigRational::one()),
+                u.den.clone(),
+            )?;
             let lead = unit.num.leading();
             found.push((coefficient * &lead, unit.scale(&lead.recip())));
         }
@@ -171,8 +189,12 @@ impl Context {
 
     /// The kernel that this fraction is, if it is one alone.
     fn lone_kernel(&self, unit: &Fraction) -> Option<Kernel> {
-        let [(monomial, coefficient)] = unit.num.terms() else { return None };
-        let [(generator, 1)] = monomial.0.as_slice() else { return None };
+        let [(monomial, coefficient)] = unit.num.terms() else {
+            return None;
+        };
+        let [(generator, 1)] = monomial.0.as_slice() else {
+            return None;
+        };
         (coefficient.is_one() && unit.den.is_one()).then(|| self.table.get(*generator).clone())
     }
 
@@ -186,9 +208,15 @@ impl Context {
             self.exponent_unit.insert(unit.clone(), common);
         }
         let multiple = coefficient * BigInt::from(common);
-        match multiple.to_integer().to_i64().filter(|multiple| multiple.abs() <= 100_000) {
+        match multiple
+            .to_integer()
+            .to_i64()
+            .filter(|multiple| multiple.abs() <= 100_000)
+        {
             Some(multiple) => {
-                let base = self.kernel(Kernel::Exp(unit.scale(&BigRational::new(BigInt::one(), common.into()))));
+                let base = self.kernel(Kernel::Exp(
+                    unit.scale(&BigRational::new(BigInt::one(), common.into())),
+                ));
                 self.powi(&base, multiple)
             }
             None => Ok(self.kernel(Kernel::Exp(unit.scale(coefficient)))),
@@ -205,13 +233,21 @@ impl Context {
         Ok(result)
     }
 
-    fn angle_sum(&mut self, a: &(Fraction, Fraction), b: &(Fraction, Fraction)) -> Result<(Fraction, Fraction)> {
+    fn angle_sum(
+        &mut self,
+        a: &(Fraction, Fraction),
+        b: &(Fraction, Fraction),
+    ) -> Result<(Fraction, Fraction)> {
         let (s, t) = (self.mul(&a.0, &b.1)?, self.mul(&a.1, &b.0)?);
         let (c, d) = (self.mul(&a.1, &b.1)?, self.mul(&a.0, &b.0)?);
         Ok((self.add(&s, &t)?, self.add(&c, &d.neg())?))
     }
 
-    fn circle_of_multiple(&mut self, coefficient: &BigRational, unit: &Fraction) -> Result<(Fraction, Fraction)> {
+    fn circle_of_multiple(
+        &mut self,
+        coefficient: &BigRational,
+        unit: &Fraction,
+    ) -> Result<(Fraction, Fraction)> {
         let lone = self.lone_kernel(unit);
         if lone == Some(Kernel::Pi)
             && let Some(exact) = self.exact_angle(coefficient)?
@@ -220,8 +256,11 @@ impl Context {
         }
         let known = self.angle_unit.get(unit).copied().unwrap_or(0);
         let common = common_denominator(known, coefficient);
-        let multiple = common.and_then(|common| (coefficient * BigInt::from(common)).to_integer().to_i64());
-        let (Some(common), Some(multiple)) = (common, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE)) else {
+        let multiple =
+            common.and_then(|common| (coefficient * BigInt::from(common)).to_integer().to_i64());
+        let (Some(common), Some(multiple)) =
+            (common, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE))
+        else {
             return self.base_angle(&unit.scale(coefficient), None);
         };
         if common != known {
@@ -229,7 +268,10 @@ impl Context {
             self.angle_unit.insert(unit.clone(), common);
         }
         let lone = if common == 1 { lone } else { None };
-        let base = self.base_angle(&unit.scale(&BigRational::new(BigInt::one(), common.into())), lone)?;
+        let base = self.base_angle(
+            &unit.scale(&BigRational::new(BigInt::one(), common.into())),
+            lone,
+        )?;
         let mut result = (Fraction::zero(), Fraction::one());
         for _ in 0..multiple.abs() {
             result = self.angle_sum(&result, &base)?;
@@ -241,7 +283,11 @@ impl Context {
     }
 
     /// Sine and cosine of an angle that is not taken apart further.
-    fn base_angle(&mut self, angle: &Fraction, lone: Option<Kernel>) -> Result<(Fraction, Fraction)> {
+    fn base_angle(
+        &mut self,
+        angle: &Fraction,
+        lone: Option<Kernel>,
+    ) -> Result<(Fraction, Fraction)> {
         let half = BigRational::new(1.into(), 2.into());
         match lone {
             // The inverse sine lies in [−π/2, π/2], where the cosine is not negative.
@@ -272,7 +318,11 @@ impl Context {
         if !twelfths.is_integer() {
             return Ok(None);
         }
-        let step = twelfths.to_integer().mod_floor(&24.into()).to_i64().unwrap_or(0);
+        let step = twelfths
+            .to_integer()
+            .mod_floor(&24.into())
+            .to_i64()
+            .unwrap_or(0);
         let cosine = self.cosine_of_twelfths(step)?;
         let sine = self.cosine_of_twelfths((step + 18) % 24)?;
         Ok(Some((sine, cosine)))
@@ -287,7 +337,9 @@ impl Context {
         };
         let half = BigRational::new(1.into(), 2.into());
         let mut root = |n: i64, d: i64| -> Result<Fraction> {
-            Ok(self.magnitude_power(&Fraction::integer(n), &half)?.scale(&BigRational::new(1.into(), d.into())))
+            Ok(self
+                .magnitude_power(&Fraction::integer(n), &half)?
+                .scale(&BigRational::new(1.into(), d.into())))
         };
         let value = match step {
             0 => Fraction::one(),
@@ -310,7 +362,9 @@ impl Context {
         // asin(sin(kπ/12)) for 0 ≤ k ≤ 6.
         for step in 0..=6 {
             if self.cosine_of_twelfths((step + 18) % 24)? == *u {
-                return Ok(self.kernel(Kernel::Pi).scale(&BigRational::new(step.into(), 12.into())));
+                return Ok(self
+                    .kernel(Kernel::Pi)
+                    .scale(&BigRational::new(step.into(), 12.into())));
             }
         }
         Ok(self.kernel(Kernel::Asin(u.clone())))
@@ -330,7 +384,9 @@ impl Context {
         let root = self.magnitude_power(&sum, &-half.clone())?;
         let sine = self.mul(u, &root)?;
         let has_roots = |this: &Self, p: &Polynomial| {
-            p.generators().iter().any(|&g| matches!(this.table.get(g), Kernel::Root(b, _) if b.as_constant().is_none()))
+            p.generators().iter().any(
+                |&g| matches!(this.table.get(g), Kernel::Root(b, _) if b.as_constant().is_none()),
+            )
         };
         if !has_roots(self, &sine.num) && !has_roots(self, &sine.den) {
             let arc = self.asin(&sine)?;
@@ -358,8 +414,10 @@ impl Context {
         // Whole summands come out: floor(u + n) = floor(u) + n.
         let mut whole = Polynomial::zero();
         for (monomial, coefficient) in u.num.terms() {
-            let integral =
-                monomial.0.iter().all(|(g, _)| matches!(self.table.get(*g), Kernel::Floor(_) | Kernel::Sign(_)));
+            let integral = monomial
+                .0
+                .iter()
+                .all(|(g, _)| matches!(self.table.get(*g), Kernel::Floor(_) | Kernel::Sign(_)));
             let part = if monomial.is_one() {
                 coefficient.floor()
             } else if integral && coefficient.is_integer() {
@@ -379,7 +437,8 @@ impl Context {
 
     /// Whether both signs of the fraction are known to be the same on D.
     pub fn is_non_negative(&self, fraction: &Fraction) -> bool {
-        self.sign_of_fraction(fraction).within(SignSet::NON_NEGATIVE)
+        self.sign_of_fraction(fraction)
+            .within(SignSet::NON_NEGATIVE)
     }
 }
 

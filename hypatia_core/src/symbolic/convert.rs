@@ -22,9 +22,18 @@ impl Context {
             return self.sum(&fraction.num);
         }
         // A rational factor is shared between the two sides: (3/2)·p/q = 3p/(2q).
-        let top = scaled(self.sum(&primitive), &BigRational::from_integer(content.numer().clone()), &primitive, self);
-        let bottom =
-            scaled(self.sum(&fraction.den), &BigRational::from_integer(content.denom().clone()), &fraction.den, self);
+        let top = scaled(
+            self.sum(&primitive),
+            &BigRational::from_integer(content.numer().clone()),
+            &primitive,
+            self,
+        );
+        let bottom = scaled(
+            self.sum(&fraction.den),
+            &BigRational::from_integer(content.denom().clone()),
+            &fraction.den,
+            self,
+        );
         div(top, bottom)
     }
 
@@ -38,7 +47,10 @@ impl Context {
         }
         let factors = self.factors(fraction)?;
         let mut sides = [Vec::new(), Vec::new()];
-        let generators = factors.generators.iter().map(|&(g, e)| (Polynomial::generator(g), e));
+        let generators = factors
+            .generators
+            .iter()
+            .map(|&(g, e)| (Polynomial::generator(g), e));
         for (element, exponent) in generators.chain(factors.elements) {
             let side = usize::from(exponent < 0);
             let power = self.sum(&element);
@@ -50,14 +62,24 @@ impl Context {
             Some(product) => mul(number(n), product),
             None => number(n),
         };
-        Ok(div(with(factors.content.numer(), top), with(factors.content.denom(), bottom)))
+        Ok(div(
+            with(factors.content.numer(), top),
+            with(factors.content.denom(), bottom),
+        ))
     }
 
     fn sum(&self, polynomial: &Polynomial) -> Expression {
         // High total degrees first, positive terms first among equals.
         let mut terms: Vec<&(Monomial, BigRational)> = polynomial.terms().iter().collect();
-        terms.sort_by_key(|(monomial, coefficient)| (std::cmp::Reverse(monomial.degree()), coefficient.is_negative()));
-        if let Some(first) = terms.iter().position(|(_, coefficient)| coefficient.is_positive())
+        terms.sort_by_key(|(monomial, coefficient)| {
+            (
+                std::cmp::Reverse(monomial.degree()),
+                coefficient.is_negative(),
+            )
+        });
+        if let Some(first) = terms
+            .iter()
+            .position(|(_, coefficient)| coefficient.is_positive())
             && first > 0
         {
             let term = terms.remove(first);
@@ -84,7 +106,11 @@ impl Context {
                 // exp(u)·exp(v) is written exp(u + v).
                 Kernel::Exp(argument) => {
                     let argument = argument.scale(&BigRational::from_integer(BigInt::from(power)));
-                    exponent = if exponent.is_zero() { argument } else { self.plain_sum(&exponent, &argument) };
+                    exponent = if exponent.is_zero() {
+                        argument
+                    } else {
+                        self.plain_sum(&exponent, &argument)
+                    };
                 }
                 Kernel::Root(b, index) => factors.push(self.root(b, power, *index)),
                 kernel => factors.push(powi(self.kernel_expression(kernel), i64::from(power))),
@@ -108,19 +134,30 @@ impl Context {
     /// The sum of two fractions without looking for common factors.
     fn plain_sum(&self, a: &Fraction, b: &Fraction) -> Fraction {
         if a.den == b.den {
-            return Fraction { num: a.num.add(&b.num), den: a.den.clone() };
+            return Fraction {
+                num: a.num.add(&b.num),
+                den: a.den.clone(),
+            };
         }
         let mut budget = super::budget::Budget::new(1_000_000);
-        let cross = |p: &Polynomial, q: &Polynomial, budget: &mut super::budget::Budget| p.mul(q, budget).unwrap_or_default();
+        let cross = |p: &Polynomial, q: &Polynomial, budget: &mut super::budget::Budget| {
+            p.mul(q, budget).unwrap_or_default()
+        };
         let num = cross(&a.num, &b.den, &mut budget).add(&cross(&b.num, &a.den, &mut budget));
-        Fraction { num, den: cross(&a.den, &b.den, &mut budget) }
+        Fraction {
+            num,
+            den: cross(&a.den, &b.den, &mut budget),
+        }
     }
 
     fn root(&self, b: &Polynomial, power: u32, index: u32) -> Expression {
         let base = self.magnitude_expression(b);
         let exponent = BigRational::new(power.into(), index.into());
         if *exponent.denom() == BigInt::from(2) {
-            return powi(call(Function::Sqrt, base), i64::try_from(exponent.numer()).unwrap_or(1));
+            return powi(
+                call(Function::Sqrt, base),
+                i64::try_from(exponent.numer()).unwrap_or(1),
+            );
         }
         pow(base, Expression::rational(exponent))
     }
@@ -158,7 +195,12 @@ impl Context {
 }
 
 /// A number times a sum: into the only term, or in front.
-fn scaled(sum: Expression, factor: &BigRational, polynomial: &Polynomial, context: &Context) -> Expression {
+fn scaled(
+    sum: Expression,
+    factor: &BigRational,
+    polynomial: &Polynomial,
+    context: &Context,
+) -> Expression {
     if factor.is_one() || factor.is_zero() {
         return sum;
     }

@@ -17,9 +17,14 @@ pub fn derivative(expression: &Expression, name: &str) -> Result<Expression> {
     expression.fold(|node, inner: &[Expression]| {
         Ok(match node.operator() {
             Operator::Variable(variable) if &**variable == name => one(),
-            Operator::Variable(_) | Operator::Rational(_) | Operator::Float(_) | Operator::Pi => zero(),
+            Operator::Variable(_) | Operator::Rational(_) | Operator::Float(_) | Operator::Pi => {
+                zero()
+            }
             Operator::Tensor(operator) => {
-                return Err(Error::new(format!("'{}' has no scalar derivative: it acts on tensors", operator.name)));
+                return Err(Error::new(format!(
+                    "'{}' has no scalar derivative: it acts on tensors",
+                    operator.name
+                )));
             }
             // The constants' subtrees cost nothing further.
             _ if inner.iter().all(|d| d.is_integer_constant(0)) => zero(),
@@ -35,9 +40,15 @@ pub fn derivative(expression: &Expression, name: &str) -> Result<Expression> {
                         add(mul(du, v), mul(u, inner[1].clone()))
                     }
                     Operator::Div => quotient(u, du, node.arguments()[1].clone(), inner[1].clone()),
-                    Operator::Pow => power(node, u, du, node.arguments()[1].clone(), inner[1].clone())?,
-                    Operator::Function(Function::Max) => corner(1, u, du, node.arguments()[1].clone(), inner[1].clone()),
-                    Operator::Function(Function::Min) => corner(-1, u, du, node.arguments()[1].clone(), inner[1].clone()),
+                    Operator::Pow => {
+                        power(node, u, du, node.arguments()[1].clone(), inner[1].clone())?
+                    }
+                    Operator::Function(Function::Max) => {
+                        corner(1, u, du, node.arguments()[1].clone(), inner[1].clone())
+                    }
+                    Operator::Function(Function::Min) => {
+                        corner(-1, u, du, node.arguments()[1].clone(), inner[1].clone())
+                    }
                     Operator::Function(Function::Hypot) => {
                         let v = node.arguments()[1].clone();
                         div(add(mul(u, du), mul(v, inner[1].clone())), node.clone())
@@ -66,7 +77,9 @@ pub fn nth_derivative(expression: &Expression, name: &str, order: u32) -> Result
         }
         result = derivative(&result, name)?;
         if result.size() > LIMIT as u64 && result.post_order().len() > LIMIT {
-            return Err(Error::new(format!("the derivative of order {order} has more than {LIMIT} nodes")));
+            return Err(Error::new(format!(
+                "the derivative of order {order} has more than {LIMIT} nodes"
+            )));
         }
     }
     Ok(result)
@@ -79,7 +92,13 @@ fn quotient(u: Expression, du: Expression, v: Expression, dv: Expression) -> Exp
     div(sub(mul(du, v.clone()), mul(u, dv)), powi(v, 2))
 }
 
-fn power(node: &Expression, u: Expression, du: Expression, v: Expression, dv: Expression) -> Result<Expression> {
+fn power(
+    node: &Expression,
+    u: Expression,
+    du: Expression,
+    v: Expression,
+    dv: Expression,
+) -> Result<Expression> {
     if dv.is_integer_constant(0) {
         if v.is_integer_constant(0) {
             return Ok(zero());
@@ -87,11 +106,19 @@ fn power(node: &Expression, u: Expression, du: Expression, v: Expression, dv: Ex
         let lowered = pow(u, sub(v.clone(), one()));
         return Ok(mul(mul(v, lowered), du));
     }
-    if u.as_rational().is_some_and(|base| base <= &num_traits::Zero::zero()) {
-        return Err(Error::new("a power with a base that is not positive has no real derivative in its exponent"));
+    if u.as_rational()
+        .is_some_and(|base| base <= &num_traits::Zero::zero())
+    {
+        return Err(Error::new(
+            "a power with a base that is not positive has no real derivative in its exponent",
+        ));
     }
     let through_exponent = mul(dv, call(Function::Log, u.clone()));
-    let through_base = if du.is_integer_constant(0) { zero() } else { div(mul(v, du), u) };
+    let through_base = if du.is_integer_constant(0) {
+        zero()
+    } else {
+        div(mul(v, du), u)
+    };
     Ok(mul(node.clone(), add(through_exponent, through_base)))
 }
 
@@ -100,7 +127,14 @@ fn corner(sign: i64, u: Expression, du: Expression, v: Expression, dv: Expressio
     let step = call(Function::Sign, sub(u, v));
     let swing = mul(step, sub(du.clone(), dv.clone()));
     let total = add(du, dv);
-    div(if sign > 0 { add(total, swing) } else { sub(total, swing) }, Expression::integer(2))
+    div(
+        if sign > 0 {
+            add(total, swing)
+        } else {
+            sub(total, swing)
+        },
+        Expression::integer(2),
+    )
 }
 
 enum Outer {
@@ -137,9 +171,18 @@ fn outer(function: Function, node: &Expression, u: Expression) -> Outer {
         Function::Gelu => {
             // Φ(u) + u φ(u).
             let scaled = div(u.clone(), sqrt(Expression::integer(2)));
-            let cumulative = div(add(one(), call(Function::Erf, scaled)), Expression::integer(2));
-            let bell = call(Function::Exp, neg(div(square(u.clone()), Expression::integer(2))));
-            let density = div(mul(u, bell), sqrt(mul(Expression::integer(2), Expression::pi())));
+            let cumulative = div(
+                add(one(), call(Function::Erf, scaled)),
+                Expression::integer(2),
+            );
+            let bell = call(
+                Function::Exp,
+                neg(div(square(u.clone()), Expression::integer(2))),
+            );
+            let density = div(
+                mul(u, bell),
+                sqrt(mul(Expression::integer(2), Expression::pi())),
+            );
             Times(add(cumulative, density))
         }
         Function::Silu => {
@@ -148,7 +191,10 @@ fn outer(function: Function, node: &Expression, u: Expression) -> Outer {
         }
         Function::Erf => {
             let bell = call(Function::Exp, neg(square(u)));
-            Times(div(mul(Expression::integer(2), bell), sqrt(Expression::pi())))
+            Times(div(
+                mul(Expression::integer(2), bell),
+                sqrt(Expression::pi()),
+            ))
         }
         Function::Expm1 => Times(call(Function::Exp, u)),
         Function::Log1p => Over(add(one(), u)),

@@ -45,7 +45,10 @@ pub fn conditions(expression: &Expression) -> Vec<Condition> {
     let mut found: indexmap::IndexSet<Condition> = indexmap::IndexSet::new();
     for node in expression.post_order() {
         let mut needs = |quantity: Expression, relation| {
-            if quantity.as_rational().is_none_or(|value| !holds(value, relation)) {
+            if quantity
+                .as_rational()
+                .is_none_or(|value| !holds(value, relation))
+            {
                 found.insert(Condition { quantity, relation });
             }
         };
@@ -77,7 +80,10 @@ pub fn conditions(expression: &Expression) -> Vec<Condition> {
                     needs(sub(one(), argument(0)), Relation::Positive);
                 }
                 Function::Acosh => needs(sub(argument(0), one()), Relation::NonNegative),
-                Function::Tan => needs(Expression::call(Function::Cos, argument(0)), Relation::NonZero),
+                Function::Tan => needs(
+                    Expression::call(Function::Cos, argument(0)),
+                    Relation::NonZero,
+                ),
                 _ => {}
             },
             _ => {}

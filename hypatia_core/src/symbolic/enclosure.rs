@@ -22,9 +22,9 @@ pub fn enclose(arithmetic: &mut Arithmetic, expression: &Expression, point: &Poi
         let a = &mut *arithmetic;
         match node.operator() {
             Operator::Rational(value) => a.rational(value),
-            Operator::Float(bits) => {
-                BigRational::from_float(f64::from_bits(*bits)).ok_or(Missing::Unsure).and_then(|value| a.rational(&value))
-            }
+            Operator::Float(bits) => BigRational::from_float(f64::from_bits(*bits))
+                .ok_or(Missing::Unsure)
+                .and_then(|value| a.rational(&value)),
             Operator::Variable(name) => match point.get(name) {
                 Some(value) => a.rational(value),
                 None => Err(Missing::Unsure),
@@ -35,7 +35,10 @@ pub fn enclose(arithmetic: &mut Arithmetic, expression: &Expression, point: &Poi
             Operator::Mul => a.mul(&arguments[0], &arguments[1]),
             Operator::Div => a.div(&arguments[0], &arguments[1]),
             Operator::Neg => Ok(arguments[0].neg()),
-            Operator::Pow => match node.arguments()[1].as_rational().filter(|value| value.is_integer()) {
+            Operator::Pow => match node.arguments()[1]
+                .as_rational()
+                .filter(|value| value.is_integer())
+            {
                 Some(exponent) => match exponent.to_integer().to_i64() {
                     Some(exponent) => a.powi(&arguments[0], exponent),
                     None => Err(Missing::Unsure),
@@ -71,7 +74,11 @@ fn apply(a: &mut Arithmetic, function: Function, arguments: &[Interval]) -> Encl
         Function::Atan => a.atan(u),
         Function::Sinh | Function::Cosh => {
             let (up, down) = (a.exp(u)?, a.exp(&u.neg())?);
-            let sum = if function == Function::Sinh { a.sub(&up, &down)? } else { a.add(&up, &down)? };
+            let sum = if function == Function::Sinh {
+                a.sub(&up, &down)?
+            } else {
+                a.add(&up, &down)?
+            };
             a.div(&sum, &two)
         }
         Function::Tanh => {

@@ -39,7 +39,11 @@ impl Program {
     /// # Errors
     /// When a tensor operator occurs: it has no scalar value.
     pub fn new(expression: &Expression) -> Result<Self> {
-        let names: Vec<String> = expression.variables().iter().map(ToString::to_string).collect();
+        let names: Vec<String> = expression
+            .variables()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let mut known: FxHashMap<Expression, usize> = FxHashMap::default();
         let mut instructions = Vec::new();
         for node in expression.post_order() {
@@ -48,28 +52,40 @@ impl Program {
             }
             let at = |index: usize| known[&node.arguments()[index]];
             let instruction = match node.operator() {
-                Operator::Rational(value) => Instruction::Constant(value.to_f64().unwrap_or(f64::NAN)),
+                Operator::Rational(value) => {
+                    Instruction::Constant(value.to_f64().unwrap_or(f64::NAN))
+                }
                 Operator::Float(bits) => Instruction::Constant(f64::from_bits(*bits)),
                 Operator::Pi => Instruction::Constant(std::f64::consts::PI),
-                Operator::Variable(name) => {
-                    Instruction::Load(names.binary_search_by(|known| (**known).cmp(name)).unwrap_or(usize::MAX))
-                }
+                Operator::Variable(name) => Instruction::Load(
+                    names
+                        .binary_search_by(|known| (**known).cmp(name))
+                        .unwrap_or(usize::MAX),
+                ),
                 Operator::Add => Instruction::Binary(Binary::Add, at(0), at(1)),
                 Operator::Sub => Instruction::Binary(Binary::Sub, at(0), at(1)),
                 Operator::Mul => Instruction::Binary(Binary::Mul, at(0), at(1)),
                 Operator::Div => Instruction::Binary(Binary::Div, at(0), at(1)),
                 Operator::Pow => Instruction::Binary(Binary::Pow, at(0), at(1)),
                 Operator::Neg => Instruction::Neg(at(0)),
-                Operator::Function(function) if node.arguments().len() == 2 => Instruction::Call2(*function, at(0), at(1)),
+                Operator::Function(function) if node.arguments().len() == 2 => {
+                    Instruction::Call2(*function, at(0), at(1))
+                }
                 Operator::Function(function) => Instruction::Call(*function, at(0)),
                 Operator::Tensor(operator) => {
-                    return Err(Error::new(format!("'{}' has no scalar value: it acts on tensors", operator.name)));
+                    return Err(Error::new(format!(
+                        "'{}' has no scalar value: it acts on tensors",
+                        operator.name
+                    )));
                 }
             };
             known.insert(node.clone(), instructions.len());
             instructions.push(instruction);
         }
-        Ok(Self { instructions, names })
+        Ok(Self {
+            instructions,
+            names,
+        })
     }
 
     /// The variables, in the order in which values are given.
@@ -101,7 +117,9 @@ impl Program {
         }
         let value = registers.last().copied().unwrap_or(f64::NAN);
         if value.is_nan() && !values.iter().any(|value| value.is_nan()) {
-            return Err(Error::new("The value is not a number: an intermediate result overflowed"));
+            return Err(Error::new(
+                "The value is not a number: an intermediate result overflowed",
+            ));
         }
         Ok(value)
     }
@@ -130,10 +148,16 @@ impl Program {
                         values => out[..length].copy_from_slice(&values[start..start + length]),
                     },
                     Instruction::Neg(a) => map(out, &before[a], |x| -x),
-                    Instruction::Binary(operation, a, b) => binary_columns(operation, out, &before[a], &before[b]),
-                    Instruction::Call(function, a) => call_columns(function, &mut out[..length], &before[a][..length]),
+                    Instruction::Binary(operation, a, b) => {
+                        binary_columns(operation, out, &before[a], &before[b])
+                    }
+                    Instruction::Call(function, a) => {
+                        call_columns(function, &mut out[..length], &before[a][..length])
+                    }
                     Instruction::Call2(function, a, b) => {
-                        for ((out, a), b) in out[..length].iter_mut().zip(&before[a]).zip(&before[b]) {
+                        for ((out, a), b) in
+                            out[..length].iter_mut().zip(&before[a]).zip(&before[b])
+                        {
                             *out = call2(function, *a, *b);
                         }
                     }
@@ -170,7 +194,13 @@ fn binary_columns(operation: Binary, out: &mut [f64; 512], left: &[f64; 512], ri
             n if n.fract() == 0.0 && (0.0..=64.0).contains(&n) && right.iter().all(|b| *b == n) => {
                 map(out, left, |a| a.powi(n as i32));
             }
-            _ => each(|a, b| if check_binary(Binary::Pow, a, b).is_ok() { a.powf(b) } else { f64::NAN }),
+            _ => each(|a, b| {
+                if check_binary(Binary::Pow, a, b).is_ok() {
+                    a.powf(b)
+                } else {
+                    f64::NAN
+                }
+            }),
         },
     }
 }
@@ -185,7 +215,13 @@ fn call_columns(function: Function, out: &mut [f64], input: &[f64]) {
         Function::Exp => map(out, input, f64::exp),
         Function::Log => map(out, input, |x| if x > 0.0 { x.ln() } else { f64::NAN }),
         Function::Tanh => map(out, input, f64::tanh),
-        _ => map(out, input, |x| if check_call(function, x).is_ok() { call(function, x) } else { f64::NAN }),
+        _ => map(out, input, |x| {
+            if check_call(function, x).is_ok() {
+                call(function, x)
+            } else {
+                f64::NAN
+            }
+        }),
     }
 }
 
@@ -193,9 +229,9 @@ fn check_binary(operation: Binary, a: f64, b: f64) -> Result<()> {
     match operation {
         Binary::Div if b == 0.0 => Err(Error::new("Division by zero")),
         Binary::Pow if a == 0.0 && b < 0.0 => Err(Error::new("Zero to negative power")),
-        Binary::Pow if a < 0.0 && b.fract() != 0.0 => {
-            Err(Error::new(format!("Negative number to a fractional power: {a} ** {b}")))
-        }
+        Binary::Pow if a < 0.0 && b.fract() != 0.0 => Err(Error::new(format!(
+            "Negative number to a fractional power: {a} ** {b}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -216,7 +252,11 @@ fn check_call(function: Function, x: f64) -> Result<()> {
     Err(Error::new(match function {
         Function::Log => format!("Log of non-positive number {x}"),
         Function::Sqrt => format!("Sqrt of negative number {x}"),
-        _ => format!("{} is not defined at {x}: it needs {}", function.name(), function.row().domain),
+        _ => format!(
+            "{} is not defined at {x}: it needs {}",
+            function.name(),
+            function.row().domain
+        ),
     }))
 }
 
@@ -303,7 +343,11 @@ pub fn evaluate(expression: &Expression, point: &FxHashMap<String, f64>) -> Resu
             point.get(name).copied().ok_or_else(|| {
                 let mut given: Vec<&str> = point.keys().map(String::as_str).collect();
                 given.sort_unstable();
-                let given = if given.is_empty() { "none".to_string() } else { given.join(", ") };
+                let given = if given.is_empty() {
+                    "none".to_string()
+                } else {
+                    given.join(", ")
+                };
                 Error::new(format!("Variable '{name}' not found; given: {given}"))
             })
         })

@@ -80,7 +80,13 @@ impl Expression {
             depth = depth.max(argument.0.depth);
         }
         let hash = hasher.finish();
-        Self(Arc::new(Node { operator, arguments, hash, size, depth: depth.saturating_add(1) }))
+        Self(Arc::new(Node {
+            operator,
+            arguments,
+            hash,
+            size,
+            depth: depth.saturating_add(1),
+        }))
     }
 
     /// The exact number.
@@ -197,13 +203,20 @@ impl Expression {
     ///
     /// # Errors
     /// The first error of `step`.
-    pub fn fold<T: Clone, E>(&self, mut step: impl FnMut(&Expression, &[T]) -> Result<T, E>) -> Result<T, E> {
+    pub fn fold<T: Clone, E>(
+        &self,
+        mut step: impl FnMut(&Expression, &[T]) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut values: FxHashMap<usize, T> = FxHashMap::default();
         let mut last = None;
         let mut arguments = Vec::new();
         for node in self.post_order() {
             arguments.clear();
-            arguments.extend(node.arguments().iter().map(|argument| values[&argument.address()].clone()));
+            arguments.extend(
+                node.arguments()
+                    .iter()
+                    .map(|argument| values[&argument.address()].clone()),
+            );
             let value = step(&node, &arguments)?;
             last = Some(value.clone());
             values.insert(node.address(), value);
@@ -213,8 +226,15 @@ impl Expression {
 
     /// The same node over other arguments; shared where none changed.
     pub fn with_arguments(&self, arguments: &[Expression]) -> Self {
-        let same = arguments.iter().zip(self.arguments()).all(|(new, old)| new.address() == old.address());
-        if same { self.clone() } else { Self::new(self.operator().clone(), arguments.to_vec()) }
+        let same = arguments
+            .iter()
+            .zip(self.arguments())
+            .all(|(new, old)| new.address() == old.address());
+        if same {
+            self.clone()
+        } else {
+            Self::new(self.operator().clone(), arguments.to_vec())
+        }
     }
 
     /// The names of the variables, sorted.
@@ -230,7 +250,9 @@ impl Expression {
 
     /// Whether some node satisfies the predicate.
     pub fn any(&self, predicate: impl Fn(&Operator) -> bool) -> bool {
-        self.post_order().iter().any(|node| predicate(node.operator()))
+        self.post_order()
+            .iter()
+            .any(|node| predicate(node.operator()))
     }
 
     /// Whether a tensor operator occurs.

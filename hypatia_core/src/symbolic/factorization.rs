@@ -22,13 +22,28 @@ pub(super) struct Factors {
 impl Context {
     /// The factors of a fraction that is not zero.
     pub(super) fn factors(&mut self, fraction: &Fraction) -> Result<Factors> {
-        let mut result = Factors { content: BigRational::one(), generators: Vec::new(), elements: Vec::new() };
+        let mut result = Factors {
+            content: BigRational::one(),
+            generators: Vec::new(),
+            elements: Vec::new(),
+        };
         for (polynomial, side) in [(&fraction.num, 1i64), (&fraction.den, -1)] {
             let (content, primitive) = polynomial.primitive();
-            result.content = if side > 0 { &result.content * content } else { &result.content / content };
+            result.content = if side > 0 {
+                &result.content * content
+            } else {
+                &result.content / content
+            };
             let common = primitive.monomial_content();
-            result.generators.extend(common.0.iter().map(|&(generator, e)| (generator, side * i64::from(e))));
-            let rest = primitive.div_monomial(&common).unwrap_or_else(Polynomial::one);
+            result.generators.extend(
+                common
+                    .0
+                    .iter()
+                    .map(|&(generator, e)| (generator, side * i64::from(e))),
+            );
+            let rest = primitive
+                .div_monomial(&common)
+                .unwrap_or_else(Polynomial::one);
             for (element, exponent) in self.over_basis(rest)? {
                 result.elements.push((element, side * exponent));
             }
@@ -74,11 +89,15 @@ impl Context {
                 if common.as_constant().is_some() {
                     index += 1;
                 } else if common == element {
-                    next = next.div_exact(&element, &mut self.budget)?.unwrap_or_else(Polynomial::one);
+                    next = next
+                        .div_exact(&element, &mut self.budget)?
+                        .unwrap_or_else(Polynomial::one);
                 } else {
                     self.basis.swap_remove(index);
                     self.stale = true;
-                    let rest = element.div_exact(&common, &mut self.budget)?.unwrap_or_else(Polynomial::one);
+                    let rest = element
+                        .div_exact(&common, &mut self.budget)?
+                        .unwrap_or_else(Polynomial::one);
                     pending.push(rest.primitive().1);
                     pending.push(next.clone());
                     next = common;
@@ -94,7 +113,9 @@ impl Context {
                 None => Polynomial::one(),
             };
             if repeated.as_constant().is_none() && repeated != next {
-                let rest = next.div_exact(&repeated, &mut self.budget)?.unwrap_or_else(Polynomial::one);
+                let rest = next
+                    .div_exact(&repeated, &mut self.budget)?
+                    .unwrap_or_else(Polynomial::one);
                 pending.push(rest.primitive().1);
                 pending.push(repeated);
             } else {
@@ -105,7 +126,11 @@ impl Context {
     }
 
     /// |u|^s for a fraction that is not zero everywhere and a number s.
-    pub(super) fn magnitude_power(&mut self, fraction: &Fraction, exponent: &BigRational) -> Result<Fraction> {
+    pub(super) fn magnitude_power(
+        &mut self,
+        fraction: &Fraction,
+        exponent: &BigRational,
+    ) -> Result<Fraction> {
         if fraction.is_zero() {
             return if exponent.is_positive() {
                 Ok(Fraction::zero())
@@ -115,10 +140,16 @@ impl Context {
         }
         let factors = self.factors(fraction)?;
         let mut result = Fraction::one();
-        for (number, side) in [(factors.content.numer().clone(), 1i64), (factors.content.denom().clone(), -1)] {
+        for (number, side) in [
+            (factors.content.numer().clone(), 1i64),
+            (factors.content.denom().clone(), -1),
+        ] {
             for (prime, multiplicity) in small_primes(&number) {
                 let base = Polynomial::constant(BigRational::from_integer(prime));
-                let power = self.element_power(&base, &(exponent * BigInt::from(side * i64::from(multiplicity))))?;
+                let power = self.element_power(
+                    &base,
+                    &(exponent * BigInt::from(side * i64::from(multiplicity))),
+                )?;
                 result = self.mul(&result, &power)?;
             }
         }
@@ -126,9 +157,8 @@ impl Context {
             let exponent = exponent * BigInt::from(multiplicity);
             let power = match self.table.get(generator).clone() {
                 Kernel::Exp(argument) => self.exp(&argument.scale(&exponent))?,
-                Kernel::Root(b, index) => {
-                    self.magnitude_power(&Fraction::polynomial(b), &(exponent / BigInt::from(index)))?
-                }
+                Kernel::Root(b, index) => self
+                    .magnitude_power(&Fraction::polynomial(b), &(exponent / BigInt::from(index)))?,
                 Kernel::Abs(b) => self.magnitude_power(&Fraction::polynomial(b), &exponent)?,
                 _ => self.element_power(&Polynomial::generator(generator), &exponent)?,
             };
@@ -142,10 +172,17 @@ impl Context {
     }
 
     /// |b|^r for one element of the basis, a generator or a positive integer.
-    pub(super) fn element_power(&mut self, b: &Polynomial, exponent: &BigRational) -> Result<Fraction> {
+    pub(super) fn element_power(
+        &mut self,
+        b: &Polynomial,
+        exponent: &BigRational,
+    ) -> Result<Fraction> {
         let whole = exponent.floor();
         let part = exponent - &whole;
-        let whole = whole.to_integer().to_i64().ok_or_else(|| Error::new("the limit for exponents was reached"))?;
+        let whole = whole
+            .to_integer()
+            .to_i64()
+            .ok_or_else(|| Error::new("the limit for exponents was reached"))?;
         let base = Fraction::polynomial(b.clone());
         let mut result = if whole.is_even() {
             self.powi(&base, whole)?
@@ -155,8 +192,11 @@ impl Context {
             self.mul(&rest, &magnitude)?
         };
         if !part.is_zero() {
-            let denominator =
-                part.denom().to_u32().filter(|d| *d <= 1000).ok_or_else(|| Error::new("the limit of 1000 for roots was reached"))?;
+            let denominator = part
+                .denom()
+                .to_u32()
+                .filter(|d| *d <= 1000)
+                .ok_or_else(|| Error::new("the limit of 1000 for roots was reached"))?;
             let known = self.root_index.get(b).copied().unwrap_or(1);
             let index = known.lcm(&denominator);
             if index > 1000 {
@@ -166,7 +206,10 @@ impl Context {
                 self.stale |= known != 1;
                 self.root_index.insert(b.clone(), index);
             }
-            let multiple = (part * BigInt::from(index)).to_integer().to_u32().unwrap_or(0);
+            let multiple = (part * BigInt::from(index))
+                .to_integer()
+                .to_u32()
+                .unwrap_or(0);
             let generator = self.root_kernel(b, index);
             let root = Fraction::polynomial(Polynomial::generator(generator));
             let root = self.powi(&root, i64::from(multiple))?;
@@ -190,13 +233,20 @@ impl Context {
     /// log|u| for a fraction that does not vanish on D.
     pub(super) fn log_magnitude(&mut self, fraction: &Fraction) -> Result<Fraction> {
         if fraction.is_zero() {
-            return Err(Error::new("the logarithm of zero, so one side is defined nowhere"));
+            return Err(Error::new(
+                "the logarithm of zero, so one side is defined nowhere",
+            ));
         }
         let factors = self.factors(fraction)?;
         let mut result = Fraction::zero();
-        for (number, side) in [(factors.content.numer().clone(), 1i64), (factors.content.denom().clone(), -1)] {
+        for (number, side) in [
+            (factors.content.numer().clone(), 1i64),
+            (factors.content.denom().clone(), -1),
+        ] {
             for (prime, multiplicity) in small_primes(&number) {
-                let kernel = self.kernel(Kernel::Log(Polynomial::constant(BigRational::from_integer(prime))));
+                let kernel = self.kernel(Kernel::Log(Polynomial::constant(
+                    BigRational::from_integer(prime),
+                )));
                 let term = kernel.scale(&Self::integer(side * i64::from(multiplicity)));
                 result = self.add(&result, &term)?;
             }
@@ -213,7 +263,9 @@ impl Context {
             result = self.add(&result, &term.scale(&Self::integer(multiplicity)))?;
         }
         for (element, multiplicity) in factors.elements {
-            let term = self.kernel(Kernel::Log(element)).scale(&Self::integer(multiplicity));
+            let term = self
+                .kernel(Kernel::Log(element))
+                .scale(&Self::integer(multiplicity));
             result = self.add(&result, &term)?;
         }
         Ok(result)
@@ -232,7 +284,10 @@ impl Context {
         }
         let factors = self.factors(fraction)?;
         let mut result = Fraction::integer(if factors.content.is_negative() { -1 } else { 1 });
-        let generators = factors.generators.into_iter().map(|(g, e)| (Polynomial::generator(g), e));
+        let generators = factors
+            .generators
+            .into_iter()
+            .map(|(g, e)| (Polynomial::generator(g), e));
         for (element, multiplicity) in generators.chain(factors.elements) {
             let sign = match self.sign(&element) {
                 SignSet::POSITIVE => Fraction::one(),

@@ -106,7 +106,10 @@ impl Function {
 
     /// The function of this name or alias.
     pub fn by_name(name: &str) -> Option<Self> {
-        FUNCTIONS.iter().find(|row| row.name == name || row.aliases.contains(&name)).map(|row| row.function)
+        FUNCTIONS
+            .iter()
+            .find(|row| row.name == name || row.aliases.contains(&name))
+            .map(|row| row.function)
     }
 }
 

@@ -28,24 +28,35 @@ pub fn gcd(left: &Polynomial, right: &Polynomial, budget: &mut Budget) -> Result
     let common = left.monomial_content().gcd(&right.monomial_content());
     let strip = |p: &Polynomial| {
         let content = p.monomial_content();
-        p.div_monomial(&content).unwrap_or_else(|| p.clone()).primitive().1
+        p.div_monomial(&content)
+            .unwrap_or_else(|| p.clone())
+            .primitive()
+            .1
     };
     let (a, b) = (strip(left), strip(right));
     let factor = Polynomial::term(common, BigRational::one());
     if a.as_constant().is_some() || b.as_constant().is_some() {
         return Ok(factor);
     }
-    let found = if a == b { Some(a) } else { heuristic(&a, &b, budget)?.map(|g| g.primitive().1) };
+    let found = if a == b {
+        Some(a)
+    } else {
+        heuristic(&a, &b, budget)?.map(|g| g.primitive().1)
+    };
     found.unwrap_or_else(Polynomial::one).mul(&factor, budget)
 }
 
 /// The gcd of two polynomials with integer coefficients, integer content included.
 fn heuristic(a: &Polynomial, b: &Polynomial, budget: &mut Budget) -> Result<Option<Polynomial>> {
     if let (Some(x), Some(y)) = (a.as_constant(), b.as_constant()) {
-        return Ok(Some(Polynomial::constant(BigRational::from_integer(x.numer().gcd(y.numer())))));
+        return Ok(Some(Polynomial::constant(BigRational::from_integer(
+            x.numer().gcd(y.numer()),
+        ))));
     }
     let (gens_a, gens_b) = (a.generators(), b.generators());
-    let Some(&generator) = gens_a.iter().chain(&gens_b).max() else { return Ok(None) };
+    let Some(&generator) = gens_a.iter().chain(&gens_b).max() else {
+        return Ok(None);
+    };
     let mut point = (a.height().min(b.height()) * BigInt::from(2)) + BigInt::from(29);
     for _ in 0..6 {
         let degree = u64::from(a.degree_in(generator).max(b.degree_in(generator)));
@@ -60,7 +71,9 @@ fn heuristic(a: &Polynomial, b: &Polynomial, budget: &mut Budget) -> Result<Opti
         {
             let content = integer_content(a).gcd(&integer_content(b));
             let candidate = interpolate(&image, generator, &point).primitive().1;
-            if a.div_exact(&candidate, budget)?.is_some() && b.div_exact(&candidate, budget)?.is_some() {
+            if a.div_exact(&candidate, budget)?.is_some()
+                && b.div_exact(&candidate, budget)?.is_some()
+            {
                 return Ok(Some(candidate.scale(&BigRational::from_integer(content))));
             }
         }
@@ -70,7 +83,9 @@ fn heuristic(a: &Polynomial, b: &Polynomial, budget: &mut Budget) -> Result<Opti
 }
 
 fn integer_content(p: &Polynomial) -> BigInt {
-    p.terms().iter().fold(BigInt::zero(), |common, (_, c)| common.gcd(c.numer()))
+    p.terms()
+        .iter()
+        .fold(BigInt::zero(), |common, (_, c)| common.gcd(c.numer()))
 }
 
 /// The polynomial whose value at the point this is, with coefficients of least magnitude.
@@ -84,10 +99,20 @@ fn interpolate(image: &Polynomial, generator: u32, point: &BigInt) -> Polynomial
             let digit = c.numer().mod_floor(point);
             if digit > half { digit - point } else { digit }
         };
-        let digits = rest.terms().iter().map(|(m, c)| (m.clone(), BigRational::from_integer(digit_of(c)))).collect();
+        let digits = rest
+            .terms()
+            .iter()
+            .map(|(m, c)| (m.clone(), BigRational::from_integer(digit_of(c))))
+            .collect();
         let digits = Polynomial::from_map(digits);
-        rest = rest.sub(&digits).scale(&BigRational::new(BigInt::one(), point.clone()));
-        let shifted = digits.terms().iter().map(|(m, c)| (m.mul(&Monomial::power(generator, power)), c.clone())).collect();
+        rest = rest
+            .sub(&digits)
+            .scale(&BigRational::new(BigInt::one(), point.clone()));
+        let shifted = digits
+            .terms()
+            .iter()
+            .map(|(m, c)| (m.mul(&Monomial::power(generator, power)), c.clone()))
+            .collect();
         result = result.add(&Polynomial::from_map(shifted));
         power += 1;
     }

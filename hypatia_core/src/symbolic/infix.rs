@@ -12,8 +12,15 @@ use crate::error::{Error, Result};
 enum Pending<'a> {
     Binary(Operator),
     Negate,
-    Group { at: usize },
-    Call { function: Function, name: &'a str, at: usize, first_value: usize },
+    Group {
+        at: usize,
+    },
+    Call {
+        function: Function,
+        name: &'a str,
+        at: usize,
+        first_value: usize,
+    },
 }
 
 impl Pending<'_> {
@@ -39,7 +46,14 @@ struct Reader<'a> {
 
 /// Reads one infix expression that fills the text.
 pub(super) fn parse(text: &str) -> Result<Expression> {
-    let mut reader = Reader { text, at: 0, values: Vec::new(), pending: Vec::new(), open: 0, nodes: 0 };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        values: Vec::new(),
+        pending: Vec::new(),
+        open: 0,
+        nodes: 0,
+    };
     let mut last = None;
     loop {
         reader.operand(last)?;
@@ -48,7 +62,10 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
             None => break,
         }
     }
-    reader.values.pop().ok_or_else(|| error_at(text, 0, "expected an expression"))
+    reader
+        .values
+        .pop()
+        .ok_or_else(|| error_at(text, 0, "expected an expression"))
 }
 
 impl<'a> Reader<'a> {
@@ -93,8 +110,12 @@ impl<'a> Reader<'a> {
                 found => {
                     let place = after.map_or(String::new(), |symbol| format!(" after '{symbol}'"));
                     let what = match found {
-                        None | Some('*' | '/' | '^' | ',' | ')') => format!("expected an operand{place}"),
-                        Some(c) => format!("expected an operand{place}, found '{}'", c.escape_debug()),
+                        None | Some('*' | '/' | '^' | ',' | ')') => {
+                            format!("expected an operand{place}")
+                        }
+                        Some(c) => {
+                            format!("expected an operand{place}, found '{}'", c.escape_debug())
+                        }
                     };
                     return Err(self.error(&what));
                 }
@@ -133,7 +154,9 @@ impl<'a> Reader<'a> {
     /// Reads a name; true when it is an operand, false when it opens a call.
     fn name(&mut self) -> Result<bool> {
         let rest = &self.text[self.at..];
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '\''))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '\'')))
+            .unwrap_or(rest.len());
         let name = &rest[..end];
         let start = self.at;
         self.at += end;
@@ -148,7 +171,12 @@ impl<'a> Reader<'a> {
                 return Err(self.error(&format!("unknown function '{}'{hint}", clip(name))));
             };
             self.nest()?;
-            self.pending.push(Pending::Call { function, name, at: start, first_value: self.values.len() });
+            self.pending.push(Pending::Call {
+                function,
+                name,
+                at: start,
+                first_value: self.values.len(),
+            });
             self.at += 1;
             return Ok(false);
         }
@@ -167,7 +195,9 @@ impl<'a> Reader<'a> {
     fn push(&mut self, value: Expression) -> Result<()> {
         self.nodes += 1;
         if self.nodes > NODE_LIMIT {
-            return Err(Error::new(format!("the expression has more than {NODE_LIMIT} nodes")));
+            return Err(Error::new(format!(
+                "the expression has more than {NODE_LIMIT} nodes"
+            )));
         }
         self.values.push(value);
         Ok(())
@@ -176,13 +206,17 @@ impl<'a> Reader<'a> {
     /// Reads closing parentheses up to and with one operator; none at the end of the text.
     fn after_operand(&mut self) -> Result<Option<&'static str>> {
         loop {
-            let rest = { let _ = self.peek(); &self.text[self.at..] };
+            let rest = {
+                let _ = self.peek();
+                &self.text[self.at..]
+            };
             let (operator, symbol) = match rest.chars().next() {
                 None => {
                     self.reduce(1)?;
                     return match self.pending.last() {
                         Some(Pending::Call { name, at, .. }) => {
-                            Err(self.error(&format!("expected ')' to close '{name}(' at byte {at}")))
+                            Err(self
+                                .error(&format!("expected ')' to close '{name}(' at byte {at}")))
                         }
                         Some(Pending::Group { at }) => {
                             Err(self.error(&format!("expected ')' to close '(' at byte {at}")))
@@ -198,7 +232,9 @@ impl<'a> Reader<'a> {
                 Some(',') => {
                     self.reduce(1)?;
                     if !matches!(self.pending.last(), Some(Pending::Call { .. })) {
-                        return Err(self.error("expected an operator; ',' stands between the arguments of a function"));
+                        return Err(self.error(
+                            "expected an operator; ',' stands between the arguments of a function",
+                        ));
                     }
                     self.at += 1;
                     return Ok(Some(","));
@@ -210,12 +246,16 @@ impl<'a> Reader<'a> {
                 Some('/') => (Operator::Div, "/"),
                 Some('^') => (Operator::Pow, "^"),
                 Some(c) => {
-                    return Err(self.error(&format!("expected an operator or ')', found '{}'", c.escape_debug())));
+                    return Err(self.error(&format!(
+                        "expected an operator or ')', found '{}'",
+                        c.escape_debug()
+                    )));
                 }
             };
             let next = Pending::Binary(operator);
             // Power groups to the right, everything else to the left.
-            let least = next.precedence() + u8::from(matches!(next, Pending::Binary(Operator::Pow)));
+            let least =
+                next.precedence() + u8::from(matches!(next, Pending::Binary(Operator::Pow)));
             self.reduce(least)?;
             self.at += symbol.len();
             self.pending.push(next);
@@ -225,7 +265,11 @@ impl<'a> Reader<'a> {
 
     /// Applies the operators on top that bind at least this tightly.
     fn reduce(&mut self, least: u8) -> Result<()> {
-        while self.pending.last().is_some_and(|top| top.precedence() >= least) {
+        while self
+            .pending
+            .last()
+            .is_some_and(|top| top.precedence() >= least)
+        {
             let value = match self.pending.pop() {
                 Some(Pending::Binary(operator)) => match (self.values.pop(), self.values.pop()) {
                     (Some(right), Some(left)) => binary(operator, left, right),
@@ -248,14 +292,27 @@ impl<'a> Reader<'a> {
     fn close(&mut self) -> Result<()> {
         match self.pending.pop() {
             Some(Pending::Group { .. }) => {}
-            Some(Pending::Call { function, name, at, first_value }) => {
+            Some(Pending::Call {
+                function,
+                name,
+                at,
+                first_value,
+            }) => {
                 let arguments = self.values.split_off(first_value);
                 let count = arguments.len();
                 let operator = Operator::Function(function);
                 let many = matches!(function, Function::Max | Function::Min) && count > 2;
                 if count != function.row().arity && !many {
-                    let arity = if function.row().arity == 1 { "one argument" } else { "two arguments" };
-                    return Err(error_at(self.text, at, &format!("'{name}' takes {arity}, found {count}")));
+                    let arity = if function.row().arity == 1 {
+                        "one argument"
+                    } else {
+                        "two arguments"
+                    };
+                    return Err(error_at(
+                        self.text,
+                        at,
+                        &format!("'{name}' takes {arity}, found {count}"),
+                    ));
                 }
                 let value = if many {
                     arguments
@@ -290,7 +347,9 @@ fn binary(operator: Operator, left: Expression, right: Expression) -> Expression
 fn negate(value: Expression) -> Expression {
     match value.operator() {
         Operator::Rational(number) if number.is_positive() => Expression::rational(-number),
-        Operator::Float(bits) if !f64::from_bits(*bits).is_sign_negative() => Expression::float(-f64::from_bits(*bits)),
+        Operator::Float(bits) if !f64::from_bits(*bits).is_sign_negative() => {
+            Expression::float(-f64::from_bits(*bits))
+        }
         _ => Expression::new(Operator::Neg, vec![value]),
     }
 }

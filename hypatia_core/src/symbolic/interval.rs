@@ -56,19 +56,30 @@ pub fn big_float(value: &BigInt) -> BigFloat {
     let bits = value.bits();
     let words = bits.div_ceil(64);
     let mantissa = value.magnitude() << (words * 64 - bits);
-    let sign = if value.is_negative() { Sign::Neg } else { Sign::Pos };
+    let sign = if value.is_negative() {
+        Sign::Neg
+    } else {
+        Sign::Pos
+    };
     BigFloat::from_words(&mantissa.to_u64_digits(), sign, bits as i32)
 }
 
 impl Interval {
     fn checked(low: BigFloat, high: BigFloat) -> Enclosed {
         let usable = |x: &BigFloat| !x.is_nan() && !x.is_inf();
-        if usable(&low) && usable(&high) && !less(&high, &low) { Ok(Self { low, high }) } else { Err(Missing::Unsure) }
+        if usable(&low) && usable(&high) && !less(&high, &low) {
+            Ok(Self { low, high })
+        } else {
+            Err(Missing::Unsure)
+        }
     }
 
     /// The number alone.
     pub fn exact(value: BigFloat) -> Self {
-        Self { low: value.clone(), high: value }
+        Self {
+            low: value.clone(),
+            high: value,
+        }
     }
 
     /// The small integer.
@@ -103,7 +114,10 @@ impl Interval {
     }
 
     pub fn neg(&self) -> Self {
-        Self { low: self.high.neg(), high: self.low.neg() }
+        Self {
+            low: self.high.neg(),
+            high: self.low.neg(),
+        }
     }
 
     /// A double near the interval.
@@ -114,7 +128,9 @@ impl Interval {
 
 /// The double nearest towards zero.
 pub fn to_f64(value: &BigFloat) -> f64 {
-    let Some((words, _, sign, exponent, _)) = value.as_raw_parts() else { return f64::NAN };
+    let Some((words, _, sign, exponent, _)) = value.as_raw_parts() else {
+        return f64::NAN;
+    };
     if value.is_zero() {
         return 0.0;
     }
@@ -125,13 +141,20 @@ pub fn to_f64(value: &BigFloat) -> f64 {
         shift if shift < -1100 => 0.0,
         shift => mantissa * 2f64.powi(shift / 2) * 2f64.powi(shift - shift / 2),
     };
-    if sign == Sign::Neg { -magnitude } else { magnitude }
+    if sign == Sign::Neg {
+        -magnitude
+    } else {
+        magnitude
+    }
 }
 
 impl Arithmetic {
     /// Arithmetic with this many bits.
     pub fn new(bits: usize) -> Option<Self> {
-        Some(Self { bits, constants: Consts::new().ok()? })
+        Some(Self {
+            bits,
+            constants: Consts::new().ok()?,
+        })
     }
 
     pub fn rational(&self, value: &BigRational) -> Enclosed {
@@ -139,7 +162,10 @@ impl Arithmetic {
         if value.is_integer() {
             return Interval::checked(top.clone(), top);
         }
-        Interval::checked(top.div(&bottom, self.bits, DOWN), top.div(&bottom, self.bits, UP))
+        Interval::checked(
+            top.div(&bottom, self.bits, DOWN),
+            top.div(&bottom, self.bits, UP),
+        )
     }
 
     pub fn pi(&mut self) -> Enclosed {
@@ -155,11 +181,17 @@ impl Arithmetic {
         let mut error = value.abs();
         let exponent = error.exponent().unwrap_or(0);
         error.set_exponent(exponent.saturating_sub(self.bits as i32));
-        Interval::checked(value.sub(&error, self.bits + 64, DOWN), value.add(&error, self.bits + 64, UP))
+        Interval::checked(
+            value.sub(&error, self.bits + 64, DOWN),
+            value.add(&error, self.bits + 64, UP),
+        )
     }
 
     pub fn add(&self, a: &Interval, b: &Interval) -> Enclosed {
-        Interval::checked(a.low.add(&b.low, self.bits, DOWN), a.high.add(&b.high, self.bits, UP))
+        Interval::checked(
+            a.low.add(&b.low, self.bits, DOWN),
+            a.high.add(&b.high, self.bits, UP),
+        )
     }
 
     pub fn sub(&self, a: &Interval, b: &Interval) -> Enclosed {
@@ -167,7 +199,12 @@ impl Arithmetic {
     }
 
     pub fn mul(&self, a: &Interval, b: &Interval) -> Enclosed {
-        let corners = [(&a.low, &b.low), (&a.low, &b.high), (&a.high, &b.low), (&a.high, &b.high)];
+        let corners = [
+            (&a.low, &b.low),
+            (&a.low, &b.high),
+            (&a.high, &b.low),
+            (&a.high, &b.high),
+        ];
         let all = |rounding| corners.map(|(x, y)| x.mul(y, self.bits, rounding));
         Self::hull(&all(DOWN), &all(UP))
     }
@@ -177,7 +214,13 @@ impl Arithmetic {
             return Err(Missing::Unsure);
         }
         let pick = |values: &[BigFloat], wanted: Ordering| {
-            values.iter().cloned().reduce(|best, x| if x.partial_cmp(&best) == Some(wanted) { x } else { best })
+            values.iter().cloned().reduce(|best, x| {
+                if x.partial_cmp(&best) == Some(wanted) {
+                    x
+                } else {
+                    best
+                }
+            })
         };
         match (pick(lows, Ordering::Less), pick(highs, Ordering::Greater)) {
             (Some(low), Some(high)) => Interval::checked(low, high),
@@ -192,13 +235,22 @@ impl Arithmetic {
         if b.contains_zero() {
             return Err(Missing::Unsure);
         }
-        let corners = [(&a.low, &b.low), (&a.low, &b.high), (&a.high, &b.low), (&a.high, &b.high)];
+        let corners = [
+            (&a.low, &b.low),
+            (&a.low, &b.high),
+            (&a.high, &b.low),
+            (&a.high, &b.high),
+        ];
         let all = |rounding| corners.map(|(x, y)| x.div(y, self.bits, rounding));
         Self::hull(&all(DOWN), &all(UP))
     }
 
     /// A rising function applied to both ends.
-    fn rising(&mut self, a: &Interval, mut f: impl FnMut(&BigFloat, usize, &mut Consts) -> BigFloat) -> Enclosed {
+    fn rising(
+        &mut self,
+        a: &Interval,
+        mut f: impl FnMut(&BigFloat, usize, &mut Consts) -> BigFloat,
+    ) -> Enclosed {
         let too_large = |x: &BigFloat| x.exponent().is_some_and(|e| e > LARGEST_EXPONENT);
         if too_large(&a.low) || too_large(&a.high) {
             return Err(Missing::Unsure);
@@ -221,7 +273,13 @@ impl Arithmetic {
         if a.low.exponent().is_some_and(|e| e > 28) || a.high.exponent().is_some_and(|e| e > 28) {
             return Err(Missing::Unsure);
         }
-        self.rising(a, |x, p, c| if x.is_zero() { BigFloat::from_i32(1, 64) } else { x.exp(p, RoundingMode::ToEven, c) })
+        self.rising(a, |x, p, c| {
+            if x.is_zero() {
+                BigFloat::from_i32(1, 64)
+            } else {
+                x.exp(p, RoundingMode::ToEven, c)
+            }
+        })
     }
 
     pub fn log(&mut self, a: &Interval) -> Enclosed {
@@ -269,13 +327,20 @@ impl Arithmetic {
             }
             middle.set_exponent(exponent - 1);
         }
-        let (up, down) = (a.high.sub(&middle, self.bits, UP), middle.sub(&a.low, self.bits, UP));
+        let (up, down) = (
+            a.high.sub(&middle, self.bits, UP),
+            middle.sub(&a.low, self.bits, UP),
+        );
         let radius = if less(&up, &down) { down } else { up };
         Ok((middle, radius))
     }
 
     /// A function whose slope never exceeds one.
-    fn gentle(&mut self, a: &Interval, f: impl FnOnce(&BigFloat, usize, &mut Consts) -> BigFloat) -> Enclosed {
+    fn gentle(
+        &mut self,
+        a: &Interval,
+        f: impl FnOnce(&BigFloat, usize, &mut Consts) -> BigFloat,
+    ) -> Enclosed {
         let (middle, radius) = self.middle(a)?;
         let value = if middle.is_zero() {
             let value = f(&middle, self.bits, &mut self.constants);
@@ -290,15 +355,33 @@ impl Arithmetic {
     }
 
     pub fn sin(&mut self, a: &Interval) -> Enclosed {
-        self.gentle(a, |x, p, c| if x.is_zero() { zero() } else { x.sin(p, RoundingMode::ToEven, c) })
+        self.gentle(a, |x, p, c| {
+            if x.is_zero() {
+                zero()
+            } else {
+                x.sin(p, RoundingMode::ToEven, c)
+            }
+        })
     }
 
     pub fn cos(&mut self, a: &Interval) -> Enclosed {
-        self.gentle(a, |x, p, c| if x.is_zero() { BigFloat::from_i32(1, 64) } else { x.cos(p, RoundingMode::ToEven, c) })
+        self.gentle(a, |x, p, c| {
+            if x.is_zero() {
+                BigFloat::from_i32(1, 64)
+            } else {
+                x.cos(p, RoundingMode::ToEven, c)
+            }
+        })
     }
 
     pub fn atan(&mut self, a: &Interval) -> Enclosed {
-        self.gentle(a, |x, p, c| if x.is_zero() { zero() } else { x.atan(p, RoundingMode::ToEven, c) })
+        self.gentle(a, |x, p, c| {
+            if x.is_zero() {
+                zero()
+            } else {
+                x.atan(p, RoundingMode::ToEven, c)
+            }
+        })
     }
 
     /// asin(x) = 2 atan(x/(1 + √(1 − x²))).
@@ -346,9 +429,13 @@ impl Arithmetic {
             sum = self.add(&sum, &term)?;
             // From here on each term is less than half of the one before: the rest is below the last term.
             let halving = less(&step.high, &BigFloat::from_f64(0.5, 64));
-            let small = term.high.exponent().unwrap_or(0) < sum.low.exponent().unwrap_or(0) - self.bits as i32;
+            let small = term.high.exponent().unwrap_or(0)
+                < sum.low.exponent().unwrap_or(0) - self.bits as i32;
             if halving && small {
-                let tail = Interval { low: zero(), high: term.high.clone() };
+                let tail = Interval {
+                    low: zero(),
+                    high: term.high.clone(),
+                };
                 sum = self.add(&sum, &tail)?;
                 let pi = self.pi()?;
                 let root = self.sqrt(&pi)?;
@@ -369,7 +456,11 @@ impl Arithmetic {
             return Ok(a.clone());
         }
         let flipped = a.low.neg();
-        let high = if less(&flipped, &a.high) { a.high.clone() } else { flipped };
+        let high = if less(&flipped, &a.high) {
+            a.high.clone()
+        } else {
+            flipped
+        };
         Interval::checked(zero(), high)
     }
 
@@ -387,7 +478,11 @@ impl Arithmetic {
 
     pub fn floor(&self, a: &Interval) -> Enclosed {
         let (low, high) = (a.low.floor(), a.high.floor());
-        if low.partial_cmp(&high) == Some(Ordering::Equal) { Ok(Interval::exact(low)) } else { Err(Missing::Unsure) }
+        if low.partial_cmp(&high) == Some(Ordering::Equal) {
+            Ok(Interval::exact(low))
+        } else {
+            Err(Missing::Unsure)
+        }
     }
 
     pub fn max(&self, a: &Interval, b: &Interval) -> Enclosed {
@@ -409,7 +504,11 @@ impl Arithmetic {
         }
         let even = exponent % 2 == 0;
         // Even powers through the magnitude, so that the lower end stays at zero or above.
-        let base = if even && exponent > 0 { self.abs(a)? } else { a.clone() };
+        let base = if even && exponent > 0 {
+            self.abs(a)?
+        } else {
+            a.clone()
+        };
         let mut result = Interval::integer(1);
         for bit in (0..64 - exponent.leading_zeros()).rev() {
             result = self.mul(&result, &result)?;
@@ -443,6 +542,10 @@ impl Arithmetic {
                 Err(Missing::Unsure)
             };
         }
-        if a.is_negative() && fractional { Err(Missing::Undefined) } else { Err(Missing::Unsure) }
+        if a.is_negative() && fractional {
+            Err(Missing::Undefined)
+        } else {
+            Err(Missing::Unsure)
+        }
     }
 }

@@ -17,7 +17,10 @@ pub struct Fraction {
 
 impl Fraction {
     pub fn polynomial(num: Polynomial) -> Self {
-        Self { num, den: Polynomial::one() }
+        Self {
+            num,
+            den: Polynomial::one(),
+        }
     }
 
     pub fn constant(value: BigRational) -> Self {
@@ -41,25 +44,39 @@ impl Fraction {
     }
 
     pub fn neg(&self) -> Self {
-        Self { num: self.num.neg(), den: self.den.clone() }
+        Self {
+            num: self.num.neg(),
+            den: self.den.clone(),
+        }
     }
 
     pub fn scale(&self, factor: &BigRational) -> Self {
         if num_traits::Zero::is_zero(factor) {
             return Self::zero();
         }
-        Self { num: self.num.scale(factor), den: self.den.clone() }
+        Self {
+            num: self.num.scale(factor),
+            den: self.den.clone(),
+        }
     }
 
     /// The number this is, if it is one.
     pub fn as_constant(&self) -> Option<BigRational> {
-        if self.den.is_one() { self.num.as_constant() } else { None }
+        if self.den.is_one() {
+            self.num.as_constant()
+        } else {
+            None
+        }
     }
 
     /// The integer exponent or multiple this is, if it is one of moderate size.
     pub fn as_small_integer(&self) -> Option<i32> {
         let value = self.as_constant()?;
-        if value.denom().is_one() { value.to_integer().try_into().ok() } else { None }
+        if value.denom().is_one() {
+            value.to_integer().try_into().ok()
+        } else {
+            None
+        }
     }
 }
 

@@ -16,7 +16,9 @@ pub fn number(word: &str) -> Option<Result<Expression, String>> {
         return None;
     }
     if word.len() > DIGIT_LIMIT {
-        return Some(Err(format!("this number has more than {DIGIT_LIMIT} digits")));
+        return Some(Err(format!(
+            "this number has more than {DIGIT_LIMIT} digits"
+        )));
     }
     Some(read(word))
 }
@@ -39,7 +41,9 @@ fn read(word: &str) -> Result<Expression, String> {
             None => Err(format!("'{}' is not a number", clip(word))),
         };
     }
-    let float_like = signed.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let float_like = signed
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     match signed.parse::<f64>() {
         Ok(value) if float_like && value.is_finite() => Ok(Expression::float(value)),
         Ok(_) if float_like => Err(format!("'{}' is beyond the range of a double", clip(word))),
@@ -49,13 +53,19 @@ fn read(word: &str) -> Result<Expression, String> {
 
 /// The first 40 characters.
 pub fn clip(word: &str) -> String {
-    if word.chars().count() <= 40 { word.to_string() } else { word.chars().take(40).chain(['…']).collect() }
+    if word.chars().count() <= 40 {
+        word.to_string()
+    } else {
+        word.chars().take(40).chain(['…']).collect()
+    }
 }
 
 /// Whether a variable may have this name: a letter or `_`, then letters, digits, `_`, `.` or `'`; not `pi`.
 pub fn is_name(word: &str) -> bool {
     let mut characters = word.chars();
-    characters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+    characters
+        .next()
+        .is_some_and(|c| c.is_alphabetic() || c == '_')
         && characters.all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '\''))
         && word.len() <= 1000
         && word != "pi"

@@ -8,11 +8,25 @@ pub fn error_at(text: &str, offset: usize, message: &str) -> Error {
     let line_start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
     let line_number = text[..offset].matches('\n').count() + 1;
     let column = text[line_start..offset].chars().count() + 1;
-    let before: Vec<char> = text[line_start..offset].chars().rev().take(60).map(visible).collect();
+    let before: Vec<char> = text[line_start..offset]
+        .chars()
+        .rev()
+        .take(60)
+        .map(visible)
+        .collect();
     let cut = column - 1 > before.len();
-    let after: String = text[offset..].chars().take_while(|&c| c != '\n').take(40).map(visible).collect();
+    let after: String = text[offset..]
+        .chars()
+        .take_while(|&c| c != '\n')
+        .take(40)
+        .map(visible)
+        .collect();
     let shown: String = before.iter().rev().collect();
-    let (mark, width) = if cut { ("…", before.len() + 1) } else { ("", before.len()) };
+    let (mark, width) = if cut {
+        ("…", before.len() + 1)
+    } else {
+        ("", before.len())
+    };
     Error::new(format!(
         "line {line_number}, column {column}: {message}\n    {mark}{shown}{after}\n    {}^",
         " ".repeat(width)

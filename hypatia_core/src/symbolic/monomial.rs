@@ -29,12 +29,18 @@ impl Monomial {
 
     /// The exponent of a generator.
     pub fn exponent(&self, generator: u32) -> u32 {
-        self.0.iter().find(|(known, _)| *known == generator).map_or(0, |(_, exponent)| *exponent)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == generator)
+            .map_or(0, |(_, exponent)| *exponent)
     }
 
     pub fn mul(&self, other: &Self) -> Self {
         let mut product = SmallVec::with_capacity(self.0.len() + other.0.len());
-        let (mut left, mut right) = (self.0.iter().copied().peekable(), other.0.iter().copied().peekable());
+        let (mut left, mut right) = (
+            self.0.iter().copied().peekable(),
+            other.0.iter().copied().peekable(),
+        );
         loop {
             match (left.peek().copied(), right.peek().copied()) {
                 (Some(a), Some(b)) => match a.0.cmp(&b.0) {
@@ -90,9 +96,11 @@ impl Monomial {
         Self(
             self.0
                 .iter()
-                .filter_map(|&(generator, exponent)| match exponent.min(other.exponent(generator)) {
-                    0 => None,
-                    common => Some((generator, common)),
+                .filter_map(|&(generator, exponent)| {
+                    match exponent.min(other.exponent(generator)) {
+                        0 => None,
+                        common => Some((generator, common)),
+                    }
                 })
                 .collect(),
         )
@@ -100,12 +108,21 @@ impl Monomial {
 
     /// Without one generator.
     pub fn without(&self, generator: u32) -> Self {
-        Self(self.0.iter().copied().filter(|(known, _)| *known != generator).collect())
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|(known, _)| *known != generator)
+                .collect(),
+        )
     }
 
     /// The sum of the exponents.
     pub fn degree(&self) -> u64 {
-        self.0.iter().map(|(_, exponent)| u64::from(*exponent)).sum()
+        self.0
+            .iter()
+            .map(|(_, exponent)| u64::from(*exponent))
+            .sum()
     }
 }
 

@@ -5,8 +5,8 @@ use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
 
 use super::expression::{Expression, Operator};
-use super::location::error_at;
 pub use super::literal::{clip, is_name};
+use super::location::error_at;
 use super::{infix, s_expression};
 use crate::error::{Error, Result};
 
@@ -25,7 +25,10 @@ pub const POWER_BITS: u64 = 1_000_000;
 /// Says line, column and what was expected, with a caret under the place; refuses texts beyond the limits above.
 pub fn parse(text: &str) -> Result<Expression> {
     if text.len() > TEXT_LIMIT {
-        return Err(Error::new(format!("the text has {} bytes; at most {TEXT_LIMIT} are read", text.len())));
+        return Err(Error::new(format!(
+            "the text has {} bytes; at most {TEXT_LIMIT} are read",
+            text.len()
+        )));
     }
     if text.trim().is_empty() {
         return Err(error_at(text, 0, "expected an expression, found nothing"));
@@ -42,12 +45,16 @@ pub fn parse(text: &str) -> Result<Expression> {
 
 /// A '(' followed by a sign and a space, or by a name and something that is neither an operator nor a call.
 fn looks_like_s_expression(text: &str) -> bool {
-    let Some(inner) = text.trim_start().strip_prefix('(') else { return false };
+    let Some(inner) = text.trim_start().strip_prefix('(') else {
+        return false;
+    };
     if starts_with_sign(text) {
         return true;
     }
     let inner = inner.trim_start();
-    let end = inner.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '\''))).unwrap_or(inner.len());
+    let end = inner
+        .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '\'')))
+        .unwrap_or(inner.len());
     if end == 0 {
         return inner.starts_with(')');
     }
@@ -62,7 +69,9 @@ fn looks_like_s_expression(text: &str) -> bool {
         Some('(') => spaced || super::function::Function::by_name(&inner[..end]).is_none(),
         // `(relu -1)` against `(x - 1)` and `(x -1)`: only a known operator's name makes it an S-expression.
         Some('-' | '+') => {
-            let signed = characters.next().is_some_and(|c| c.is_ascii_digit() || c == '.');
+            let signed = characters
+                .next()
+                .is_some_and(|c| c.is_ascii_digit() || c == '.');
             spaced && signed && s_expression::is_head(&inner[..end])
         }
         Some(c) => spaced && !matches!(c, '*' | '/' | '^' | ')' | ','),
@@ -71,7 +80,9 @@ fn looks_like_s_expression(text: &str) -> bool {
 }
 
 fn starts_with_sign(text: &str) -> bool {
-    let Some(inner) = text.trim_start().strip_prefix('(') else { return false };
+    let Some(inner) = text.trim_start().strip_prefix('(') else {
+        return false;
+    };
     let inner = inner.trim_start();
     let signs = inner.len() - inner.trim_start_matches(['+', '-', '*', '/', '^']).len();
     signs > 0 && inner[signs..].starts_with(|c: char| c.is_whitespace() || c == '(')
@@ -90,9 +101,13 @@ fn refuse_giant_powers(expression: &Expression) -> Result<()> {
                 Operator::Add => pair().map(|(left, right)| left + right),
                 Operator::Sub => pair().map(|(left, right)| left - right),
                 Operator::Mul => pair().map(|(left, right)| left * right),
-                Operator::Div => pair().filter(|(_, bottom)| !bottom.is_zero()).map(|(top, bottom)| top / bottom),
+                Operator::Div => pair()
+                    .filter(|(_, bottom)| !bottom.is_zero())
+                    .map(|(top, bottom)| top / bottom),
                 Operator::Pow => match pair() {
-                    Some((base, exponent)) if exponent.is_integer() => power(base, &exponent.to_integer())?,
+                    Some((base, exponent)) if exponent.is_integer() => {
+                        power(base, &exponent.to_integer())?
+                    }
                     _ => None,
                 },
                 _ => None,
@@ -103,11 +118,15 @@ fn refuse_giant_powers(expression: &Expression) -> Result<()> {
 }
 
 fn power(base: &BigRational, exponent: &BigInt) -> Result<Option<BigRational>> {
-    let growth = base.numer().bits().max(base.denom().bits()) - u64::from(base.is_integer() && base.numer().magnitude() == &1u8.into());
+    let growth = base.numer().bits().max(base.denom().bits())
+        - u64::from(base.is_integer() && base.numer().magnitude() == &1u8.into());
     if base.is_zero() || growth == 0 {
         return Ok(None);
     }
-    let size = exponent.abs().to_u64().and_then(|exponent| exponent.checked_mul(growth));
+    let size = exponent
+        .abs()
+        .to_u64()
+        .and_then(|exponent| exponent.checked_mul(growth));
     match size {
         Some(size) if size <= 4096 => Ok(exponent.to_i32().map(|exponent| base.pow(exponent))),
         Some(size) if size <= POWER_BITS => Ok(None),

@@ -34,7 +34,13 @@ impl Polynomial {
     }
 
     pub fn term(monomial: Monomial, coefficient: BigRational) -> Self {
-        if coefficient.is_zero() { Self::zero() } else { Self { terms: vec![(monomial, coefficient)] } }
+        if coefficient.is_zero() {
+            Self::zero()
+        } else {
+            Self {
+                terms: vec![(monomial, coefficient)],
+            }
+        }
     }
 
     /// The generator itself.
@@ -43,7 +49,10 @@ impl Polynomial {
     }
 
     pub fn from_map(map: FxHashMap<Monomial, BigRational>) -> Self {
-        let mut terms: Vec<_> = map.into_iter().filter(|(_, coefficient)| !coefficient.is_zero()).collect();
+        let mut terms: Vec<_> = map
+            .into_iter()
+            .filter(|(_, coefficient)| !coefficient.is_zero())
+            .collect();
         terms.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         Self { terms }
     }
@@ -71,7 +80,9 @@ impl Polynomial {
 
     /// The leading coefficient; zero for the zero polynomial.
     pub fn leading(&self) -> BigRational {
-        self.terms.first().map_or_else(BigRational::zero, |(_, coefficient)| coefficient.clone())
+        self.terms
+            .first()
+            .map_or_else(BigRational::zero, |(_, coefficient)| coefficient.clone())
     }
 
     pub fn neg(&self) -> Self {
@@ -82,7 +93,13 @@ impl Polynomial {
         if factor.is_zero() {
             return Self::zero();
         }
-        Self { terms: self.terms.iter().map(|(monomial, c)| (monomial.clone(), c * factor)).collect() }
+        Self {
+            terms: self
+                .terms
+                .iter()
+                .map(|(monomial, c)| (monomial.clone(), c * factor))
+                .collect(),
+        }
     }
 
     pub fn add(&self, other: &Self) -> Self {
@@ -117,7 +134,11 @@ impl Polynomial {
             }
         }
         terms.extend_from_slice(&self.terms[i..]);
-        terms.extend(other.terms[j..].iter().map(|(monomial, c)| (monomial.clone(), sign(c))));
+        terms.extend(
+            other.terms[j..]
+                .iter()
+                .map(|(monomial, c)| (monomial.clone(), sign(c))),
+        );
         Self { terms }
     }
 
@@ -127,13 +148,19 @@ impl Polynomial {
     /// When the budget is spent.
     pub fn mul(&self, other: &Self, budget: &mut Budget) -> Result<Self> {
         budget.spend(self.terms.len() * other.terms.len())?;
-        let (short, long) = if self.terms.len() <= other.terms.len() { (self, other) } else { (other, self) };
+        let (short, long) = if self.terms.len() <= other.terms.len() {
+            (self, other)
+        } else {
+            (other, self)
+        };
         match short.terms.as_slice() {
             [] => return Ok(Self::zero()),
             // A monomial keeps the order of the terms.
             [(monomial, coefficient)] => {
                 let product = |(m, c): &(Monomial, BigRational)| (m.mul(monomial), c * coefficient);
-                return Ok(Self { terms: long.terms.iter().map(product).collect() });
+                return Ok(Self {
+                    terms: long.terms.iter().map(product).collect(),
+                });
             }
             _ => {}
         }
@@ -147,7 +174,11 @@ impl Polynomial {
                     *sums.entry(a.mul(b)).or_insert_with(BigInt::zero) += p.numer() * q.numer();
                 }
             }
-            return Ok(Self::from_map(sums.into_iter().map(|(m, c)| (m, BigRational::from_integer(c))).collect()));
+            return Ok(Self::from_map(
+                sums.into_iter()
+                    .map(|(m, c)| (m, BigRational::from_integer(c)))
+                    .collect(),
+            ));
         }
         for (a, p) in &short.terms {
             for (b, q) in &long.terms {
@@ -173,21 +204,38 @@ impl Polynomial {
     }
 
     fn pow_of_term(&self, exponent: u32, budget: &mut Budget) -> Result<Self> {
-        let Some((monomial, coefficient)) = self.terms.first() else { return Ok(Self::zero()) };
+        let Some((monomial, coefficient)) = self.terms.first() else {
+            return Ok(Self::zero());
+        };
         let bits = coefficient.numer().bits().max(coefficient.denom().bits());
         budget.spend(1 + (bits.saturating_mul(u64::from(exponent)) / 64) as usize)?;
-        let factors = monomial.0.iter().map(|&(g, e)| (g, e.saturating_mul(exponent))).collect();
-        Ok(Self::term(Monomial(factors), coefficient.pow(exponent.min(i32::MAX as u32) as i32)))
+        let factors = monomial
+            .0
+            .iter()
+            .map(|&(g, e)| (g, e.saturating_mul(exponent)))
+            .collect();
+        Ok(Self::term(
+            Monomial(factors),
+            coefficient.pow(exponent.min(i32::MAX as u32) as i32),
+        ))
     }
 
     /// The greatest exponent of a generator.
     pub fn degree_in(&self, generator: u32) -> u32 {
-        self.terms.iter().map(|(monomial, _)| monomial.exponent(generator)).max().unwrap_or(0)
+        self.terms
+            .iter()
+            .map(|(monomial, _)| monomial.exponent(generator))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The generators that occur, in rising order.
     pub fn generators(&self) -> Vec<u32> {
-        let mut found: Vec<u32> = self.terms.iter().flat_map(|(m, _)| m.0.iter().map(|(g, _)| *g)).collect();
+        let mut found: Vec<u32> = self
+            .terms
+            .iter()
+            .flat_map(|(m, _)| m.0.iter().map(|(g, _)| *g))
+            .collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -198,7 +246,9 @@ impl Polynomial {
         let mut coefficients = vec![Self::zero(); self.degree_in(generator) as usize + 1];
         for (monomial, coefficient) in &self.terms {
             let power = monomial.exponent(generator) as usize;
-            coefficients[power].terms.push((monomial.without(generator), coefficient.clone()));
+            coefficients[power]
+                .terms
+                .push((monomial.without(generator), coefficient.clone()));
         }
         for coefficient in &mut coefficients {
             coefficient.terms.sort_unstable_by(|a, b| b.0.cmp(&a.0));
@@ -226,7 +276,9 @@ impl Polynomial {
             .filter_map(|(monomial, c)| match monomial.exponent(generator) {
                 0 => None,
                 e => {
-                    let lowered = monomial.without(generator).mul(&Monomial::power(generator, e - 1));
+                    let lowered = monomial
+                        .without(generator)
+                        .mul(&Monomial::power(generator, e - 1));
                     Some((lowered, c * BigInt::from(e)))
                 }
             })
@@ -237,19 +289,27 @@ impl Polynomial {
     /// The greatest monomial that divides every term.
     pub fn monomial_content(&self) -> Monomial {
         let mut terms = self.terms.iter();
-        let Some((first, _)) = terms.next() else { return Monomial::one() };
+        let Some((first, _)) = terms.next() else {
+            return Monomial::one();
+        };
         terms.fold(first.clone(), |common, (monomial, _)| common.gcd(monomial))
     }
 
     /// The polynomial over a monomial that divides every term.
     pub fn div_monomial(&self, divisor: &Monomial) -> Option<Self> {
-        let terms = self.terms.iter().map(|(m, c)| m.div(divisor).map(|m| (m, c.clone()))).collect::<Option<_>>()?;
+        let terms = self
+            .terms
+            .iter()
+            .map(|(m, c)| m.div(divisor).map(|m| (m, c.clone())))
+            .collect::<Option<_>>()?;
         Some(Self { terms })
     }
 
     /// Number and primitive part: integer coefficients without common divisor, the leading one positive.
     pub fn primitive(&self) -> (BigRational, Self) {
-        let Some((_, first)) = self.terms.first() else { return (BigRational::one(), Self::zero()) };
+        let Some((_, first)) = self.terms.first() else {
+            return (BigRational::one(), Self::zero());
+        };
         let (mut numerator, mut denominator) = (BigInt::zero(), BigInt::one());
         for (_, coefficient) in &self.terms {
             numerator = numerator.gcd(coefficient.numer());
@@ -267,15 +327,22 @@ impl Polynomial {
     /// # Errors
     /// When the budget is spent.
     pub fn div_exact(&self, divisor: &Self, budget: &mut Budget) -> Result<Option<Self>> {
-        let Some((lead, coefficient)) = divisor.terms.first() else { return Ok(None) };
+        let Some((lead, coefficient)) = divisor.terms.first() else {
+            return Ok(None);
+        };
         if divisor.terms.len() == 1 {
             budget.spend(self.terms.len())?;
-            return Ok(self.div_monomial(lead).map(|quotient| quotient.scale(&coefficient.recip())));
+            return Ok(self
+                .div_monomial(lead)
+                .map(|quotient| quotient.scale(&coefficient.recip())));
         }
-        let mut rest: std::collections::BTreeMap<Monomial, BigRational> = self.terms.iter().cloned().collect();
+        let mut rest: std::collections::BTreeMap<Monomial, BigRational> =
+            self.terms.iter().cloned().collect();
         let mut quotient = Vec::new();
         while let Some((monomial, value)) = rest.pop_last() {
-            let Some(factor) = monomial.div(lead) else { return Ok(None) };
+            let Some(factor) = monomial.div(lead) else {
+                return Ok(None);
+            };
             let scale = value / coefficient;
             budget.spend(divisor.terms.len())?;
             for (m, c) in &divisor.terms[1..] {
@@ -298,16 +365,23 @@ impl Polynomial {
         for (monomial, coefficient) in &self.terms {
             let exponent = monomial.exponent(generator) as usize;
             while powers.len() <= exponent {
-                let next = powers.last().map_or_else(BigInt::one, |power| power * value);
+                let next = powers
+                    .last()
+                    .map_or_else(BigInt::one, |power| power * value);
                 powers.push(next);
             }
-            *map.entry(monomial.without(generator)).or_insert_with(BigRational::zero) += coefficient * &powers[exponent];
+            *map.entry(monomial.without(generator))
+                .or_insert_with(BigRational::zero) += coefficient * &powers[exponent];
         }
         Self::from_map(map)
     }
 
     /// The greatest magnitude of a coefficient, for integer coefficients.
     pub fn height(&self) -> BigInt {
-        self.terms.iter().map(|(_, c)| c.numer().abs()).max().unwrap_or_default()
+        self.terms
+            .iter()
+            .map(|(_, c)| c.numer().abs())
+            .max()
+            .unwrap_or_default()
     }
 }

@@ -69,7 +69,12 @@ pub type Assumptions = BTreeMap<Arc<str>, SignSet>;
 ///
 /// "Proved" needs a point at which both are certainly defined, so that nothing is proved of the empty set;
 /// identical expressions are the one exception. Every limit counts steps.
-pub fn prove(left: &Expression, right: &Expression, assumptions: &Assumptions, steps: u64) -> Answer {
+pub fn prove(
+    left: &Expression,
+    right: &Expression,
+    assumptions: &Assumptions,
+    steps: u64,
+) -> Answer {
     let answer = |status, witness, reason: Option<String>| Answer {
         status,
         steps: Vec::new(),
@@ -78,7 +83,10 @@ pub fn prove(left: &Expression, right: &Expression, assumptions: &Assumptions, s
         reason,
     };
     if left == right {
-        return Answer { conditions: open_conditions(left, right, assumptions), ..answer(Status::Proved, None, None) };
+        return Answer {
+            conditions: open_conditions(left, right, assumptions),
+            ..answer(Status::Proved, None, None)
+        };
     }
     if left.has_tensors() || right.has_tensors() {
         return tensor_form::prove(left, right);
@@ -92,11 +100,16 @@ pub fn prove(left: &Expression, right: &Expression, assumptions: &Assumptions, s
         Ok(Some(steps)) => match common {
             Some(_) => {
                 let conditions = open_conditions(left, right, assumptions);
-                return Answer { steps, conditions, ..answer(Status::Proved, None, None) };
+                return Answer {
+                    steps,
+                    conditions,
+                    ..answer(Status::Proved, None, None)
+                };
             }
             None => "no point was found at which both sides are certainly defined".to_string(),
         },
-        Ok(None) => "the canonical forms differ, and no point was found at which the sides differ".to_string(),
+        Ok(None) => "the canonical forms differ, and no point was found at which the sides differ"
+            .to_string(),
         Err(error) => error.0,
     };
     match compare(left, right, assumptions, true).witness {
@@ -106,7 +119,11 @@ pub fn prove(left: &Expression, right: &Expression, assumptions: &Assumptions, s
 }
 
 /// The conditions of both sides that do not hold everywhere.
-fn open_conditions(left: &Expression, right: &Expression, assumptions: &Assumptions) -> Vec<Condition> {
+fn open_conditions(
+    left: &Expression,
+    right: &Expression,
+    assumptions: &Assumptions,
+) -> Vec<Condition> {
     let mut found: Vec<Condition> = Vec::new();
     for condition in conditions(left).into_iter().chain(conditions(right)) {
         if !found.contains(&condition) && !always(&condition, assumptions) {
@@ -124,8 +141,13 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
         Relation::NonNegative => SignSet::NON_NEGATIVE,
         Relation::Positive => SignSet::POSITIVE,
         Relation::Real => {
-            let [base, _] = condition.quantity.arguments() else { return false };
-            let condition = Condition { quantity: base.clone(), relation: Relation::Positive };
+            let [base, _] = condition.quantity.arguments() else {
+                return false;
+            };
+            let condition = Condition {
+                quantity: base.clone(),
+                relation: Relation::Positive,
+            };
             return always(&condition, assumptions);
         }
     };
@@ -143,8 +165,17 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    fn new(left: &'a Expression, right: &'a Expression, assumptions: &Assumptions, steps: u64) -> Self {
-        Self { left, right, context: Context::new(assumptions, steps) }
+    fn new(
+        left: &'a Expression,
+        right: &'a Expression,
+        assumptions: &Assumptions,
+        steps: u64,
+    ) -> Self {
+        Self {
+            left,
+            right,
+            context: Context::new(assumptions, steps),
+        }
     }
 
     fn attempt(mut self) -> Result<Option<Vec<Step>>> {
@@ -178,7 +209,11 @@ impl<'a> Proof<'a> {
             condition: "where both sides are defined".to_string(),
         };
         let links = [(self.left, &middle), (&middle, self.right)];
-        links.into_iter().filter(|(before, after)| before != after).map(|(before, after)| link(before, after)).collect()
+        links
+            .into_iter()
+            .filter(|(before, after)| before != after)
+            .map(|(before, after)| link(before, after))
+            .collect()
     }
 
     fn directly(&self, rule: &str) -> Vec<Step> {
@@ -192,28 +227,43 @@ impl<'a> Proof<'a> {
 
     /// Two quantities of the same sign are equal when their squares are.
     fn squares_agree(&mut self, forms: &[Fraction]) -> Result<bool> {
-        let signs = (self.context.sign_of_fraction(&forms[0]), self.context.sign_of_fraction(&forms[1]));
+        let signs = (
+            self.context.sign_of_fraction(&forms[0]),
+            self.context.sign_of_fraction(&forms[1]),
+        );
         let both = |set: SignSet| signs.0.within(set) && signs.1.within(set);
         if !both(SignSet::NON_NEGATIVE) && !both(SignSet::NON_POSITIVE) {
             return Ok(false);
         }
-        let (a, b) = (self.context.mul(&forms[0], &forms[0])?, self.context.mul(&forms[1], &forms[1])?);
+        let (a, b) = (
+            self.context.mul(&forms[0], &forms[0])?,
+            self.context.mul(&forms[1], &forms[1])?,
+        );
         Ok(self.context.add(&a, &b.neg())?.is_zero())
     }
 
     /// d = 0 when exp(2n·d) = 1; the logarithms in d become powers, whose squares need no signs.
     fn exponentials_agree(&mut self, difference: &Fraction) -> Result<bool> {
-        let has_log = |p: &Polynomial, c: &Context| p.generators().iter().any(|&g| matches!(c.table.get(g), Kernel::Log(_)));
+        let has_log = |p: &Polynomial, c: &Context| {
+            p.generators()
+                .iter()
+                .any(|&g| matches!(c.table.get(g), Kernel::Log(_)))
+        };
         if !has_log(&difference.num, &self.context) || !difference.den.is_one() {
             return Ok(false);
         }
-        let denominators = difference.num.terms().iter().map(|(_, c)| c.denom().clone());
+        let denominators = difference
+            .num
+            .terms()
+            .iter()
+            .map(|(_, c)| c.denom().clone());
         let common = denominators.fold(BigInt::one(), |a, b| a.lcm(&b));
         if common > BigInt::from(64) {
             return Ok(false);
         }
         let mut context = self.context.clone();
-        let power = context.exponential(&difference.scale(&BigRational::from_integer(common * 2)))?;
+        let power =
+            context.exponential(&difference.scale(&BigRational::from_integer(common * 2)))?;
         Ok(context.add(&power, &Fraction::integer(-1))?.is_zero())
     }
 
@@ -248,12 +298,27 @@ impl<'a> Proof<'a> {
         if depth == 0 {
             return Ok(false);
         }
-        let kernel = difference.num.generators().into_iter().find_map(|g| match self.context.table.get(g) {
-            Kernel::Abs(b) => Some((b.clone(), &[SignSet::NON_NEGATIVE, SignSet::NON_POSITIVE][..])),
-            Kernel::Sign(b) => Some((b.clone(), &[SignSet::POSITIVE, SignSet::ZERO, SignSet::NEGATIVE][..])),
-            _ => None,
-        });
-        let Some((polynomial, cases)) = kernel else { return Ok(false) };
+        let kernel =
+            difference
+                .num
+                .generators()
+                .into_iter()
+                .find_map(|g| match self.context.table.get(g) {
+                    Kernel::Abs(b) => Some((
+                        b.clone(),
+                        &[SignSet::NON_NEGATIVE, SignSet::NON_POSITIVE][..],
+                    )),
+                    Kernel::Sign(b) => {
+                        Some((b.clone(), &[SignSet::POSITIVE, SignSet::NEGATIVE][..]))
+                    }
+                    _ => None,
+                });
+        let Some((polynomial, cases)) = kernel else {
+            return Ok(false);
+        };
+        if cases[0] == SignSet::POSITIVE && !self.vanishes_with(&difference.num, &polynomial)? {
+            return Ok(false);
+        }
         let outer = self.context.clone();
         for case in cases {
             self.context = outer.clone();
@@ -268,5 +333,20 @@ impl<'a> Proof<'a> {
         }
         self.context = outer;
         Ok(true)
+    }
+
+    /// Whether a polynomial is zero wherever `b` is: with |b|, its roots and its sign zero, `b` divides the rest.
+    fn vanishes_with(&mut self, polynomial: &Polynomial, b: &Polynomial) -> Result<bool> {
+        let gone = |generator: u32| match self.context.table.get(generator) {
+            Kernel::Abs(inner) | Kernel::Sign(inner) | Kernel::Root(inner, _) => inner == b,
+            _ => false,
+        };
+        let rest = polynomial
+            .terms()
+            .iter()
+            .filter(|(monomial, _)| !monomial.0.iter().any(|(g, _)| gone(*g)));
+        let rest = Polynomial::from_map(rest.cloned().collect());
+        let mut budget = super::budget::Budget::new(1_000_000);
+        Ok(rest.is_zero() || rest.div_exact(b, &mut budget)?.is_some())
     }
 }

@@ -31,11 +31,28 @@ pub struct Comparison {
 /// The precisions that are tried, in bits.
 const PRECISIONS: &[usize] = &[128, 384, 1024];
 
+/// A relative difference of doubles that rounding does not explain.
+const LIKELY: f64 = 1e-9;
+
 /// Compares two expressions at points: doubles suggest where to look, intervals decide.
-pub fn compare(left: &Expression, right: &Expression, assumptions: &BTreeMap<Arc<str>, SignSet>, thorough: bool) -> Comparison {
-    let mut nothing = Comparison { witness: None, common: None };
-    let (Ok(left_program), Ok(right_program)) = (Program::new(left), Program::new(right)) else { return nothing };
-    let mut names: Vec<Arc<str>> = left.variables().into_iter().chain(right.variables()).collect();
+pub fn compare(
+    left: &Expression,
+    right: &Expression,
+    assumptions: &BTreeMap<Arc<str>, SignSet>,
+    thorough: bool,
+) -> Comparison {
+    let mut nothing = Comparison {
+        witness: None,
+        common: None,
+    };
+    let (Ok(left_program), Ok(right_program)) = (Program::new(left), Program::new(right)) else {
+        return nothing;
+    };
+    let mut names: Vec<Arc<str>> = left
+        .variables()
+        .into_iter()
+        .chain(right.variables())
+        .collect();
     names.sort();
     names.dedup();
     // What a point costs grows with the expressions.
@@ -48,20 +65,28 @@ pub fn compare(left: &Expression, right: &Expression, assumptions: &BTreeMap<Arc
     let mut suspects: Vec<(f64, Point)> = Vec::new();
     for point in points(&names, assumptions, mixtures) {
         let value = |program: &Program| {
-            let values: Vec<f64> = program.names().iter().map(|name| point[&**name].to_f64().unwrap_or(f64::NAN)).collect();
+            let values: Vec<f64> = program
+                .names()
+                .iter()
+                .map(|name| point[&**name].to_f64().unwrap_or(f64::NAN))
+                .collect();
             program.run(&values)
         };
         let suspicion = match (value(&left_program), value(&right_program)) {
-            (Ok(a), Ok(b)) if a.is_finite() && b.is_finite() => (a - b).abs() / (1e-300 + a.abs().max(b.abs())),
+            (Ok(a), Ok(b)) if a.is_finite() && b.is_finite() => {
+                (a - b).abs() / (1e-300 + a.abs().max(b.abs()))
+            }
             // Doubles cannot tell here: rounding may have left the domain, or the range.
             _ => -1.0,
         };
         suspects.push((suspicion, point));
     }
-    suspects.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // Clear differences first; among the others the order of the table, in which easy points come first.
+    let rank = |suspicion: f64| if suspicion > LIKELY { suspicion } else { 0.0 };
+    suspects.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)));
     let mut checked = 0;
     for (suspicion, point) in &suspects {
-        let likely = *suspicion > 1e-9;
+        let likely = *suspicion > LIKELY;
         if !likely && nothing.common.is_some() && (!thorough || checked >= checks) {
             break;
         }
@@ -69,9 +94,15 @@ pub fn compare(left: &Expression, right: &Expression, assumptions: &BTreeMap<Arc
             break;
         }
         checked += 1;
-        let precisions = if thorough || likely { PRECISIONS } else { &PRECISIONS[..1] };
+        let precisions = if thorough || likely {
+            PRECISIONS
+        } else {
+            &PRECISIONS[..1]
+        };
         for &bits in precisions {
-            let Some(mut arithmetic) = Arithmetic::new(bits) else { break };
+            let Some(mut arithmetic) = Arithmetic::new(bits) else {
+                break;
+            };
             let a = enclose(&mut arithmetic, left, point);
             let b = match &a {
                 Err(Missing::Undefined) => break,
@@ -81,7 +112,11 @@ pub fn compare(left: &Expression, right: &Expression, assumptions: &BTreeMap<Arc
                 (Ok(a), Ok(b)) => {
                     nothing.common.get_or_insert_with(|| point.clone());
                     if a.disjoint(&b) {
-                        nothing.witness = Some(Witness { point: point.clone(), left: a, right: b });
+                        nothing.witness = Some(Witness {
+                            point: point.clone(),
+                            left: a,
+                            right: b,
+                        });
                         return nothing;
                     }
                     // Agreement to this many bits is not worth a second look unless doubles disagree.
@@ -99,9 +134,15 @@ pub fn compare(left: &Expression, right: &Expression, assumptions: &BTreeMap<Arc
 
 /// Whether the enclosure of the expression at the point lies within ±1.
 pub fn is_small(expression: &Expression) -> bool {
-    let Some(mut arithmetic) = Arithmetic::new(192) else { return false };
+    let Some(mut arithmetic) = Arithmetic::new(192) else {
+        return false;
+    };
     match enclose(&mut arithmetic, expression, &Point::new()) {
-        Ok(value) => value.disjoint(&Interval::integer(1)) && value.disjoint(&Interval::integer(-1)) && value.to_f64().abs() < 0.9,
+        Ok(value) => {
+            value.disjoint(&Interval::integer(1))
+                && value.disjoint(&Interval::integer(-1))
+                && value.to_f64().abs() < 0.9
+        }
         Err(_) => false,
     }
 }

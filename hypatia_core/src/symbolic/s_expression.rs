@@ -42,7 +42,11 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
             continue;
         }
         if finished.is_some() {
-            return Err(error_at(text, at, "expected the end of the text after the expression"));
+            return Err(error_at(
+                text,
+                at,
+                "expected the end of the text after the expression",
+            ));
         }
         let value = match c {
             '(' => {
@@ -53,10 +57,18 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
                     return Err(error_at(text, at, "expected an operator after '('"));
                 }
                 if open.len() >= NESTING_LIMIT {
-                    return Err(error_at(text, start, &format!("nested deeper than {NESTING_LIMIT}")));
+                    return Err(error_at(
+                        text,
+                        start,
+                        &format!("nested deeper than {NESTING_LIMIT}"),
+                    ));
                 }
                 known_head(head).map_err(|message| error_at(text, at, &message))?;
-                open.push(Open { head, at, arguments: Vec::new() });
+                open.push(Open {
+                    head,
+                    at,
+                    arguments: Vec::new(),
+                });
                 at += head.len();
                 continue;
             }
@@ -66,7 +78,8 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
                 };
                 at += 1;
                 nodes += frame.arguments.len();
-                build(frame.head, frame.arguments).map_err(|message| error_at(text, frame.at, &message))?
+                build(frame.head, frame.arguments)
+                    .map_err(|message| error_at(text, frame.at, &message))?
             }
             _ => {
                 let atom = word(text, at);
@@ -77,7 +90,9 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
         };
         nodes += 1;
         if nodes > NODE_LIMIT {
-            return Err(Error::new(format!("the expression has more than {NODE_LIMIT} nodes")));
+            return Err(Error::new(format!(
+                "the expression has more than {NODE_LIMIT} nodes"
+            )));
         }
         match open.last_mut() {
             Some(frame) => frame.arguments.push(value),
@@ -88,7 +103,11 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
         return Err(error_at(
             text,
             text.len(),
-            &format!("expected an argument or ')' for '({}' opened at byte {}", clip(frame.head), frame.at),
+            &format!(
+                "expected an argument or ')' for '({}' opened at byte {}",
+                clip(frame.head),
+                frame.at
+            ),
         ));
     }
     finished.ok_or_else(|| error_at(text, 0, "expected an expression"))
@@ -101,7 +120,9 @@ fn skip_space(text: &str, at: usize) -> usize {
 /// The word that starts here: up to a space or a parenthesis.
 fn word(text: &str, at: usize) -> &str {
     let rest = &text[at..];
-    let end = rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| c.is_whitespace() || c == '(' || c == ')')
+        .unwrap_or(rest.len());
     &rest[..end]
 }
 
@@ -134,12 +155,17 @@ fn known_head(head: &str) -> std::result::Result<(), String> {
     let names = || {
         let arithmetic = ARITHMETIC.iter().map(|(name, _)| *name);
         let functions = FUNCTIONS.iter().map(|row| row.name);
-        arithmetic.chain(functions).chain(TENSOR_OPERATORS.iter().map(|operator| operator.name))
+        arithmetic
+            .chain(functions)
+            .chain(TENSOR_OPERATORS.iter().map(|operator| operator.name))
     };
     let shown: String = clip(head).chars().flat_map(char::escape_debug).collect();
     Err(match did_you_mean(head, names()) {
         Some(near) => format!("unknown operator '{shown}' (did you mean '{near}'?)"),
-        None => format!("unknown operator '{shown}'. Operators: {}", names().collect::<Vec<_>>().join(" ")),
+        None => format!(
+            "unknown operator '{shown}'. Operators: {}",
+            names().collect::<Vec<_>>().join(" ")
+        ),
     })
 }
 

@@ -49,13 +49,21 @@ const VALUES: &[(i64, i64)] = &[
 ];
 
 /// Points over these variables that respect their assumed signs, always the same ones.
-pub fn points(names: &[Arc<str>], assumptions: &BTreeMap<Arc<str>, SignSet>, mixtures: usize) -> Vec<Point> {
+pub fn points(
+    names: &[Arc<str>],
+    assumptions: &BTreeMap<Arc<str>, SignSet>,
+    mixtures: usize,
+) -> Vec<Point> {
     let value = |&(n, d): &(i64, i64)| BigRational::new(n.into(), d.into());
     let allowed: Vec<Vec<BigRational>> = names
         .iter()
         .map(|name| {
             let signs = assumptions.get(name).copied().unwrap_or(SignSet::ANY);
-            VALUES.iter().map(value).filter(|value| SignSet::of(value).within(signs)).collect()
+            VALUES
+                .iter()
+                .map(value)
+                .filter(|value| SignSet::of(value).within(signs))
+                .collect()
         })
         .collect();
     if names.is_empty() {
@@ -67,7 +75,9 @@ pub fn points(names: &[Arc<str>], assumptions: &BTreeMap<Arc<str>, SignSet>, mix
     let mut found = Vec::new();
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let mut push = |point: Point| {
@@ -77,10 +87,25 @@ pub fn points(names: &[Arc<str>], assumptions: &BTreeMap<Arc<str>, SignSet>, mix
     };
     for index in 0..VALUES.len() {
         // One variable: each value once. Several: each at its own place in the table, and all equal.
-        let at = |offset: usize, values: &Vec<BigRational>| values[(index + offset) % values.len()].clone();
-        push(names.iter().zip(&allowed).enumerate().map(|(i, (n, v))| (n.clone(), at(3 * i, v))).collect());
+        let at = |offset: usize, values: &Vec<BigRational>| {
+            values[(index + offset) % values.len()].clone()
+        };
+        push(
+            names
+                .iter()
+                .zip(&allowed)
+                .enumerate()
+                .map(|(i, (n, v))| (n.clone(), at(3 * i, v)))
+                .collect(),
+        );
         if names.len() > 1 {
-            push(names.iter().zip(&allowed).map(|(n, v)| (n.clone(), at(0, v))).collect());
+            push(
+                names
+                    .iter()
+                    .zip(&allowed)
+                    .map(|(n, v)| (n.clone(), at(0, v)))
+                    .collect(),
+            );
         }
     }
     for _ in 0..mixtures {

@@ -21,7 +21,11 @@ const LARGE: u64 = 400;
 pub fn simplify(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expression {
     if expression.has_tensors() {
         let folded = fold_exactly(expression);
-        return if better(cost, &folded, expression) { folded } else { expression.clone() };
+        return if better(cost, &folded, expression) {
+            folded
+        } else {
+            expression.clone()
+        };
     }
     let mut current = expression.clone();
     // Each round lowers the cost, so this ends.
@@ -42,10 +46,18 @@ fn better(cost: Cost, candidate: &Expression, original: &Expression) -> bool {
 fn round(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expression {
     let result = expression.fold(|node, arguments: &[Expression]| {
         let rebuilt = fold_node(&node.with_arguments(arguments), assumptions);
-        let rebuilt = if better(cost, &rebuilt, node) || rebuilt.size() <= node.size() { rebuilt } else { node.clone() };
+        let rebuilt = if better(cost, &rebuilt, node) || rebuilt.size() <= node.size() {
+            rebuilt
+        } else {
+            node.clone()
+        };
         let whole = node.address() == expression.address();
         let worthwhile = rebuilt.size() > 2 && (whole || rebuilt.size() <= LARGE);
-        Ok::<_, std::convert::Infallible>(if worthwhile { by_canonical_form(&rebuilt, assumptions, cost) } else { rebuilt })
+        Ok::<_, std::convert::Infallible>(if worthwhile {
+            by_canonical_form(&rebuilt, assumptions, cost)
+        } else {
+            rebuilt
+        })
     });
     match result {
         Ok(result) => result,
@@ -64,7 +76,11 @@ fn fold_node(node: &Expression, assumptions: &Assumptions) -> Expression {
         Operator::Neg => build::neg(argument(0)),
         Operator::Mul => {
             let zero = |index: usize| node.arguments()[index].is_integer_constant(0);
-            if (zero(0) && !drops(1)) || (zero(1) && !drops(0)) { node.clone() } else { build::mul(argument(0), argument(1)) }
+            if (zero(0) && !drops(1)) || (zero(1) && !drops(0)) {
+                node.clone()
+            } else {
+                build::mul(argument(0), argument(1))
+            }
         }
         Operator::Div => build::div(argument(0), argument(1)),
         Operator::Pow if argument(1).is_integer_constant(0) && drops(0) => build::one(),
@@ -75,17 +91,25 @@ fn fold_node(node: &Expression, assumptions: &Assumptions) -> Expression {
 
 /// Whether the expression is known to be defined everywhere.
 fn is_total(expression: &Expression, assumptions: &Assumptions) -> bool {
-    conditions(expression).iter().all(|condition| always(condition, assumptions))
+    conditions(expression)
+        .iter()
+        .all(|condition| always(condition, assumptions))
 }
 
 /// The cheapest of the expression and its canonical form, whole or over a common denominator.
 fn by_canonical_form(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expression {
     let mut best = expression.clone();
     let mut context = Context::new(assumptions, STEPS);
-    let Ok(forms) = context.canonicalize(&[expression]) else { return best };
+    let Ok(forms) = context.canonicalize(&[expression]) else {
+        return best;
+    };
     let floats = expression.has_floats();
     for candidate in candidates(&mut context, &forms[0]) {
-        let candidate = if floats { with_floats(&candidate) } else { candidate };
+        let candidate = if floats {
+            with_floats(&candidate)
+        } else {
+            candidate
+        };
         if better(cost, &candidate, &best) && same_domain(expression, &candidate, assumptions) {
             best = candidate;
         }
@@ -108,7 +132,10 @@ fn candidates(context: &mut Context, form: &Fraction) -> Vec<Expression> {
 /// the inside out, so where one expression is defined the other's are met one after the other.
 pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumptions) -> bool {
     let open = |expression: &Expression| -> Vec<_> {
-        conditions(expression).into_iter().filter(|condition| !always(condition, assumptions)).collect()
+        conditions(expression)
+            .into_iter()
+            .filter(|condition| !always(condition, assumptions))
+            .collect()
     };
     let (left, right) = (open(left), open(right));
     if left.is_empty() && right.is_empty() {
@@ -117,9 +144,15 @@ pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumpti
     if left == right {
         return true;
     }
-    let quantities: Vec<&Expression> = left.iter().chain(&right).map(|condition| &condition.quantity).collect();
+    let quantities: Vec<&Expression> = left
+        .iter()
+        .chain(&right)
+        .map(|condition| &condition.quantity)
+        .collect();
     let mut context = Context::new(assumptions, STEPS);
-    let Ok(forms) = context.canonicalize_given(&quantities, &[]) else { return false };
+    let Ok(forms) = context.canonicalize_given(&quantities, &[]) else {
+        return false;
+    };
     let key = |index: usize, relation: Relation| {
         let form = &forms[index];
         match relation {
@@ -127,31 +160,46 @@ pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumpti
             Relation::NonZero => (form.num.primitive().1, form.den.clone(), relation),
             _ => {
                 let (content, primitive) = form.num.primitive();
-                let signed = if num_traits::Signed::is_negative(&content) { primitive.neg() } else { primitive };
+                let signed = if num_traits::Signed::is_negative(&content) {
+                    primitive.neg()
+                } else {
+                    primitive
+                };
                 (signed, form.den.clone(), relation)
             }
         }
     };
-    let keys_left: HashSet<_> = left.iter().enumerate().map(|(i, condition)| key(i, condition.relation)).collect();
-    let keys_right: HashSet<_> =
-        right.iter().enumerate().map(|(i, condition)| key(left.len() + i, condition.relation)).collect();
+    let keys_left: HashSet<_> = left
+        .iter()
+        .enumerate()
+        .map(|(i, condition)| key(i, condition.relation))
+        .collect();
+    let keys_right: HashSet<_> = right
+        .iter()
+        .enumerate()
+        .map(|(i, condition)| key(left.len() + i, condition.relation))
+        .collect();
     keys_left == keys_right
 }
 
-/// The numbers that are not integers as floats: what an expression with floats becomes stays marked.
+/// The numbers as floats, save exponents: what comes of an expression with floats stays marked.
 fn with_floats(expression: &Expression) -> Expression {
     use num_traits::ToPrimitive;
+    let float = |value: &Expression| match value.as_rational().and_then(|value| value.to_f64()) {
+        Some(float) if float.is_finite() => Expression::float(float),
+        _ => value.clone(),
+    };
     let result = expression.fold(|node, arguments: &[Expression]| {
-        Ok::<_, std::convert::Infallible>(match node.operator() {
-            Operator::Rational(value) if !value.is_integer() => match value.to_f64() {
-                Some(float) if float.is_finite() => Expression::float(float),
-                _ => node.clone(),
-            },
-            _ => node.with_arguments(arguments),
-        })
+        let mut arguments = arguments.to_vec();
+        for (index, argument) in arguments.iter_mut().enumerate() {
+            if !(matches!(node.operator(), Operator::Pow) && index == 1) {
+                *argument = float(argument);
+            }
+        }
+        Ok::<_, std::convert::Infallible>(node.with_arguments(&arguments))
     });
     match result {
-        Ok(result) => result,
+        Ok(result) => float(&result),
         Err(never) => match never {},
     }
 }

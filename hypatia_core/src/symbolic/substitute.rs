@@ -6,7 +6,10 @@ use super::build;
 use super::expression::{Expression, Operator};
 
 /// Replaces the variables by expressions simultaneously; exact numbers that meet are folded.
-pub fn substitute(expression: &Expression, replacements: &FxHashMap<String, Expression>) -> Expression {
+pub fn substitute(
+    expression: &Expression,
+    replacements: &FxHashMap<String, Expression>,
+) -> Expression {
     let changed = expression.fold(|node, arguments: &[(Expression, bool)]| {
         Ok::<_, std::convert::Infallible>(match node.operator() {
             Operator::Variable(name) => match replacements.get(&**name) {
@@ -14,7 +17,10 @@ pub fn substitute(expression: &Expression, replacements: &FxHashMap<String, Expr
                 None => (node.clone(), false),
             },
             _ if arguments.iter().any(|(_, changed)| *changed) => {
-                let arguments: Vec<Expression> = arguments.iter().map(|(argument, _)| argument.clone()).collect();
+                let arguments: Vec<Expression> = arguments
+                    .iter()
+                    .map(|(argument, _)| argument.clone())
+                    .collect();
                 (fold_numbers(node.operator(), arguments), true)
             }
             _ => (node.clone(), false),
@@ -28,7 +34,10 @@ pub fn substitute(expression: &Expression, replacements: &FxHashMap<String, Expr
 
 /// The node, or the exact number it is when all its arguments are numbers.
 fn fold_numbers(operator: &Operator, arguments: Vec<Expression>) -> Expression {
-    if arguments.iter().all(|argument| argument.as_rational().is_some()) {
+    if arguments
+        .iter()
+        .all(|argument| argument.as_rational().is_some())
+    {
         let mut operands = arguments.iter().cloned();
         let folded = match (operator, operands.next(), operands.next()) {
             (Operator::Add, Some(a), Some(b)) => Some(build::add(a, b)),

@@ -13,8 +13,16 @@ pub fn tensor_form(expression: &Expression) -> Expression {
     let form = expression.fold(|node, arguments: &[Expression]| {
         Ok::<_, std::convert::Infallible>(match node.operator() {
             Operator::Neg => neg(arguments[0].clone()),
-            Operator::Sub => sorted(Operator::Add, arguments[0].clone(), neg(arguments[1].clone())),
-            Operator::Add | Operator::Mul => sorted(node.operator().clone(), arguments[0].clone(), arguments[1].clone()),
+            Operator::Sub => sorted(
+                Operator::Add,
+                arguments[0].clone(),
+                neg(arguments[1].clone()),
+            ),
+            Operator::Add | Operator::Mul => sorted(
+                node.operator().clone(),
+                arguments[0].clone(),
+                arguments[1].clone(),
+            ),
             _ => node.with_arguments(arguments),
         })
     });
@@ -31,14 +39,20 @@ fn sorted(operator: Operator, a: Expression, b: Expression) -> Expression {
         std::cmp::Ordering::Equal => a != b && by_text(),
         std::cmp::Ordering::Greater => false,
     };
-    if swap { Expression::binary(operator, b, a) } else { Expression::binary(operator, a, b) }
+    if swap {
+        Expression::binary(operator, b, a)
+    } else {
+        Expression::binary(operator, a, b)
+    }
 }
 
 /// The expression with what is exact bit for bit folded: two negations, differences with a negative.
 pub fn fold_exactly(expression: &Expression) -> Expression {
     let folded = expression.fold(|node, arguments: &[Expression]| {
         Ok::<_, std::convert::Infallible>(match (node.operator(), arguments) {
-            (Operator::Neg, [inner]) if matches!(inner.operator(), Operator::Neg) => inner.arguments()[0].clone(),
+            (Operator::Neg, [inner]) if matches!(inner.operator(), Operator::Neg) => {
+                inner.arguments()[0].clone()
+            }
             (Operator::Sub, [a, b]) if matches!(b.operator(), Operator::Neg) => {
                 Expression::binary(Operator::Add, a.clone(), b.arguments()[0].clone())
             }
@@ -57,8 +71,13 @@ pub fn fold_exactly(expression: &Expression) -> Expression {
 /// Proved when the forms are the same; unknown otherwise, as there is no witness without shapes.
 pub fn prove(left: &Expression, right: &Expression) -> Answer {
     let (a, b) = (tensor_form(left), tensor_form(right));
-    let mut answer =
-        Answer { status: Status::Unknown, steps: Vec::new(), witness: None, conditions: Vec::new(), reason: None };
+    let mut answer = Answer {
+        status: Status::Unknown,
+        steps: Vec::new(),
+        witness: None,
+        conditions: Vec::new(),
+        reason: None,
+    };
     if a == b {
         answer.status = Status::Proved;
         answer.steps.push(Step {
@@ -68,7 +87,8 @@ pub fn prove(left: &Expression, right: &Expression) -> Answer {
             condition: String::new(),
         });
     } else {
-        answer.reason = Some("no rule about these tensor operators makes the sides the same".to_string());
+        answer.reason =
+            Some("no rule about these tensor operators makes the sides the same".to_string());
     }
     answer
 }

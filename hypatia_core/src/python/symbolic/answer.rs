@@ -17,7 +17,10 @@ pub(super) struct PyAnswer {
 
 impl PyAnswer {
     pub(super) fn new(answer: Answer, assumptions: Assumptions) -> Self {
-        Self { answer, assumptions }
+        Self {
+            answer,
+            assumptions,
+        }
     }
 }
 
@@ -36,7 +39,12 @@ impl PyAnswer {
             let symbol = |expression: &crate::symbolic::expression::Expression| {
                 PySymbol::new(expression.clone(), self.assumptions.clone())
             };
-            (step.rule.clone(), symbol(&step.before), symbol(&step.after), step.condition.clone())
+            (
+                step.rule.clone(),
+                symbol(&step.before),
+                symbol(&step.after),
+                step.condition.clone(),
+            )
         });
         PyTuple::new(py, steps.collect::<Vec<_>>())
     }
@@ -44,7 +52,9 @@ impl PyAnswer {
     /// A point, by variable, at which both sides are defined and differ; exact fractions. None unless refuted.
     #[getter]
     fn witness<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(witness) = &self.answer.witness else { return Ok(None) };
+        let Some(witness) = &self.answer.witness else {
+            return Ok(None);
+        };
         let fraction = py.import("fractions")?.getattr("Fraction")?;
         let point = PyDict::new(py);
         for (name, value) in &witness.point {
@@ -57,7 +67,10 @@ impl PyAnswer {
     /// The values of both sides at the witness, as doubles near the rigorous enclosures. None unless refuted.
     #[getter]
     fn values(&self) -> Option<(f64, f64)> {
-        self.answer.witness.as_ref().map(|witness| (witness.left.to_f64(), witness.right.to_f64()))
+        self.answer
+            .witness
+            .as_ref()
+            .map(|witness| (witness.left.to_f64(), witness.right.to_f64()))
     }
 
     /// Where both sides are defined: conditions that do not hold everywhere, as text.
@@ -75,8 +88,17 @@ impl PyAnswer {
     fn __repr__(&self) -> String {
         let mut text = format!("<Equivalence {}", self.status());
         if let Some(witness) = &self.answer.witness {
-            let point: Vec<String> = witness.point.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-            text += &format!(" at {}: {} against {}", point.join(", "), witness.left.to_f64(), witness.right.to_f64());
+            let point: Vec<String> = witness
+                .point
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
+            text += &format!(
+                " at {}: {} against {}",
+                point.join(", "),
+                witness.left.to_f64(),
+                witness.right.to_f64()
+            );
         }
         for condition in &self.answer.conditions {
             text += &format!(" where {condition}");

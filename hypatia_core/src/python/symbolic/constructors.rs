@@ -22,7 +22,10 @@ fn apply(function: Function, argument: &Bound<'_, PyAny>) -> PyResult<PySymbol> 
 fn apply2(function: Function, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PySymbol> {
     let (a, b) = (expression_or_text(a)?, expression_or_text(b)?);
     let assumptions = a.joined_assumptions(&b)?;
-    Ok(PySymbol { expression: Expression::call2(function, a.expression, b.expression), assumptions })
+    Ok(PySymbol {
+        expression: Expression::call2(function, a.expression, b.expression),
+        assumptions,
+    })
 }
 
 fn of_vectors(name: &str) -> PyErr {
@@ -140,4 +143,3 @@ constructors! {
     abs Abs, sign Sign, floor Floor, relu Relu, relu_grad ReluGrad, sigmoid Sigmoid, softplus Softplus,
     gelu Gelu, silu Silu, erf Erf, expm1 Expm1, log1p Log1p,
 }
-

@@ -36,15 +36,20 @@ pub(super) fn number(value: &Bound<'_, PyAny>) -> PyResult<Option<Expression>> {
     }
     // Fractions, and NumPy's scalars: exact where they are.
     if value.hasattr("numerator")? && value.hasattr("denominator")? {
-        let part = |name: &str| -> PyResult<BigInt> { value.getattr(name)?.call_method0("__index__")?.extract() };
+        let part = |name: &str| -> PyResult<BigInt> {
+            value.getattr(name)?.call_method0("__index__")?.extract()
+        };
         let (top, bottom) = (part("numerator")?, part("denominator")?);
         if bottom.is_zero() {
             return Err(Error::new("a fraction with denominator zero").into());
         }
         return Ok(Some(Expression::rational(BigRational::new(top, bottom))));
     }
-    let is_scalar = !value.hasattr("__len__")? && value.hasattr("__float__")? && !value.is_instance_of::<PyString>();
-    let is_array = value.hasattr("shape")? && value.getattr("shape")?.len().is_ok_and(|length| length > 0);
+    let is_scalar = !value.hasattr("__len__")?
+        && value.hasattr("__float__")?
+        && !value.is_instance_of::<PyString>();
+    let is_array =
+        value.hasattr("shape")? && value.getattr("shape")?.len().is_ok_and(|length| length > 0);
     if is_scalar || (value.hasattr("shape")? && !is_array && value.hasattr("__float__")?) {
         return finite(value.call_method0("__float__")?.extract()?).map(Some);
     }
@@ -63,16 +68,25 @@ fn finite(value: f64) -> PyResult<Expression> {
 pub(super) fn expression_or_text(value: &Bound<'_, PyAny>) -> PyResult<PySymbol> {
     if let Ok(text) = value.cast::<PyString>() {
         let text = text.to_str()?;
-        return Ok(PySymbol::new(super::without_lock(value.py(), || parse(text))?, Assumptions::new()));
+        return Ok(PySymbol::new(
+            super::without_lock(value.py(), || parse(text))?,
+            Assumptions::new(),
+        ));
     }
     number_or_symbol(value)?.ok_or_else(|| {
-        PyTypeError::new_err(format!("expected a Symbol, a number or text, found {}", type_name(value)))
+        PyTypeError::new_err(format!(
+            "expected a Symbol, a number or text, found {}",
+            type_name(value)
+        ))
     })
 }
 
 /// The name of a value's type.
 pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().name().map_or_else(|_| "another type".to_string(), |name| name.to_string())
+    value
+        .get_type()
+        .name()
+        .map_or_else(|_| "another type".to_string(), |name| name.to_string())
 }
 
 /// Assumptions given as `{"x": "positive"}`.

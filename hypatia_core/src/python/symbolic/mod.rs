@@ -20,7 +20,10 @@ use conversion::{assumptions_from, expression_or_text};
 use symbol::PySymbol;
 
 /// Runs engine code without the interpreter lock; a defect inside becomes an error, never a panic in Python.
-pub(super) fn without_lock<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+pub(super) fn without_lock<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
     let outcome = py.detach(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
     match outcome {
         Ok(result) => Ok(result?),
@@ -31,13 +34,20 @@ pub(super) fn without_lock<T: Send>(py: Python<'_>, work: impl FnOnce() -> Resul
 /// Read an expression: S-expression text such as ``(add x 2)`` or infix such as ``x + 2``.
 #[pyfunction]
 fn parse_expr(py: Python<'_>, text: &str) -> PyResult<PySymbol> {
-    Ok(PySymbol::new(without_lock(py, || parse(text))?, Assumptions::new()))
+    Ok(PySymbol::new(
+        without_lock(py, || parse(text))?,
+        Assumptions::new(),
+    ))
 }
 
 /// Rewrite the text of an expression to one that costs less and means the same, or return it as it is.
 #[pyfunction]
 #[pyo3(signature = (text, options=None))]
-fn optimize_ast(py: Python<'_>, text: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+fn optimize_ast(
+    py: Python<'_>,
+    text: &str,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<String> {
     let mut cost = Cost::Nodes;
     if let Some(options) = options {
         for (key, value) in options {
@@ -45,21 +55,36 @@ fn optimize_ast(py: Python<'_>, text: &str, options: Option<&Bound<'_, PyDict>>)
             cost = match (key.as_str(), value.as_str()) {
                 ("cost", "nodes") => Cost::Nodes,
                 ("cost", "operations") => Cost::Operations,
-                ("cost", _) => return Err(Error::new(format!("unknown cost '{value}'. Costs: nodes, operations")).into()),
-                _ => return Err(Error::new(format!("unknown option '{key}'. Options: cost")).into()),
+                ("cost", _) => {
+                    return Err(Error::new(format!(
+                        "unknown cost '{value}'. Costs: nodes, operations"
+                    ))
+                    .into());
+                }
+                _ => {
+                    return Err(Error::new(format!("unknown option '{key}'. Options: cost")).into());
+                }
             };
         }
     }
-    without_lock(py, || to_text(&simplify(&parse(text)?, &Assumptions::new(), cost)))
+    without_lock(py, || {
+        to_text(&simplify(&parse(text)?, &Assumptions::new(), cost))
+    })
 }
 
 /// Whether two expressions are proved equal wherever both are defined over the reals.
 #[pyfunction]
-fn is_equivalent(py: Python<'_>, left: &Bound<'_, PyAny>, right: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn is_equivalent(
+    py: Python<'_>,
+    left: &Bound<'_, PyAny>,
+    right: &Bound<'_, PyAny>,
+) -> PyResult<bool> {
     let (left, right) = (expression_or_text(left)?, expression_or_text(right)?);
     let assumptions = left.joined_assumptions(&right)?;
     let (left, right) = (left.expression, right.expression);
-    without_lock(py, || Ok(prove(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved))
+    without_lock(py, || {
+        Ok(prove(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
+    })
 }
 
 /// Prove or refute that two expressions are equal wherever both are defined over the reals.

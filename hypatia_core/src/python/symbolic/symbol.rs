@@ -24,7 +24,12 @@ use super::without_lock;
 /// A symbolic expression over the reals. Immutable; ``==`` compares structure, ``is_equivalent`` mathematics.
 ///
 /// ``Symbol(text)`` parses, as ``parse_expr`` does; ``Symbol.variable`` and ``Symbol.const`` make leaves.
-#[pyclass(frozen, name = "Symbol", module = "hypatia_core._hypatia_core", from_py_object)]
+#[pyclass(
+    frozen,
+    name = "Symbol",
+    module = "hypatia_core._hypatia_core",
+    from_py_object
+)]
 #[derive(Clone)]
 pub(crate) struct PySymbol {
     pub(super) expression: Expression,
@@ -33,7 +38,10 @@ pub(crate) struct PySymbol {
 
 impl PySymbol {
     pub(super) fn new(expression: Expression, assumptions: Assumptions) -> Self {
-        Self { expression, assumptions }
+        Self {
+            expression,
+            assumptions,
+        }
     }
 
     /// The assumptions of both; a variable assumed differently in each is an error.
@@ -50,15 +58,33 @@ impl PySymbol {
     }
 
     pub(super) fn with(&self, expression: Expression) -> Self {
-        Self { expression, assumptions: self.assumptions.clone() }
+        Self {
+            expression,
+            assumptions: self.assumptions.clone(),
+        }
     }
 
-    fn combined(&self, other: &Bound<'_, PyAny>, operator: Operator, swapped: bool) -> PyResult<Option<Self>> {
-        let Some(other) = number_or_symbol(other)? else { return Ok(None) };
-        let (left, right) = if swapped { (&other, self) } else { (self, &other) };
+    fn combined(
+        &self,
+        other: &Bound<'_, PyAny>,
+        operator: Operator,
+        swapped: bool,
+    ) -> PyResult<Option<Self>> {
+        let Some(other) = number_or_symbol(other)? else {
+            return Ok(None);
+        };
+        let (left, right) = if swapped {
+            (&other, self)
+        } else {
+            (self, &other)
+        };
         let assumptions = self.joined_assumptions(&other)?;
-        let expression = Expression::binary(operator, left.expression.clone(), right.expression.clone());
-        Ok(Some(Self { expression, assumptions }))
+        let expression =
+            Expression::binary(operator, left.expression.clone(), right.expression.clone());
+        Ok(Some(Self {
+            expression,
+            assumptions,
+        }))
     }
 }
 
@@ -66,7 +92,10 @@ impl PySymbol {
 impl PySymbol {
     #[new]
     fn from_text(py: Python<'_>, text: &str) -> PyResult<Self> {
-        Ok(Self::new(without_lock(py, || parse(text))?, Assumptions::new()))
+        Ok(Self::new(
+            without_lock(py, || parse(text))?,
+            Assumptions::new(),
+        ))
     }
 
     /// The n-th derivative with respect to the variable.
@@ -74,7 +103,9 @@ impl PySymbol {
     fn derivative(&self, py: Python<'_>, name: &Bound<'_, PyAny>, n: u32) -> PyResult<Self> {
         let name = variable_name(name)?;
         let expression = self.expression.clone();
-        Ok(self.with(without_lock(py, move || nth_derivative(&expression, &name, n))?))
+        Ok(self.with(without_lock(py, move || {
+            nth_derivative(&expression, &name, n)
+        })?))
     }
 
     /// Replaces variables by numbers, Symbols or text, all at once.
@@ -91,29 +122,46 @@ impl PySymbol {
                 assumptions.insert(name.clone(), *signs);
             }
         }
-        let replacements = replacements.into_iter().map(|(name, value)| (name, value.expression)).collect();
+        let replacements = replacements
+            .into_iter()
+            .map(|(name, value)| (name, value.expression))
+            .collect();
         let expression = without_lock(py, || Ok(substitute(&self.expression, &replacements)))?;
-        Ok(Self { expression, assumptions })
+        Ok(Self {
+            expression,
+            assumptions,
+        })
     }
 
     /// The value at a point, in double precision; elementwise where NumPy arrays are given.
     #[pyo3(signature = (values=None))]
-    fn eval<'py>(slf: &Bound<'py, Self>, values: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    fn eval<'py>(
+        slf: &Bound<'py, Self>,
+        values: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let mut point = FxHashMap::default();
         if let Some(values) = values {
             for (name, value) in values {
                 let name = variable_name(&name)?;
                 if value.hasattr("shape")? && value.getattr("shape")?.len()? > 0 {
-                    return py.import("hypatia_core.symbolic.arrays")?.call_method1("evaluate", (slf, values));
+                    return py
+                        .import("hypatia_core.symbolic.arrays")?
+                        .call_method1("evaluate", (slf, values));
                 }
                 let number = match value.extract::<f64>() {
                     Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
-                        return Err(Error::new(format!("the value of '{name}' is beyond the range of a double")).into());
+                        return Err(Error::new(format!(
+                            "the value of '{name}' is beyond the range of a double"
+                        ))
+                        .into());
                     }
-                    Err(_) => return Err(PyTypeError::new_err(format!(
-                        "the value of '{name}' is a {}, not a number", type_name(&value)
-                    ))),
+                    Err(_) => {
+                        return Err(PyTypeError::new_err(format!(
+                            "the value of '{name}' is a {}, not a number",
+                            type_name(&value)
+                        )));
+                    }
                     Ok(number) => number,
                 };
                 point.insert(name, number);
@@ -125,7 +173,12 @@ impl PySymbol {
     }
 
     /// The values over columns of doubles given as bytes; NaN where undefined. See `hypatia_core.symbolic.arrays`.
-    fn _eval_columns<'py>(&self, py: Python<'py>, columns: Vec<Vec<u8>>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn _eval_columns<'py>(
+        &self,
+        py: Python<'py>,
+        columns: Vec<Vec<u8>>,
+        count: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let expression = self.expression.clone();
         let result = without_lock(py, move || {
             let program = Program::new(&expression)?;
@@ -133,10 +186,16 @@ impl PySymbol {
                 return Err(Error::new("one column a variable is needed"));
             }
             let decode = |bytes: &Vec<u8>| -> Vec<f64> {
-                bytes.chunks_exact(8).map(|chunk| f64::from_ne_bytes(chunk.try_into().unwrap_or_default())).collect()
+                bytes
+                    .chunks_exact(8)
+                    .map(|chunk| f64::from_ne_bytes(chunk.try_into().unwrap_or_default()))
+                    .collect()
             };
             let decoded: Vec<Vec<f64>> = columns.iter().map(decode).collect();
-            if decoded.iter().any(|column| column.len() != 1 && column.len() != count) {
+            if decoded
+                .iter()
+                .any(|column| column.len() != 1 && column.len() != count)
+            {
                 return Err(Error::new("columns of unequal length"));
             }
             let views: Vec<&[f64]> = decoded.iter().map(Vec::as_slice).collect();
@@ -154,19 +213,31 @@ impl PySymbol {
 
     /// An expression of the same value and domain that is not larger.
     fn simplify(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(self.with(without_lock(py, || Ok(simplify(&self.expression, &self.assumptions, Cost::Nodes)))?))
+        Ok(self.with(without_lock(py, || {
+            Ok(simplify(&self.expression, &self.assumptions, Cost::Nodes))
+        })?))
     }
 
     /// The variables that occur, by name.
     #[getter]
     fn free_symbols(&self) -> std::collections::BTreeSet<String> {
-        self.expression.variables().iter().map(ToString::to_string).collect()
+        self.expression
+            .variables()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// The arguments of the outermost operator.
     #[getter]
     fn args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.expression.arguments().iter().map(|argument| self.with(argument.clone())))
+        PyTuple::new(
+            py,
+            self.expression
+                .arguments()
+                .iter()
+                .map(|argument| self.with(argument.clone())),
+        )
     }
 
     /// The outermost operator's name; `"number"`, `"float"`, `"variable"` or `"pi"` for leaves.
@@ -219,14 +290,22 @@ impl PySymbol {
         self.combined(other, Operator::Div, true)
     }
 
-    fn __pow__(&self, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Self>> {
+    fn __pow__(
+        &self,
+        other: &Bound<'_, PyAny>,
+        modulus: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Self>> {
         if modulus.is_some() {
             return Err(PyTypeError::new_err("a power of a Symbol takes no modulus"));
         }
         self.combined(other, Operator::Pow, false)
     }
 
-    fn __rpow__(&self, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Self>> {
+    fn __rpow__(
+        &self,
+        other: &Bound<'_, PyAny>,
+        modulus: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Self>> {
         if modulus.is_some() {
             return Err(PyTypeError::new_err("a power of a Symbol takes no modulus"));
         }
@@ -234,7 +313,10 @@ impl PySymbol {
     }
 
     fn __neg__(&self) -> Self {
-        self.with(Expression::new(Operator::Neg, vec![self.expression.clone()]))
+        self.with(Expression::new(
+            Operator::Neg,
+            vec![self.expression.clone()],
+        ))
     }
 
     fn __pos__(&self) -> Self {
@@ -249,13 +331,27 @@ impl PySymbol {
         self.with(Expression::call(Function::Floor, self.expression.clone()))
     }
 
-    fn __richcmp__(&self, py: Python<'_>, other: &Bound<'_, PyAny>, operation: CompareOp) -> PyResult<Py<PyAny>> {
-        let equal = other.cast::<Self>().ok().map(|other| self.expression == other.get().expression);
+    fn __richcmp__(
+        &self,
+        py: Python<'_>,
+        other: &Bound<'_, PyAny>,
+        operation: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
+        let equal = other
+            .cast::<Self>()
+            .ok()
+            .map(|other| self.expression == other.get().expression);
         match (operation, equal) {
-            (CompareOp::Eq, Some(equal)) => Ok(equal.into_pyobject(py)?.to_owned().into_any().unbind()),
-            (CompareOp::Ne, Some(equal)) => Ok((!equal).into_pyobject(py)?.to_owned().into_any().unbind()),
+            (CompareOp::Eq, Some(equal)) => {
+                Ok(equal.into_pyobject(py)?.to_owned().into_any().unbind())
+            }
+            (CompareOp::Ne, Some(equal)) => {
+                Ok((!equal).into_pyobject(py)?.to_owned().into_any().unbind())
+            }
             (CompareOp::Eq | CompareOp::Ne, None) => Ok(py.NotImplemented()),
-            _ => Err(PyTypeError::new_err("Symbols have no order; compare their values with eval")),
+            _ => Err(PyTypeError::new_err(
+                "Symbols have no order; compare their values with eval",
+            )),
         }
     }
 
@@ -264,7 +360,9 @@ impl PySymbol {
     }
 
     fn __bool__(&self) -> PyResult<bool> {
-        Err(PyTypeError::new_err("a Symbol is neither true nor false; ask == or is_equivalent"))
+        Err(PyTypeError::new_err(
+            "a Symbol is neither true nor false; ask == or is_equivalent",
+        ))
     }
 
     fn __str__(&self) -> PyResult<String> {
@@ -272,7 +370,12 @@ impl PySymbol {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("Symbol('{}')", to_text(&self.expression)?.replace('\\', "\\\\").replace('\'', "\\'")))
+        Ok(format!(
+            "Symbol('{}')",
+            to_text(&self.expression)?
+                .replace('\\', "\\\\")
+                .replace('\'', "\\'")
+        ))
     }
 }
 
@@ -281,10 +384,15 @@ fn variable_name(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(symbol) = value.cast::<PySymbol>() {
         return match symbol.get().expression.operator() {
             Operator::Variable(name) => Ok(name.to_string()),
-            _ => Err(PyTypeError::new_err("expected a variable or its name, found an expression")),
+            _ => Err(PyTypeError::new_err(
+                "expected a variable or its name, found an expression",
+            )),
         };
     }
-    value
-        .extract::<String>()
-        .map_err(|_| PyTypeError::new_err(format!("expected a variable or its name, found {}", type_name(value))))
+    value.extract::<String>().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "expected a variable or its name, found {}",
+            type_name(value)
+        ))
+    })
 }
