@@ -463,6 +463,28 @@ impl Context {
         self.table.number(Kernel::Root(b.clone(), index))
     }
 
+    /// The least common multiple of two denominators.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub fn common_multiple(&mut self, left: &Polynomial, right: &Polynomial) -> Result<Polynomial> {
+        let common = gcd(left, right, &mut self.budget)?;
+        let rest = right.div_exact(&common, &mut self.budget)?.unwrap_or_else(|| right.clone());
+        Ok(left.mul(&rest, &mut self.budget)?.primitive().1)
+    }
+
+    /// The numerator of a fraction written over a multiple of its denominator.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub fn over(&mut self, fraction: &Fraction, den: &Polynomial) -> Result<Polynomial> {
+        let factor = den
+            .div_exact(&fraction.den, &mut self.budget)?
+            .ok_or_else(|| Error::new("a denominator does not divide the common one"))?;
+        let product = fraction.num.mul(&factor, &mut self.budget)?;
+        self.reduce(product)
+    }
+
     /// A small integer from a count.
     pub(super) fn integer(value: impl Into<BigInt>) -> BigRational {
         BigRational::from_integer(value.into())

@@ -14,6 +14,7 @@ use super::expression::Expression;
 use super::kernel::{Fraction, Kernel};
 use super::polynomial::Polynomial;
 use super::refute::{Comparison, Witness, compare, is_small};
+use super::search::{Limits, chain};
 use super::sign::SignSet;
 use super::tensor_form;
 use crate::error::Result;
@@ -22,6 +23,9 @@ use crate::error::Result;
 pub const PROOF_STEPS: u64 = 2_000_000;
 /// Magnitudes and signs whose cases are examined one by one.
 const CASE_DEPTH: usize = 4;
+
+/// What the search over identities may use.
+const SEARCH: Limits = Limits { rounds: 6, nodes: 3_000 };
 
 /// The three answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,20 +165,15 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
 struct Proof<'a> {
     left: &'a Expression,
     right: &'a Expression,
+    assumptions: &'a Assumptions,
     context: Context,
 }
 
 impl<'a> Proof<'a> {
-    fn new(
-        left: &'a Expression,
-        right: &'a Expression,
-        assumptions: &Assumptions,
+    fn new(left: &'a Expression, right: &'a Expression, assumptions: &'a Assumptions,
         steps: u64,
     ) -> Self {
-        Self {
-            left,
-            right,
-            context: Context::new(assumptions, steps),
+        Self { left, right, assumptions, context: Context::new(assumptions, steps),
         }
     }
 
@@ -192,6 +191,9 @@ impl<'a> Proof<'a> {
         }
         if self.sines_agree(&difference)? {
             return Ok(Some(self.directly("sine-vanishes-within-pi")));
+        }
+        if let Some(steps) = chain(self.left, self.right, self.assumptions, SEARCH) {
+            return Ok(Some(steps));
         }
         if self.by_cases(&difference, CASE_DEPTH)? {
             return Ok(Some(self.directly("cases-by-sign")));

@@ -30,6 +30,8 @@ pub struct Comparison {
 
 /// The precisions that are tried, in bits.
 const PRECISIONS: &[usize] = &[128, 384, 1024];
+/// The precisions when doubles show no difference and all else has failed.
+const THOROUGH: &[usize] = &[384, 1024];
 
 /// A relative difference of doubles that rounding does not explain.
 const LIKELY: f64 = 1e-9;
@@ -94,10 +96,10 @@ pub fn compare(
             break;
         }
         checked += 1;
-        let precisions = if thorough || likely {
-            PRECISIONS
-        } else {
-            &PRECISIONS[..1]
+        let precisions = match (likely, thorough) {
+            (true, _) => PRECISIONS,
+            (false, true) => THOROUGH,
+            (false, false) => &PRECISIONS[..1],
         };
         for &bits in precisions {
             let Some(mut arithmetic) = Arithmetic::new(bits) else {
@@ -119,8 +121,8 @@ pub fn compare(
                         });
                         return nothing;
                     }
-                    // Agreement to this many bits is not worth a second look unless doubles disagree.
-                    if !likely {
+                    // Agreement to many bits is not worth a second look, whatever doubles say.
+                    if !likely || (a.is_tight() && b.is_tight()) {
                         break;
                     }
                 }

@@ -380,7 +380,7 @@ impl PySymbol {
 }
 
 /// The name given as text or as a variable.
-fn variable_name(value: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(super) fn variable_name(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(symbol) = value.cast::<PySymbol>() {
         return match symbol.get().expression.operator() {
             Operator::Variable(name) => Ok(name.to_string()),
