@@ -10,7 +10,7 @@ use num_traits::Signed;
 use super::build::{add, call, div, mul, neg, powi, sqrt, sub};
 use super::canonical::Context;
 use super::derivative::derivative;
-use super::expression::Expression;
+use super::expression::{Expression, Operator};
 use super::factor::factor_polynomial;
 use super::function::Function;
 use super::kernel::{Fraction, Kernel};
@@ -31,6 +31,12 @@ const TERMS: usize = 90;
 /// When none is found; there may be one that this method does not reach.
 pub fn integrate(integrand: &Expression, name: &str, assumptions: &Assumptions) -> Result<Expression> {
     let not_found = || Error::new(format!("no antiderivative with respect to '{name}' was found"));
+    let jumps = |operator: &Operator| {
+        matches!(operator, Operator::Function(Function::Floor | Function::Sign | Function::ReluGrad))
+    };
+    if integrand.any(jumps) {
+        return Err(Error::new("functions with jumps are not integrated"));
+    }
     if integrand.has_tensors() {
         return Err(Error::new("tensor operators have no antiderivative"));
     }
@@ -47,8 +53,10 @@ pub fn integrate(integrand: &Expression, name: &str, assumptions: &Assumptions) 
 
 fn attempt(integrand: &Expression, name: &str, assumptions: &Assumptions) -> Result<Option<Expression>> {
     let mut context = Context::new(assumptions, STEPS);
-    let form = context.canonicalize(&[integrand])?.remove(0);
-    let terms = ansatz(&mut context, &form, name)?;
+    let slope = derivative(integrand, name)?;
+    let mut forms = context.canonicalize(&[integrand, &slope])?;
+    let (slope, form) = (forms.remove(1), forms.remove(0));
+    let terms = ansatz(&mut context, &form, &slope, name)?;
     if terms.is_empty() || terms.len() > TERMS {
         return Ok(None);
     }
@@ -84,13 +92,17 @@ fn depends(context: &Context, generator: u32, name: &str) -> bool {
 }
 
 /// The terms an antiderivative may have.
-fn ansatz(context: &mut Context, form: &Fraction, name: &str) -> Result<Vec<Expression>> {
+fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) -> Result<Vec<Expression>> {
     let x = Expression::variable(name);
     let x_generator = context.table.number(Kernel::Variable(Arc::from(name)));
     let mut terms: Vec<Expression> = Vec::new();
     let mut generators: BTreeSet<u32> = BTreeSet::from([x_generator]);
-    for generator in form.num.generators().into_iter().chain(form.den.generators()) {
-        if !depends(context, generator, name) {
+    // What the derivative of the integrand brings, its integral may need: 1 + x² for atan(x).
+    let sides = [&form.num, &form.den, &slope.num, &slope.den];
+    for generator in sides.iter().flat_map(|side| side.generators()) {
+        // A step function in an antiderivative would hide its jumps.
+        let jumps = matches!(context.table.get(generator), Kernel::Sign(_) | Kernel::Floor(_));
+        if jumps || !depends(context, generator, name) {
             continue;
         }
         generators.insert(generator);
@@ -100,6 +112,12 @@ fn ansatz(context: &mut Context, form: &Fraction, name: &str) -> Result<Vec<Expr
             Kernel::Cos(u) => generators.insert(context.table.number(Kernel::Sin(u))),
             _ => false,
         };
+    }
+    for (factor, _) in factor_polynomial(&slope.den, &mut super::budget::Budget::new(STEPS))?.1 {
+        if form.den.is_one() && factor.generators().iter().any(|&g| depends(context, g, name)) {
+            let base = context.to_expression(&Fraction::polynomial(factor));
+            terms.push(call(Function::Log, call(Function::Abs, base)));
+        }
     }
     // The denominator without one power of each factor, and the factors for logarithms.
     let (_, factors) = factor_polynomial(&form.den, &mut super::budget::Budget::new(STEPS))?;
@@ -117,7 +135,8 @@ fn ansatz(context: &mut Context, form: &Fraction, name: &str) -> Result<Vec<Expr
         }
     }
     for &generator in &generators {
-        terms.extend(special(context, generator, x_generator, &x));
+        let inverted = form.den.degree_in(generator) > 0;
+        terms.extend(special(context, generator, inverted, x_generator, &x));
     }
     // Monomials over the lowered denominator.
     let bottom = context.to_expression(&Fraction::polynomial(lowered.clone()));
@@ -184,10 +203,12 @@ fn arc_tangent(context: &Context, factor: &Polynomial, x_generator: u32, x: &Exp
 }
 
 /// Terms that a kernel suggests: inverse functions for roots of quadratics, the error function, half angles.
-fn special(context: &mut Context, generator: u32, x_generator: u32, x: &Expression) -> Vec<Expression> {
+fn special(context: &mut Context, generator: u32, inverted: bool, x_generator: u32, x: &Expression) -> Vec<Expression> {
     let log_abs = |argument: Expression| call(Function::Log, call(Function::Abs, argument));
     match context.table.get(generator).clone() {
         Kernel::Root(b, 2) => {
+            // The radicand is |b|.
+            let b = if context.sign(&b).within(super::sign::SignSet::NON_POSITIVE) { b.neg() } else { b };
             let Some([c, linear, a]) = quadratic(context, &b, x_generator) else { return Vec::new() };
             let radicand = context.to_expression(&Fraction::polynomial(b));
             let slope = add(mul(mul(Expression::integer(2), a.clone()), x.clone()), linear.clone());
@@ -200,7 +221,12 @@ fn special(context: &mut Context, generator: u32, x_generator: u32, x: &Expressi
             }
         }
         Kernel::Exp(u) if u.den.is_one() && u.num.degree_in(x_generator) == 2 => {
-            let Some([_, linear, a]) = quadratic(context, &u.num, x_generator) else { return Vec::new() };
+            // exp(−u) is written with exp(u) in the denominator.
+            let exponent = if inverted { u.num.neg() } else { u.num };
+            let Some([_, linear, a]) = quadratic(context, &exponent, x_generator) else { return Vec::new() };
+            if a.as_rational().is_some_and(|a| !a.is_negative()) {
+                return Vec::new();
+            }
             let root = sqrt(neg(a));
             let shift = div(linear, mul(Expression::integer(2), root.clone()));
             vec![call(Function::Erf, sub(mul(root, x.clone()), shift))]

@@ -102,7 +102,8 @@ pub fn limit(expression: &Expression, name: &str, at: &Expression, assumptions: 
         let form = &forms[0];
         let side = |p: &super::polynomial::Polynomial| context.to_expression(&super::kernel::Fraction::polynomial(p.clone()));
         let (top, bottom) = (side(&form.num), side(&form.den));
-        let (a, b) = (value_at(&top, name, at, assumptions)?, value_at(&bottom, name, at, assumptions)?);
+        let values = value_at(&top, name, at, assumptions).and_then(|a| Ok((a, value_at(&bottom, name, at, assumptions)?)));
+        let Ok((a, b)) = values else { break };
         match (a.is_integer_constant(0), b.is_integer_constant(0)) {
             (_, false) if is_nonzero(&b) => return value_at(&super::build::div(a, b), name, at, assumptions),
             (false, true) if is_nonzero(&a) => return Err(Error::new("the limit is not finite")),
