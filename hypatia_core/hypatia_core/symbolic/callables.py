@@ -19,7 +19,7 @@ _CALLS: dict[str, dict[str, str]] = {
             )
         },
         "abs": "abs({0})",
-        "sign": "(({0} > 0) - ({0} < 0))",
+        "sign": "(float({0} > 0) - float({0} < 0))",
         "hypot": "math.hypot({0}, {1})",
         "max": "max({0}, {1})",
         "min": "min({0}, {1})",
@@ -46,7 +46,7 @@ _CALLS: dict[str, dict[str, str]] = {
         "softplus": "torch.nn.functional.softplus({0})",
         "gelu": "torch.nn.functional.gelu({0})",
         "silu": "torch.nn.functional.silu({0})",
-        "pow": "torch.pow({0}, {1})",
+        "pow": "{0} ** {1}",
     },
 }
 _C_CALLS = {
@@ -116,8 +116,13 @@ def cse(symbol: Symbol) -> tuple[list[tuple[str, Symbol]], Symbol]:
     return parts, rewritten[symbol]
 
 
-def _assignments(symbol: Symbol, calls: dict[str, str], names: dict[str, str], number: Callable[[Symbol], str]) -> tuple[list[str], str]:
-    """One assignment for each distinct part that is not a leaf, and the name of the last."""
+def _assignments(
+    symbol: Symbol, calls: dict[str, str], names: dict[str, str], literal: Callable[[str], str] = str
+) -> tuple[list[str], str]:
+    """One assignment for each distinct part that is not a leaf, and the name of the last.
+
+    `literal` writes an argument of a function: torch's take no plain numbers.
+    """
     lines: list[str] = []
     known: dict[Symbol, str] = {}
     for node in _distinct(symbol):
@@ -126,7 +131,7 @@ def _assignments(symbol: Symbol, calls: dict[str, str], names: dict[str, str], n
             known[node] = names[str(node)]
             continue
         if kind in ("number", "float", "pi"):
-            known[node] = number(node)
+            known[node] = _python_number(node)
             continue
         arguments = [known[argument] for argument in node.args]
         if kind in _INFIX:
@@ -134,7 +139,7 @@ def _assignments(symbol: Symbol, calls: dict[str, str], names: dict[str, str], n
         elif kind == "neg":
             text = f"-{arguments[0]}"
         elif kind in calls:
-            text = calls[kind].format(*arguments)
+            text = calls[kind].format(*map(literal, arguments) if kind != "pow" else arguments)
         else:
             raise HypatiaError(f"'{kind}' acts on tensors and has no scalar code")
         known[node] = f"v{len(lines)}"
@@ -151,6 +156,12 @@ def _python_number(node: Symbol) -> str:
     except OverflowError:
         raise HypatiaError(f"the number {str(value)[:40]}… is beyond the range of a double") from None
     return f"({text})" if text.startswith("-") else text
+
+
+def _torch_literal(argument: str) -> str:
+    """The argument of a torch function: a number becomes a tensor without dimensions, which keeps the dtype."""
+    is_name = argument[0] in "av"
+    return argument if is_name else f"torch.tensor({argument}, dtype=torch.float64)"
 
 
 def to_callable(symbol: Symbol, names: Iterable[str] | None = None, backend: str = "numpy") -> Callable[..., Any]:
@@ -185,20 +196,15 @@ def to_callable(symbol: Symbol, names: Iterable[str] | None = None, backend: str
 
         return over_arrays
     arguments = {name: f"a{index}" for index, name in enumerate(order)}
-    lines, result = _assignments(symbol, _CALLS[backend], arguments, _python_number)
-    if backend == "torch":
-        # Numbers meet tensors: functions of numbers alone need a tensor first.
-        lines = [line.replace("torch.pow(", "_pow(") for line in lines]
+    literal = _torch_literal if backend == "torch" else str
+    lines, result = _assignments(symbol, _CALLS[backend], arguments, literal)
     body = "".join(f"    {line}\n" for line in lines)
     source = f"def function({', '.join(arguments.values())}):\n{body}    return {result}\n"
     scope: dict[str, Any] = {}
     if backend == "torch":
         import torch
 
-        def _pow(base: Any, exponent: Any) -> Any:
-            return base**exponent
-
-        scope = {"torch": torch, "_pow": _pow}
+        scope = {"torch": torch}
     else:
         import math
 
@@ -231,7 +237,7 @@ def to_c(symbol: Symbol, name: str = "f") -> str:
     for word in (name, *variables):
         if not (word.isidentifier() and word.isascii()):
             raise HypatiaError(f"'{word}' is no identifier in C")
-    lines, result = _assignments(symbol, _C_CALLS, {variable: variable for variable in variables}, _python_number)
+    lines, result = _assignments(symbol, _C_CALLS, {variable: variable for variable in variables})
     body = "".join(f"    double {line};\n" for line in lines)
     arguments = ", ".join(f"double {variable}" for variable in variables) or "void"
     return f"#include <math.h>\n\ndouble {name}({arguments}) {{\n{body}    return {result};\n}}\n"

@@ -475,7 +475,9 @@ impl Context {
     /// When the budget is spent.
     pub fn common_multiple(&mut self, left: &Polynomial, right: &Polynomial) -> Result<Polynomial> {
         let common = gcd(left, right, &mut self.budget)?;
-        let rest = right.div_exact(&common, &mut self.budget)?.unwrap_or_else(|| right.clone());
+        let rest = right
+            .div_exact(&common, &mut self.budget)?
+            .unwrap_or_else(|| right.clone());
         Ok(left.mul(&rest, &mut self.budget)?.primitive().1)
     }
 

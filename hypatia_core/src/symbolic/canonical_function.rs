@@ -101,7 +101,7 @@ impl Context {
                 let sum = self.add(&one, &error)?;
                 Ok(self.mul(u, &sum)?.scale(&half))
             }
-            Function::Erf => Ok(self.odd(u, |argument| Kernel::Erf(argument))),
+            Function::Erf => Ok(self.odd(u, Kernel::Erf)),
             Function::Asin => self.asin(u),
             Function::Acos => {
                 let right = self.kernel(Kernel::Pi).scale(&half);
@@ -207,7 +207,11 @@ impl Context {
             self.stale |= known.is_some();
             self.exponent_unit.insert(unit.clone(), step.clone());
         }
-        match (coefficient / &step).to_integer().to_i64().filter(|multiple| multiple.abs() <= 100_000) {
+        match (coefficient / &step)
+            .to_integer()
+            .to_i64()
+            .filter(|multiple| multiple.abs() <= 100_000)
+        {
             Some(multiple) => {
                 let base = self.kernel(Kernel::Exp(unit.scale(&step)));
                 self.powi(&base, multiple)
@@ -254,8 +258,11 @@ impl Context {
             _ => known.clone(),
         };
         let step = common_step(start.as_ref(), coefficient);
-        let multiple = step.as_ref().and_then(|step| (coefficient / step).to_integer().to_i64());
-        let (Some(step), Some(multiple)) = (step, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE)) else {
+        let multiple = step
+            .as_ref()
+            .and_then(|step| (coefficient / step).to_integer().to_i64());
+        let (Some(step), Some(multiple)) = (step, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE))
+        else {
             return self.base_angle(&unit.scale(coefficient), None);
         };
         if known.as_ref() != Some(&step) {
@@ -444,7 +451,8 @@ fn common_step(known: Option<&BigRational>, coefficient: &BigRational) -> Option
     let step = match known {
         None => coefficient.abs(),
         Some(known) => {
-            let top = (known.numer() * coefficient.denom()).gcd(&(coefficient.numer() * known.denom()));
+            let top =
+                (known.numer() * coefficient.denom()).gcd(&(coefficient.numer() * known.denom()));
             BigRational::new(top, known.denom() * coefficient.denom())
         }
     };

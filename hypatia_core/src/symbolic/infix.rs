@@ -210,48 +210,47 @@ impl<'a> Reader<'a> {
                 let _ = self.peek();
                 &self.text[self.at..]
             };
-            let (operator, symbol) = match rest.chars().next() {
-                None => {
-                    self.reduce(1)?;
-                    return match self.pending.last() {
-                        Some(Pending::Call { name, at, .. }) => {
-                            Err(self
-                                .error(&format!("expected ')' to close '{name}(' at byte {at}")))
-                        }
-                        Some(Pending::Group { at }) => {
-                            Err(self.error(&format!("expected ')' to close '(' at byte {at}")))
-                        }
-                        _ => Ok(None),
-                    };
-                }
-                Some(')') => {
-                    self.reduce(1)?;
-                    self.close()?;
-                    continue;
-                }
-                Some(',') => {
-                    self.reduce(1)?;
-                    if !matches!(self.pending.last(), Some(Pending::Call { .. })) {
-                        return Err(self.error(
+            let (operator, symbol) =
+                match rest.chars().next() {
+                    None => {
+                        self.reduce(1)?;
+                        return match self.pending.last() {
+                            Some(Pending::Call { name, at, .. }) => Err(self
+                                .error(&format!("expected ')' to close '{name}(' at byte {at}"))),
+                            Some(Pending::Group { at }) => {
+                                Err(self.error(&format!("expected ')' to close '(' at byte {at}")))
+                            }
+                            _ => Ok(None),
+                        };
+                    }
+                    Some(')') => {
+                        self.reduce(1)?;
+                        self.close()?;
+                        continue;
+                    }
+                    Some(',') => {
+                        self.reduce(1)?;
+                        if !matches!(self.pending.last(), Some(Pending::Call { .. })) {
+                            return Err(self.error(
                             "expected an operator; ',' stands between the arguments of a function",
                         ));
+                        }
+                        self.at += 1;
+                        return Ok(Some(","));
                     }
-                    self.at += 1;
-                    return Ok(Some(","));
-                }
-                Some('+') => (Operator::Add, "+"),
-                Some('-') => (Operator::Sub, "-"),
-                Some('*') if rest.starts_with("**") => (Operator::Pow, "**"),
-                Some('*') => (Operator::Mul, "*"),
-                Some('/') => (Operator::Div, "/"),
-                Some('^') => (Operator::Pow, "^"),
-                Some(c) => {
-                    return Err(self.error(&format!(
-                        "expected an operator or ')', found '{}'",
-                        c.escape_debug()
-                    )));
-                }
-            };
+                    Some('+') => (Operator::Add, "+"),
+                    Some('-') => (Operator::Sub, "-"),
+                    Some('*') if rest.starts_with("**") => (Operator::Pow, "**"),
+                    Some('*') => (Operator::Mul, "*"),
+                    Some('/') => (Operator::Div, "/"),
+                    Some('^') => (Operator::Pow, "^"),
+                    Some(c) => {
+                        return Err(self.error(&format!(
+                            "expected an operator or ')', found '{}'",
+                            c.escape_debug()
+                        )));
+                    }
+                };
             let next = Pending::Binary(operator);
             // Power groups to the right, everything else to the left.
             let least =

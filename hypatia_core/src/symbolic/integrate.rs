@@ -29,10 +29,21 @@ const TERMS: usize = 90;
 ///
 /// # Errors
 /// When none is found; there may be one that this method does not reach.
-pub fn integrate(integrand: &Expression, name: &str, assumptions: &Assumptions) -> Result<Expression> {
-    let not_found = || Error::new(format!("no antiderivative with respect to '{name}' was found"));
+pub fn integrate(
+    integrand: &Expression,
+    name: &str,
+    assumptions: &Assumptions,
+) -> Result<Expression> {
+    let not_found = || {
+        Error::new(format!(
+            "no antiderivative with respect to '{name}' was found"
+        ))
+    };
     let jumps = |operator: &Operator| {
-        matches!(operator, Operator::Function(Function::Floor | Function::Sign | Function::ReluGrad))
+        matches!(
+            operator,
+            Operator::Function(Function::Floor | Function::Sign | Function::ReluGrad)
+        )
     };
     if integrand.any(jumps) {
         return Err(Error::new("functions with jumps are not integrated"));
@@ -51,7 +62,11 @@ pub fn integrate(integrand: &Expression, name: &str, assumptions: &Assumptions) 
     }
 }
 
-fn attempt(integrand: &Expression, name: &str, assumptions: &Assumptions) -> Result<Option<Expression>> {
+fn attempt(
+    integrand: &Expression,
+    name: &str,
+    assumptions: &Assumptions,
+) -> Result<Option<Expression>> {
     let mut context = Context::new(assumptions, STEPS);
     let slope = derivative(integrand, name)?;
     let mut forms = context.canonicalize(&[integrand, &slope])?;
@@ -60,20 +75,34 @@ fn attempt(integrand: &Expression, name: &str, assumptions: &Assumptions) -> Res
     if terms.is_empty() || terms.len() > TERMS {
         return Ok(None);
     }
-    let derivatives = terms.iter().map(|term| derivative(term, name)).collect::<Result<Vec<_>>>()?;
-    let mut context = Context::new(assumptions, STEPS);
+    let derivatives = terms
+        .iter()
+        .map(|term| derivative(term, name))
+        .collect::<Result<Vec<_>>>()?;
+    // Corners are single points: the coefficients are found beside them, and the proof looks at them too.
+    for generator in form.num.generators() {
+        if let Kernel::Abs(b) = context.table.get(generator).clone() {
+            context.assume_case(b, super::sign::SignSet::NON_ZERO);
+        }
+    }
     let all: Vec<&Expression> = std::iter::once(integrand).chain(&derivatives).collect();
     // Equality is needed where the integrand is defined; the final proof looks at the rest.
     let forms = context.canonicalize(&all)?;
     let varying = |context: &Context, generator: u32| depends(context, generator, name);
-    let Some(solution) = solve_linear(&mut context, &forms[1..], &forms[0], &varying)? else { return Ok(None) };
+    let Some(solution) = solve_linear(&mut context, &forms[1..], &forms[0], &varying)? else {
+        return Ok(None);
+    };
     let mut total: Option<Expression> = None;
     for (coefficient, term) in solution.iter().zip(terms) {
         if coefficient.is_zero() {
             continue;
         }
         let negative = coefficient.num.leading().is_negative();
-        let factor = context.to_expression(&if negative { coefficient.neg() } else { coefficient.clone() });
+        let factor = context.to_expression(&if negative {
+            coefficient.neg()
+        } else {
+            coefficient.clone()
+        });
         let product = mul(factor, term);
         total = Some(match (total, negative) {
             (None, false) => product,
@@ -92,7 +121,12 @@ fn depends(context: &Context, generator: u32, name: &str) -> bool {
 }
 
 /// The terms an antiderivative may have.
-fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) -> Result<Vec<Expression>> {
+fn ansatz(
+    context: &mut Context,
+    form: &Fraction,
+    slope: &Fraction,
+    name: &str,
+) -> Result<Vec<Expression>> {
     let x = Expression::variable(name);
     let x_generator = context.table.number(Kernel::Variable(Arc::from(name)));
     let mut terms: Vec<Expression> = Vec::new();
@@ -101,7 +135,10 @@ fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) 
     let sides = [&form.num, &form.den, &slope.num, &slope.den];
     for generator in sides.iter().flat_map(|side| side.generators()) {
         // A step function in an antiderivative would hide its jumps.
-        let jumps = matches!(context.table.get(generator), Kernel::Sign(_) | Kernel::Floor(_));
+        let jumps = matches!(
+            context.table.get(generator),
+            Kernel::Sign(_) | Kernel::Floor(_)
+        );
         if jumps || !depends(context, generator, name) {
             continue;
         }
@@ -114,7 +151,12 @@ fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) 
         };
     }
     for (factor, _) in factor_polynomial(&slope.den, &mut super::budget::Budget::new(STEPS))?.1 {
-        if form.den.is_one() && factor.generators().iter().any(|&g| depends(context, g, name)) {
+        if form.den.is_one()
+            && factor
+                .generators()
+                .iter()
+                .any(|&g| depends(context, g, name))
+        {
             let base = context.to_expression(&Fraction::polynomial(factor));
             terms.push(call(Function::Log, call(Function::Abs, base)));
         }
@@ -124,9 +166,16 @@ fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) 
     let mut lowered = Polynomial::one();
     let mut budget = super::budget::Budget::new(STEPS);
     for (factor, multiplicity) in &factors {
-        let varies = factor.generators().iter().any(|&g| depends(context, g, name));
+        let varies = factor
+            .generators()
+            .iter()
+            .any(|&g| depends(context, g, name));
         let exponential = matches!(factor.terms(), [(m, _)] if matches!(m.0.as_slice(), [(g, 1)] if matches!(context.table.get(*g), Kernel::Exp(_))));
-        let kept = if varies && !exponential { multiplicity - 1 } else { *multiplicity };
+        let kept = if varies && !exponential {
+            multiplicity - 1
+        } else {
+            *multiplicity
+        };
         lowered = lowered.mul(&factor.pow(kept, &mut budget)?, &mut budget)?;
         if varies {
             let base = context.to_expression(&Fraction::polynomial(factor.clone()));
@@ -140,11 +189,20 @@ fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) 
     }
     // Monomials over the lowered denominator.
     let bottom = context.to_expression(&Fraction::polynomial(lowered.clone()));
-    let total = |p: &Polynomial| p.terms().iter().map(|(m, _)| varying_degree(m, &generators)).max().unwrap_or(0);
+    let total = |p: &Polynomial| {
+        p.terms()
+            .iter()
+            .map(|(m, _)| varying_degree(m, &generators))
+            .max()
+            .unwrap_or(0)
+    };
     let degree = total(&form.num).max(total(&lowered)) + 1 + u64::from(generators.len() > 2);
     let mut monomials = vec![Monomial::one()];
     for &generator in &generators {
-        let own = form.num.degree_in(generator).max(lowered.degree_in(generator));
+        let own = form
+            .num
+            .degree_in(generator)
+            .max(lowered.degree_in(generator));
         let most = match context.table.get(generator) {
             Kernel::Exp(_) => own,
             Kernel::Sin(_) => 1,
@@ -164,20 +222,34 @@ fn ansatz(context: &mut Context, form: &Fraction, slope: &Fraction, name: &str) 
             break;
         }
     }
-    let monomials = monomials.into_iter().filter(|m| !m.is_one() || !lowered.is_one());
+    let monomials = monomials
+        .into_iter()
+        .filter(|m| !m.is_one() || !lowered.is_one());
     for monomial in monomials.take(TERMS + 1) {
         let factors = monomial.0.iter().map(|&(generator, power)| {
-            let base = context.to_expression(&Fraction::polynomial(Polynomial::generator(generator)));
+            let base =
+                context.to_expression(&Fraction::polynomial(Polynomial::generator(generator)));
             powi(base, i64::from(power))
         });
-        let product = factors.reduce(mul).unwrap_or_else(|| Expression::integer(1));
-        terms.push(if lowered.is_one() { product } else { div(product, bottom.clone()) });
+        let product = factors
+            .reduce(mul)
+            .unwrap_or_else(|| Expression::integer(1));
+        terms.push(if lowered.is_one() {
+            product
+        } else {
+            div(product, bottom.clone())
+        });
     }
     Ok(terms)
 }
 
 fn varying_degree(monomial: &Monomial, generators: &BTreeSet<u32>) -> u64 {
-    monomial.0.iter().filter(|(g, _)| generators.contains(g)).map(|(_, e)| u64::from(*e)).sum()
+    monomial
+        .0
+        .iter()
+        .filter(|(g, _)| generators.contains(g))
+        .map(|(_, e)| u64::from(*e))
+        .sum()
 }
 
 /// The coefficients of a polynomial of degree two in the variable, lowest first.
@@ -186,15 +258,25 @@ fn quadratic(context: &Context, p: &Polynomial, x: u32) -> Option<[Expression; 3
         return None;
     }
     let coefficients = p.coefficients_in(x);
-    let parts: Vec<Expression> =
-        coefficients.iter().map(|c| context.to_expression(&Fraction::polynomial(c.clone()))).collect();
+    let parts: Vec<Expression> = coefficients
+        .iter()
+        .map(|c| context.to_expression(&Fraction::polynomial(c.clone())))
+        .collect();
     <[Expression; 3]>::try_from(parts).ok()
 }
 
 /// For an irreducible quadratic factor a·x² + b·x + c: atan((2a·x + b)/√(4ac − b²)).
-fn arc_tangent(context: &Context, factor: &Polynomial, x_generator: u32, x: &Expression) -> Option<Expression> {
+fn arc_tangent(
+    context: &Context,
+    factor: &Polynomial,
+    x_generator: u32,
+    x: &Expression,
+) -> Option<Expression> {
     let [c, b, a] = quadratic(context, factor, x_generator)?;
-    let rest = sub(mul(Expression::integer(4), mul(a.clone(), c)), powi(b.clone(), 2));
+    let rest = sub(
+        mul(Expression::integer(4), mul(a.clone(), c)),
+        powi(b.clone(), 2),
+    );
     if rest.as_rational().is_some_and(|rest| !rest.is_positive()) {
         return None;
     }
@@ -203,27 +285,47 @@ fn arc_tangent(context: &Context, factor: &Polynomial, x_generator: u32, x: &Exp
 }
 
 /// Terms that a kernel suggests: inverse functions for roots of quadratics, the error function, half angles.
-fn special(context: &mut Context, generator: u32, inverted: bool, x_generator: u32, x: &Expression) -> Vec<Expression> {
+fn special(
+    context: &mut Context,
+    generator: u32,
+    inverted: bool,
+    x_generator: u32,
+    x: &Expression,
+) -> Vec<Expression> {
     let log_abs = |argument: Expression| call(Function::Log, call(Function::Abs, argument));
     match context.table.get(generator).clone() {
         Kernel::Root(b, 2) => {
             // The radicand is |b|.
-            let b = if context.sign(&b).within(super::sign::SignSet::NON_POSITIVE) { b.neg() } else { b };
-            let Some([c, linear, a]) = quadratic(context, &b, x_generator) else { return Vec::new() };
+            let b = if context.sign(&b).within(super::sign::SignSet::NON_POSITIVE) {
+                b.neg()
+            } else {
+                b
+            };
+            let Some([c, linear, a]) = quadratic(context, &b, x_generator) else {
+                return Vec::new();
+            };
             let radicand = context.to_expression(&Fraction::polynomial(b));
-            let slope = add(mul(mul(Expression::integer(2), a.clone()), x.clone()), linear.clone());
+            let slope = add(
+                mul(mul(Expression::integer(2), a.clone()), x.clone()),
+                linear.clone(),
+            );
             if a.as_rational().is_some_and(num_traits::Signed::is_negative) {
                 let disc = sub(powi(linear, 2), mul(Expression::integer(4), mul(a, c)));
                 vec![call(Function::Asin, div(slope, sqrt(disc)))]
             } else {
-                let root = mul(mul(Expression::integer(2), sqrt(a)), call(Function::Sqrt, radicand));
+                let root = mul(
+                    mul(Expression::integer(2), sqrt(a)),
+                    call(Function::Sqrt, radicand),
+                );
                 vec![log_abs(add(slope, root))]
             }
         }
         Kernel::Exp(u) if u.den.is_one() && u.num.degree_in(x_generator) == 2 => {
             // exp(−u) is written with exp(u) in the denominator.
             let exponent = if inverted { u.num.neg() } else { u.num };
-            let Some([_, linear, a]) = quadratic(context, &exponent, x_generator) else { return Vec::new() };
+            let Some([_, linear, a]) = quadratic(context, &exponent, x_generator) else {
+                return Vec::new();
+            };
             if a.as_rational().is_some_and(|a| !a.is_negative()) {
                 return Vec::new();
             }
@@ -238,11 +340,16 @@ fn special(context: &mut Context, generator: u32, inverted: bool, x_generator: u
                 .into_iter()
                 .flat_map(|function| {
                     let value = call(function, angle.clone());
-                    [log_abs(add(unit(), value.clone())), log_abs(sub(unit(), value))]
+                    [
+                        log_abs(add(unit(), value.clone())),
+                        log_abs(sub(unit(), value)),
+                    ]
                 })
                 .collect()
         }
-        Kernel::Log(_) => vec![log_abs(context.to_expression(&Fraction::polynomial(Polynomial::generator(generator))))],
+        Kernel::Log(_) => vec![log_abs(
+            context.to_expression(&Fraction::polynomial(Polynomial::generator(generator))),
+        )],
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,11 @@ use crate::error::Result;
 type Piece = (String, u8);
 
 fn wrapped(piece: &Piece, least: u8) -> String {
-    if piece.1 >= least { piece.0.clone() } else { format!(r"\left({}\right)", piece.0) }
+    if piece.1 >= least {
+        piece.0.clone()
+    } else {
+        format!(r"\left({}\right)", piece.0)
+    }
 }
 
 /// The LaTeX of an expression, without dollar signs.
@@ -18,7 +22,8 @@ fn wrapped(piece: &Piece, least: u8) -> String {
 /// When it would be too long.
 pub fn to_latex(expression: &Expression) -> Result<String> {
     refuse_giants(expression)?;
-    let piece = expression.fold(|node, a: &[Piece]| Ok::<Piece, crate::error::Error>(latex_node(node, a)))?;
+    let piece = expression
+        .fold(|node, a: &[Piece]| Ok::<Piece, crate::error::Error>(latex_node(node, a)))?;
     Ok(piece.0)
 }
 
@@ -28,7 +33,10 @@ fn latex_node(node: &Expression, a: &[Piece]) -> Piece {
             let negative = value.numer() < &0.into();
             (value.to_string(), if negative { 3 } else { 5 })
         }
-        Operator::Rational(value) => (format!(r"\frac{{{}}}{{{}}}", value.numer(), value.denom()), 2),
+        Operator::Rational(value) => (
+            format!(r"\frac{{{}}}{{{}}}", value.numer(), value.denom()),
+            2,
+        ),
         Operator::Float(_) => {
             let text = leaf_text(node.operator());
             match text.split_once('e') {
@@ -38,24 +46,51 @@ fn latex_node(node: &Expression, a: &[Piece]) -> Piece {
         }
         Operator::Variable(name) => (variable(name), 5),
         Operator::Pi => (r"\pi".to_string(), 5),
-        Operator::Add => (format!("{} + {}", a[0].0, wrapped(&a[1], if a[1].1 == 3 { 4 } else { 1 })), 1),
-        Operator::Sub => (format!("{} - {}", a[0].0, wrapped(&a[1], if a[1].1 == 3 { 4 } else { 2 })), 1),
+        Operator::Add => (
+            format!(
+                "{} + {}",
+                a[0].0,
+                wrapped(&a[1], if a[1].1 == 3 { 4 } else { 1 })
+            ),
+            1,
+        ),
+        Operator::Sub => (
+            format!(
+                "{} - {}",
+                a[0].0,
+                wrapped(&a[1], if a[1].1 == 3 { 4 } else { 2 })
+            ),
+            1,
+        ),
         Operator::Mul => {
-            let (left, right) = (wrapped(&a[0], 2), wrapped(&a[1], if a[1].1 == 3 { 4 } else { 2 }));
-            let digits = right.starts_with(|c: char| c.is_ascii_digit()) || right.starts_with(r"\frac");
-            (format!(r"{left} {}{right}", if digits { r"\cdot " } else { "" }), 2)
+            let (left, right) = (
+                wrapped(&a[0], 2),
+                wrapped(&a[1], if a[1].1 == 3 { 4 } else { 2 }),
+            );
+            let digits =
+                right.starts_with(|c: char| c.is_ascii_digit()) || right.starts_with(r"\frac");
+            (
+                format!(r"{left} {}{right}", if digits { r"\cdot " } else { "" }),
+                2,
+            )
         }
         Operator::Div => (format!(r"\frac{{{}}}{{{}}}", a[0].0, a[1].0), 2),
         Operator::Neg => (format!("-{}", wrapped(&a[0], 2)), 3),
         Operator::Pow => (format!("{}^{{{}}}", wrapped(&a[0], 5), a[1].0), 4),
         Operator::Function(Function::Sqrt) => (format!(r"\sqrt{{{}}}", a[0].0), 5),
         Operator::Function(Function::Abs) => (format!(r"\left|{}\right|", a[0].0), 5),
-        Operator::Function(Function::Floor) => (format!(r"\left\lfloor {}\right\rfloor", a[0].0), 5),
+        Operator::Function(Function::Floor) => {
+            (format!(r"\left\lfloor {}\right\rfloor", a[0].0), 5)
+        }
         Operator::Function(Function::Exp) => (format!("e^{{{}}}", a[0].0), 4),
         Operator::Function(function) => (call(function.row().latex, a), 5),
-        Operator::Tensor(operator) => {
-            (call(&format!(r"\operatorname{{{}}}", operator.name.replace('_', r"\_")), a), 5)
-        }
+        Operator::Tensor(operator) => (
+            call(
+                &format!(r"\operatorname{{{}}}", operator.name.replace('_', r"\_")),
+                a,
+            ),
+            5,
+        ),
         #[allow(unreachable_patterns)]
         _ => (String::new(), 5),
     }
@@ -67,8 +102,8 @@ fn call(name: &str, arguments: &[Piece]) -> String {
 }
 
 const GREEK: &[&str] = &[
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
-    "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa",
+    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
 ];
 
 /// A name: Greek letters by command, what follows `_` or a letter's digits as an index.
@@ -77,7 +112,10 @@ fn variable(name: &str) -> String {
         Some((stem, index)) if !stem.is_empty() && !index.is_empty() => (stem, index.to_string()),
         _ => {
             let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-            (&name[..name.len() - digits], name[name.len() - digits..].to_string())
+            (
+                &name[..name.len() - digits],
+                name[name.len() - digits..].to_string(),
+            )
         }
     };
     let escaped = |text: &str| text.replace('_', r"\_");
@@ -86,7 +124,11 @@ fn variable(name: &str) -> String {
         _ if stem.chars().count() > 1 => format!(r"\mathrm{{{}}}", escaped(stem)),
         _ => escaped(stem),
     };
-    if index.is_empty() { stem } else { format!("{stem}_{{{}}}", escaped(&index)) }
+    if index.is_empty() {
+        stem
+    } else {
+        format!("{stem}_{{{}}}", escaped(&index))
+    }
 }
 
 /// Infix text that `parse` reads back: Python's operators and precedence.
@@ -95,7 +137,13 @@ fn variable(name: &str) -> String {
 /// When it would be too long.
 pub fn to_infix(expression: &Expression) -> Result<String> {
     refuse_giants(expression)?;
-    let paren = |piece: &Piece, least: u8| if piece.1 >= least { piece.0.clone() } else { format!("({})", piece.0) };
+    let paren = |piece: &Piece, least: u8| {
+        if piece.1 >= least {
+            piece.0.clone()
+        } else {
+            format!("({})", piece.0)
+        }
+    };
     let piece = expression.fold(|node, a: &[Piece]| {
         Ok::<Piece, crate::error::Error>(match node.operator() {
             Operator::Add => (format!("{} + {}", a[0].0, paren(&a[1], 2)), 1),
@@ -106,11 +154,24 @@ pub fn to_infix(expression: &Expression) -> Result<String> {
             Operator::Pow => (format!("{}**{}", paren(&a[0], 5), paren(&a[1], 4)), 4),
             Operator::Function(_) | Operator::Tensor(_) => {
                 let inner: Vec<&str> = a.iter().map(|piece| piece.0.as_str()).collect();
-                (format!("{}({})", node.operator().name().unwrap_or_default(), inner.join(", ")), 5)
+                (
+                    format!(
+                        "{}({})",
+                        node.operator().name().unwrap_or_default(),
+                        inner.join(", ")
+                    ),
+                    5,
+                )
             }
             leaf => {
                 let text = leaf_text(leaf);
-                let level = if text.starts_with('-') { 3 } else if text.contains('/') { 2 } else { 5 };
+                let level = if text.starts_with('-') {
+                    3
+                } else if text.contains('/') {
+                    2
+                } else {
+                    5
+                };
                 (text, level)
             }
         })

@@ -37,16 +37,23 @@ pub fn solve_linear(
                     inner = inner.mul(&factor);
                 }
             }
-            let row = rows.entry(outer).or_insert_with(|| vec![Polynomial::zero(); count + 1]);
+            let row = rows
+                .entry(outer)
+                .or_insert_with(|| vec![Polynomial::zero(); count + 1]);
             row[column] = row[column].add(&Polynomial::term(inner, coefficient.clone()));
         }
     }
-    let mut matrix: Vec<Vec<Fraction>> =
-        rows.into_values().map(|row| row.into_iter().map(Fraction::polynomial).collect()).collect();
+    let mut matrix: Vec<Vec<Fraction>> = rows
+        .into_values()
+        .map(|row| row.into_iter().map(Fraction::polynomial).collect())
+        .collect();
     let mut pivots: Vec<(usize, usize)> = Vec::new();
     let mut next_row = 0;
     for column in 0..count {
-        let Some(found) = (next_row..matrix.len()).find(|&row| !matrix[row][column].is_zero()) else { continue };
+        let Some(found) = (next_row..matrix.len()).find(|&row| !matrix[row][column].is_zero())
+        else {
+            continue;
+        };
         matrix.swap(next_row, found);
         let pivot = matrix[next_row][column].clone();
         for entry in &mut matrix[next_row] {

@@ -25,7 +25,10 @@ pub const PROOF_STEPS: u64 = 2_000_000;
 const CASE_DEPTH: usize = 4;
 
 /// What the search over identities may use.
-const SEARCH: Limits = Limits { rounds: 6, nodes: 3_000 };
+const SEARCH: Limits = Limits {
+    rounds: 6,
+    nodes: 3_000,
+};
 
 /// The three answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +173,17 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    fn new(left: &'a Expression, right: &'a Expression, assumptions: &'a Assumptions,
+    fn new(
+        left: &'a Expression,
+        right: &'a Expression,
+        assumptions: &'a Assumptions,
         steps: u64,
     ) -> Self {
-        Self { left, right, assumptions, context: Context::new(assumptions, steps),
+        Self {
+            left,
+            right,
+            assumptions,
+            context: Context::new(assumptions, steps),
         }
     }
 

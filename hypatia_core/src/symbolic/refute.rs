@@ -86,8 +86,7 @@ pub fn compare(
     // Clear differences first; among the others the order of the table, in which easy points come first.
     let rank = |suspicion: f64| if suspicion > LIKELY { suspicion } else { 0.0 };
     suspects.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)));
-    let mut checked = 0;
-    for (suspicion, point) in &suspects {
+    for (checked, (suspicion, point)) in suspects.iter().enumerate() {
         let likely = *suspicion > LIKELY;
         if !likely && nothing.common.is_some() && (!thorough || checked >= checks) {
             break;
@@ -95,7 +94,6 @@ pub fn compare(
         if checked >= checks.max(6) * 4 {
             break;
         }
-        checked += 1;
         let precisions = match (likely, thorough) {
             (true, _) => PRECISIONS,
             (false, true) => THOROUGH,

@@ -7,7 +7,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use egg::{Analysis, DidMerge, EGraph, Id, Pattern, RecExpr, Rewrite, Runner, Subst, Symbol, SymbolLang, Var};
+use egg::{
+    Analysis, DidMerge, EGraph, Id, Pattern, RecExpr, Rewrite, Runner, Subst, Symbol, SymbolLang,
+    Var,
+};
 use num_rational::BigRational;
 
 use super::cost::Cost;
@@ -41,13 +44,24 @@ impl Analysis<SymbolLang> for SignAnalysis {
         let name = node.op.as_str();
         if node.children.is_empty() {
             if let Ok(value) = BigRational::from_str(name) {
-                return Knowledge { signs: SignSet::of(&value), constant: Some(value) };
+                return Knowledge {
+                    signs: SignSet::of(&value),
+                    constant: Some(value),
+                };
             }
             let known = match name {
                 "pi" => SignSet::POSITIVE,
-                _ => egraph.analysis.assumptions.get(name).copied().unwrap_or(SignSet::ANY),
+                _ => egraph
+                    .analysis
+                    .assumptions
+                    .get(name)
+                    .copied()
+                    .unwrap_or(SignSet::ANY),
             };
-            return Knowledge { signs: known, constant: None };
+            return Knowledge {
+                signs: known,
+                constant: None,
+            };
         }
         let pair = || of(0).constant.as_ref().zip(of(1).constant.as_ref());
         let small = |value: &BigRational| value.numer().bits() + value.denom().bits() < 256;
@@ -55,7 +69,9 @@ impl Analysis<SymbolLang> for SignAnalysis {
             "add" => pair().map(|(a, b)| a + b),
             "sub" => pair().map(|(a, b)| a - b),
             "mul" => pair().map(|(a, b)| a * b),
-            "div" => pair().filter(|(_, b)| !num_traits::Zero::is_zero(*b)).map(|(a, b)| a / b),
+            "div" => pair()
+                .filter(|(_, b)| !num_traits::Zero::is_zero(*b))
+                .map(|(a, b)| a / b),
             "neg" => of(0).constant.as_ref().map(|a| -a),
             _ => None,
         };
@@ -68,19 +84,31 @@ impl Analysis<SymbolLang> for SignAnalysis {
             "neg" => signs(0).negated(),
             "exp" | "cosh" | "sigmoid" | "softplus" => SignSet::POSITIVE,
             "abs" | "sqrt" if signs(0).within(SignSet::NON_ZERO) => SignSet::POSITIVE,
-            "abs" | "sqrt" | "relu" | "relu_grad" | "hypot" | "acos" | "acosh" => SignSet::NON_NEGATIVE,
-            "sinh" | "tanh" | "asinh" | "atan" | "erf" | "sign" | "asin" | "atanh" | "expm1" | "log1p" | "silu" | "gelu" => signs(0),
+            "abs" | "sqrt" | "relu" | "relu_grad" | "hypot" | "acos" | "acosh" => {
+                SignSet::NON_NEGATIVE
+            }
+            "sinh" | "tanh" | "asinh" | "atan" | "erf" | "sign" | "asin" | "atanh" | "expm1"
+            | "log1p" | "silu" | "gelu" => signs(0),
             "pow" => match &of(1).constant {
                 Some(n) if n.is_integer() && num_integer::Integer::is_even(n.numer()) => {
-                    if signs(0).within(SignSet::NON_ZERO) { SignSet::POSITIVE } else { SignSet::NON_NEGATIVE }
+                    if signs(0).within(SignSet::NON_ZERO) {
+                        SignSet::POSITIVE
+                    } else {
+                        SignSet::NON_NEGATIVE
+                    }
                 }
                 _ if signs(0).within(SignSet::POSITIVE) => SignSet::POSITIVE,
                 _ => SignSet::ANY,
             },
             _ => SignSet::ANY,
         };
-        let result = constant.as_ref().map_or(result, |value| result.and(SignSet::of(value)));
-        Knowledge { signs: result, constant }
+        let result = constant
+            .as_ref()
+            .map_or(result, |value| result.and(SignSet::of(value)));
+        Knowledge {
+            signs: result,
+            constant,
+        }
     }
 
     fn merge(&mut self, to: &mut Knowledge, from: Knowledge) -> DidMerge {
@@ -136,24 +164,36 @@ fn pattern(text: &str) -> Option<Pattern<SymbolLang>> {
 
 /// The rewrites of an identity; each fires only where its conditions are known to hold.
 fn rewrites(identity: &'static Identity) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {
-    let conditions: Vec<(Option<Var>, SignSet)> =
-        identity.conditions.iter().map(|(name, signs)| (name.parse().ok(), *signs)).collect();
+    let conditions: Vec<(Option<Var>, SignSet)> = identity
+        .conditions
+        .iter()
+        .map(|(name, signs)| (name.parse().ok(), *signs))
+        .collect();
     let holds = move |egraph: &mut EGraph<SymbolLang, SignAnalysis>, _: Id, subst: &Subst| {
-        conditions.iter().all(|(variable, signs)| match variable.and_then(|variable| subst.get(variable)) {
-            Some(id) => egraph[*id].data.signs.within(*signs),
-            None => false,
+        conditions.iter().all(|(variable, signs)| {
+            match variable.and_then(|variable| subst.get(variable)) {
+                Some(id) => egraph[*id].data.signs.within(*signs),
+                None => false,
+            }
         })
     };
     let mut found = Vec::new();
     let mut direct = |name: String, left: &str, right: &str| {
         if let (Some(left), Some(right)) = (pattern(left), pattern(right)) {
-            let applier = egg::ConditionalApplier { condition: holds.clone(), applier: right };
+            let applier = egg::ConditionalApplier {
+                condition: holds.clone(),
+                applier: right,
+            };
             found.extend(Rewrite::new(name, left, applier));
         }
     };
     direct(identity.name.to_string(), identity.left, identity.right);
     if identity.both_ways {
-        direct(format!("{}-backwards", identity.name), identity.right, identity.left);
+        direct(
+            format!("{}-backwards", identity.name),
+            identity.right,
+            identity.left,
+        );
     }
     found
 }
@@ -166,7 +206,9 @@ pub struct Limits {
 }
 
 fn runner(assumptions: &Assumptions, limits: Limits) -> Runner<SymbolLang, SignAnalysis> {
-    let analysis = SignAnalysis { assumptions: assumptions.clone() };
+    let analysis = SignAnalysis {
+        assumptions: assumptions.clone(),
+    };
     Runner::new(analysis)
         .with_iter_limit(limits.rounds)
         .with_node_limit(limits.nodes)
@@ -175,14 +217,24 @@ fn runner(assumptions: &Assumptions, limits: Limits) -> Runner<SymbolLang, SignA
 }
 
 fn rules(families: &[Family]) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {
-    IDENTITIES.iter().filter(|identity| families.contains(&identity.family)).flat_map(rewrites).collect()
+    IDENTITIES
+        .iter()
+        .filter(|identity| families.contains(&identity.family))
+        .flat_map(rewrites)
+        .collect()
 }
 
 fn to_terms(expression: &Expression) -> RecExpr<SymbolLang> {
     let mut terms = RecExpr::default();
     let added = expression.fold(|node, arguments: &[Id]| {
-        let name = node.operator().name().map_or_else(|| leaf_text(node.operator()), str::to_string);
-        Ok::<Id, std::convert::Infallible>(terms.add(SymbolLang { op: Symbol::from(name), children: arguments.to_vec() }))
+        let name = node
+            .operator()
+            .name()
+            .map_or_else(|| leaf_text(node.operator()), str::to_string);
+        Ok::<Id, std::convert::Infallible>(terms.add(SymbolLang {
+            op: Symbol::from(name),
+            children: arguments.to_vec(),
+        }))
     });
     match added {
         Ok(_) => terms,
@@ -194,7 +246,11 @@ fn from_terms(terms: &RecExpr<SymbolLang>) -> Option<Expression> {
     let mut built: Vec<Expression> = Vec::new();
     for node in terms {
         let name = node.op.as_str();
-        let arguments: Vec<Expression> = node.children.iter().map(|id| built[usize::from(*id)].clone()).collect();
+        let arguments: Vec<Expression> = node
+            .children
+            .iter()
+            .map(|id| built[usize::from(*id)].clone())
+            .collect();
         built.push(match (name, arguments.len()) {
             (_, 0) => parse(name).ok()?,
             ("add", 2) => Expression::new(Operator::Add, arguments),
@@ -228,28 +284,48 @@ const PROVING: &[Family] = &[
 ];
 
 /// A chain of identities from one expression to the other, if the search meets one.
-pub fn chain(left: &Expression, right: &Expression, assumptions: &Assumptions, limits: Limits) -> Option<Vec<Step>> {
+pub fn chain(
+    left: &Expression,
+    right: &Expression,
+    assumptions: &Assumptions,
+    limits: Limits,
+) -> Option<Vec<Step>> {
     if left.has_floats() || right.has_floats() || left.size() + right.size() > 120 {
         return None;
     }
     let (start, goal) = (to_terms(left), to_terms(right));
-    let mut runner = runner(assumptions, limits).with_explanations_enabled().with_expr(&start).with_expr(&goal);
+    let mut runner = runner(assumptions, limits)
+        .with_explanations_enabled()
+        .with_expr(&start)
+        .with_expr(&goal);
     let (a, b) = (runner.roots[0], runner.roots[1]);
     runner = runner.with_hook(move |runner| {
-        if runner.egraph.find(a) == runner.egraph.find(b) { Err("met".into()) } else { Ok(()) }
+        if runner.egraph.find(a) == runner.egraph.find(b) {
+            Err("met".into())
+        } else {
+            Ok(())
+        }
     });
     let mut runner = runner.run(&rules(PROVING));
     if runner.egraph.find(a) != runner.egraph.find(b) {
         return None;
     }
-    let explanation = runner.explain_equivalence(&start, &goal).make_flat_explanation().clone();
+    let explanation = runner
+        .explain_equivalence(&start, &goal)
+        .make_flat_explanation()
+        .clone();
     let mut steps = Vec::new();
     for pair in explanation.windows(2) {
         let (before, after) = (pair[0].get_recexpr(), pair[1].get_recexpr());
         let name = find_rule(&pair[1]);
         let condition = IDENTITIES
             .iter()
-            .find(|identity| Some(identity.name) == name.as_deref().map(|name| name.trim_end_matches("-backwards")))
+            .find(|identity| {
+                Some(identity.name)
+                    == name
+                        .as_deref()
+                        .map(|name| name.trim_end_matches("-backwards"))
+            })
             .map(|identity| identity.why.to_string());
         steps.push(Step {
             rule: name.unwrap_or_else(|| "congruence".to_string()),
@@ -270,12 +346,19 @@ fn find_rule(term: &egg::FlatTerm<SymbolLang>) -> Option<String> {
 }
 
 /// The cheapest term that the families lead to.
-pub fn cheapest(expression: &Expression, assumptions: &Assumptions, families: &[Family], limits: Limits) -> Option<Expression> {
+pub fn cheapest(
+    expression: &Expression,
+    assumptions: &Assumptions,
+    families: &[Family],
+    limits: Limits,
+) -> Option<Expression> {
     if expression.has_floats() || expression.has_tensors() || expression.size() > 120 {
         return None;
     }
     let start = to_terms(expression);
-    let runner = runner(assumptions, limits).with_expr(&start).run(&rules(families));
+    let runner = runner(assumptions, limits)
+        .with_expr(&start)
+        .run(&rules(families));
     let extractor = egg::Extractor::new(&runner.egraph, egg::AstSize);
     let (_, best) = extractor.find_best(runner.roots[0]);
     from_terms(&best).filter(|best| Cost::Nodes.of(best) < Cost::Nodes.of(expression))
@@ -286,7 +369,10 @@ pub fn catalogue() -> String {
     let mut text = String::new();
     for identity in IDENTITIES {
         let arrow = if identity.both_ways { "<=>" } else { "=>" };
-        text += &format!("{} | {} {arrow} {} | {}\n", identity.name, identity.left, identity.right, identity.why);
+        text += &format!(
+            "{} | {} {arrow} {} | {}\n",
+            identity.name, identity.left, identity.right, identity.why
+        );
     }
     text
 }

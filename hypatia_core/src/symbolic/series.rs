@@ -34,25 +34,45 @@ fn refuse_corners(expression: &Expression) -> Result<()> {
         _ => false,
     };
     if expression.any(cornered) {
-        return Err(Error::new("functions with corners or jumps are not expanded"));
+        return Err(Error::new(
+            "functions with corners or jumps are not expanded",
+        ));
     }
     Ok(())
 }
 
 /// The value at a point in canonical form; an error where it is not defined there.
-fn value_at(expression: &Expression, name: &str, at: &Expression, assumptions: &Assumptions) -> Result<Expression> {
-    let replaced = substitute(expression, &FxHashMap::from_iter([(name.to_string(), at.clone())]));
+fn value_at(
+    expression: &Expression,
+    name: &str,
+    at: &Expression,
+    assumptions: &Assumptions,
+) -> Result<Expression> {
+    let replaced = substitute(
+        expression,
+        &FxHashMap::from_iter([(name.to_string(), at.clone())]),
+    );
     let mut context = Context::new(assumptions, STEPS);
     let forms = context.canonicalize(&[&replaced])?;
     let value = context.to_expression(&forms[0]);
-    Ok(if value.size() < replaced.size() { value } else { replaced })
+    Ok(if value.size() < replaced.size() {
+        value
+    } else {
+        replaced
+    })
 }
 
 /// The sum of c_k (x − a)^k for k below `order`.
 ///
 /// # Errors
 /// When the expression or a derivative is not defined at the point, or has corners.
-pub fn series(expression: &Expression, name: &str, at: &Expression, order: u32, assumptions: &Assumptions) -> Result<Expression> {
+pub fn series(
+    expression: &Expression,
+    name: &str,
+    at: &Expression,
+    order: u32,
+    assumptions: &Assumptions,
+) -> Result<Expression> {
     refuse_corners(expression)?;
     if order > 60 {
         return Err(Error::new("the limit of 60 terms for series was reached"));
@@ -61,11 +81,21 @@ pub fn series(expression: &Expression, name: &str, at: &Expression, order: u32, 
     let (mut term, mut factorial, mut total) = (expression.clone(), BigInt::one(), zero());
     for k in 0..order {
         let value = value_at(&term, name, at, assumptions).map_err(|error| {
-            Error::new(format!("no Taylor series there: the derivative of order {k} has no value ({})", error.0))
+            Error::new(format!(
+                "no Taylor series there: the derivative of order {k} has no value ({})",
+                error.0
+            ))
         })?;
-        let coefficient = mul(Expression::rational(BigRational::new(BigInt::one(), factorial.clone())), value);
+        let coefficient = mul(
+            Expression::rational(BigRational::new(BigInt::one(), factorial.clone())),
+            value,
+        );
         if !coefficient.is_integer_constant(0) {
-            let power = if k == 0 { Expression::integer(1) } else { powi(step.clone(), i64::from(k)) };
+            let power = if k == 0 {
+                Expression::integer(1)
+            } else {
+                powi(step.clone(), i64::from(k))
+            };
             total = add(total, mul(coefficient, power));
         }
         if k + 1 < order {
@@ -82,7 +112,11 @@ fn smaller(expression: &Expression, assumptions: &Assumptions) -> Expression {
     match context.canonicalize(&[expression]) {
         Ok(forms) => {
             let form = context.to_expression(&forms[0]);
-            if form.size() < expression.size() { form } else { expression.clone() }
+            if form.size() < expression.size() {
+                form
+            } else {
+                expression.clone()
+            }
         }
         Err(_) => expression.clone(),
     }
@@ -92,7 +126,12 @@ fn smaller(expression: &Expression, assumptions: &Assumptions) -> Expression {
 ///
 /// # Errors
 /// When it is not decided this way, or is not finite.
-pub fn limit(expression: &Expression, name: &str, at: &Expression, assumptions: &Assumptions) -> Result<Expression> {
+pub fn limit(
+    expression: &Expression,
+    name: &str,
+    at: &Expression,
+    assumptions: &Assumptions,
+) -> Result<Expression> {
     const ROUNDS: usize = 8;
     refuse_corners(expression)?;
     let mut current = expression.clone();
@@ -100,12 +139,17 @@ pub fn limit(expression: &Expression, name: &str, at: &Expression, assumptions: 
         let mut context = Context::new(assumptions, STEPS);
         let forms = context.canonicalize(&[&current])?;
         let form = &forms[0];
-        let side = |p: &super::polynomial::Polynomial| context.to_expression(&super::kernel::Fraction::polynomial(p.clone()));
+        let side = |p: &super::polynomial::Polynomial| {
+            context.to_expression(&super::kernel::Fraction::polynomial(p.clone()))
+        };
         let (top, bottom) = (side(&form.num), side(&form.den));
-        let values = value_at(&top, name, at, assumptions).and_then(|a| Ok((a, value_at(&bottom, name, at, assumptions)?)));
+        let values = value_at(&top, name, at, assumptions)
+            .and_then(|a| Ok((a, value_at(&bottom, name, at, assumptions)?)));
         let Ok((a, b)) = values else { break };
         match (a.is_integer_constant(0), b.is_integer_constant(0)) {
-            (_, false) if is_nonzero(&b) => return value_at(&super::build::div(a, b), name, at, assumptions),
+            (_, false) if is_nonzero(&b) => {
+                return value_at(&super::build::div(a, b), name, at, assumptions);
+            }
             (false, true) if is_nonzero(&a) => return Err(Error::new("the limit is not finite")),
             (true, true) => {
                 current = super::build::div(derivative(&top, name)?, derivative(&bottom, name)?);
@@ -120,6 +164,8 @@ pub fn limit(expression: &Expression, name: &str, at: &Expression, assumptions: 
 fn is_nonzero(value: &Expression) -> bool {
     use super::enclosure::{Point, enclose};
     use super::interval::Arithmetic;
-    let Some(mut arithmetic) = Arithmetic::new(200) else { return false };
+    let Some(mut arithmetic) = Arithmetic::new(200) else {
+        return false;
+    };
     enclose(&mut arithmetic, value, &Point::new()).is_ok_and(|value| !value.contains_zero())
 }

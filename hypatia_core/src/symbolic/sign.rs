@@ -360,7 +360,7 @@ impl Facts {
 type Bounds = (Option<BigRational>, Option<BigRational>);
 
 fn power_bounds(base: Bounds, exponent: u32) -> Bounds {
-    if exponent % 2 == 0 {
+    if exponent.is_multiple_of(2) {
         let magnitude = base
             .0
             .zip(base.1)

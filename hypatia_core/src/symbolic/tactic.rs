@@ -17,7 +17,10 @@ use crate::error::{Error, Result};
 
 /// Algebra steps of a tactic.
 const STEPS: u64 = 200_000_000;
-const SEARCH: Limits = Limits { rounds: 6, nodes: 5_000 };
+const SEARCH: Limits = Limits {
+    rounds: 6,
+    nodes: 5_000,
+};
 
 /// A tactic by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,11 @@ pub enum Tactic {
 ///
 /// # Errors
 /// When the limit of algebra steps is reached, or a denominator is zero everywhere.
-pub fn apply(tactic: Tactic, expression: &Expression, assumptions: &Assumptions) -> Result<Expression> {
+pub fn apply(
+    tactic: Tactic,
+    expression: &Expression,
+    assumptions: &Assumptions,
+) -> Result<Expression> {
     if expression.has_tensors() {
         return Err(Error::new("tensor operators take no scalar tactics"));
     }
@@ -69,19 +76,26 @@ fn arithmetic(tactic: Tactic, expression: &Expression) -> Result<Expression> {
         if !is_function {
             return Ok(node.with_arguments(arguments));
         }
-        let inner = arguments.iter().map(|argument| sum(tactic, argument)).collect::<Result<Vec<_>>>()?;
+        let inner = arguments
+            .iter()
+            .map(|argument| sum(tactic, argument))
+            .collect::<Result<Vec<_>>>()?;
         Ok(node.with_arguments(&inner))
     })?;
     sum(tactic, &rewritten)
 }
 
 fn is_opaque_power(node: &Expression) -> bool {
-    matches!(node.operator(), Operator::Pow) && !constant_exponent(&node.arguments()[1]).is_some_and(|n| n.is_integer())
+    matches!(node.operator(), Operator::Pow)
+        && !constant_exponent(&node.arguments()[1]).is_some_and(|n| n.is_integer())
 }
 
 /// One arithmetic expression over opaque parts.
 fn sum(tactic: Tactic, expression: &Expression) -> Result<Expression> {
-    let mut opaque = Opaque { context: Context::new(&Assumptions::new(), STEPS), parts: FxHashMap::default() };
+    let mut opaque = Opaque {
+        context: Context::new(&Assumptions::new(), STEPS),
+        parts: FxHashMap::default(),
+    };
     let form = opaque.form(expression, tactic == Tactic::Expand)?;
     let result = match tactic {
         Tactic::Factor | Tactic::Together => opaque.factored(&form)?,
@@ -103,7 +117,8 @@ impl Opaque {
         let mut stack = vec![expression.clone()];
         // What lies below a function is not looked at.
         while let Some(node) = stack.pop() {
-            let opaque = matches!(node.operator(), Operator::Function(_) | Operator::Float(_)) || is_opaque_power(&node);
+            let opaque = matches!(node.operator(), Operator::Function(_) | Operator::Float(_))
+                || is_opaque_power(&node);
             if opaque {
                 if !numbers.contains_key(&node) {
                     numbers.insert(node.clone(), numbers.len());
@@ -160,19 +175,31 @@ impl Opaque {
     fn part(&mut self, name: &str, meaning: &Expression) -> Fraction {
         if let Some((known, _)) = self.parts.iter().find(|(_, part)| *part == meaning) {
             let known = known.clone();
-            return Fraction::polynomial(Polynomial::generator(self.context.table.number(Kernel::Variable(known.as_str().into()))));
+            return Fraction::polynomial(Polynomial::generator(
+                self.context
+                    .table
+                    .number(Kernel::Variable(known.as_str().into())),
+            ));
         }
         self.parts.insert(name.to_string(), meaning.clone());
-        Fraction::polynomial(Polynomial::generator(self.context.table.number(Kernel::Variable(name.into()))))
+        Fraction::polynomial(Polynomial::generator(
+            self.context.table.number(Kernel::Variable(name.into())),
+        ))
     }
 
     /// The parts in place of their names.
     fn restore(&self, expression: &Expression) -> Expression {
         let restored = expression.fold(|node, arguments: &[Expression]| {
             Ok::<_, std::convert::Infallible>(match node.operator() {
-                Operator::Variable(name) => self.parts.get(&**name).cloned().unwrap_or_else(|| node.clone()),
+                Operator::Variable(name) => self
+                    .parts
+                    .get(&**name)
+                    .cloned()
+                    .unwrap_or_else(|| node.clone()),
                 // a·(1/b) is written a/b.
-                Operator::Mul if is_inverse(&arguments[1]) && node.arguments()[1].arguments().is_empty() => {
+                Operator::Mul
+                    if is_inverse(&arguments[1]) && node.arguments()[1].arguments().is_empty() =>
+                {
                     build::div(arguments[0].clone(), arguments[1].arguments()[1].clone())
                 }
                 _ => node.with_arguments(arguments),
@@ -209,18 +236,29 @@ impl Opaque {
         };
         let negative = content.is_negative();
         let content = content.abs();
-        let quotient = build::div(with(content.numer(), &sides[0].1), with(content.denom(), &sides[1].1));
-        Ok(if negative { build::neg(quotient) } else { quotient })
+        let quotient = build::div(
+            with(content.numer(), &sides[0].1),
+            with(content.denom(), &sides[1].1),
+        );
+        Ok(if negative {
+            build::neg(quotient)
+        } else {
+            quotient
+        })
     }
 }
 
 fn is_inverse(expression: &Expression) -> bool {
-    matches!(expression.operator(), Operator::Div) && expression.arguments()[0].is_integer_constant(1)
+    matches!(expression.operator(), Operator::Div)
+        && expression.arguments()[0].is_integer_constant(1)
 }
 
 impl Context {
     /// The factors of a polynomial: a number and polynomials with their multiplicities.
-    fn factor(&mut self, polynomial: &Polynomial) -> Result<(num_rational::BigRational, Vec<(Polynomial, u32)>)> {
+    fn factor(
+        &mut self,
+        polynomial: &Polynomial,
+    ) -> Result<(num_rational::BigRational, Vec<(Polynomial, u32)>)> {
         factor_polynomial(polynomial, &mut self.budget)
     }
 

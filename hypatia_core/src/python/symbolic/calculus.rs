@@ -18,7 +18,9 @@ use super::without_lock;
 
 impl PySymbol {
     fn by(&self, py: Python<'_>, tactic: Tactic) -> PyResult<Self> {
-        Ok(self.with(without_lock(py, || apply(tactic, &self.expression, &self.assumptions))?))
+        Ok(self.with(without_lock(py, || {
+            apply(tactic, &self.expression, &self.assumptions)
+        })?))
     }
 }
 
@@ -62,31 +64,51 @@ impl PySymbol {
     /// An antiderivative, proved by differentiation before it is returned.
     fn integrate(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Self> {
         let name = variable_name(name)?;
-        Ok(self.with(without_lock(py, || integrate(&self.expression, &name, &self.assumptions))?))
+        Ok(self.with(without_lock(py, || {
+            integrate(&self.expression, &name, &self.assumptions)
+        })?))
     }
 
     /// The Taylor polynomial of degree below `order` about a point.
     #[pyo3(signature = (name, at=None, order=6))]
-    fn series(&self, py: Python<'_>, name: &Bound<'_, PyAny>, at: Option<&Bound<'_, PyAny>>, order: u32) -> PyResult<Self> {
+    fn series(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        at: Option<&Bound<'_, PyAny>>,
+        order: u32,
+    ) -> PyResult<Self> {
         let name = variable_name(name)?;
         let at = match at {
             Some(at) => expression_or_text(at)?.expression,
             None => Expression::integer(0),
         };
-        Ok(self.with(without_lock(py, || series(&self.expression, &name, &at, order, &self.assumptions))?))
+        Ok(self.with(without_lock(py, || {
+            series(&self.expression, &name, &at, order, &self.assumptions)
+        })?))
     }
 
     /// The limit at a finite point, by continuity or l'Hôpital's rule.
-    fn limit(&self, py: Python<'_>, name: &Bound<'_, PyAny>, at: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn limit(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        at: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
         let (name, at) = (variable_name(name)?, expression_or_text(at)?.expression);
-        Ok(self.with(without_lock(py, || limit(&self.expression, &name, &at, &self.assumptions))?))
+        Ok(self.with(without_lock(py, || {
+            limit(&self.expression, &name, &at, &self.assumptions)
+        })?))
     }
 
     /// The real solutions of `self = 0`, each proved by substitution.
     fn solve(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Vec<Self>> {
         let name = variable_name(name)?;
         let found = without_lock(py, || solve(&self.expression, &name, &self.assumptions))?;
-        Ok(found.into_iter().map(|solution| self.with(solution)).collect())
+        Ok(found
+            .into_iter()
+            .map(|solution| self.with(solution))
+            .collect())
     }
 
     /// LaTeX, without dollar signs.
@@ -118,7 +140,8 @@ impl PySymbol {
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(match self.expression.operator() {
             Operator::Rational(value) => {
-                let parts: (num_bigint::BigInt, num_bigint::BigInt) = (value.numer().clone(), value.denom().clone());
+                let parts: (num_bigint::BigInt, num_bigint::BigInt) =
+                    (value.numer().clone(), value.denom().clone());
                 Some(py.import("fractions")?.getattr("Fraction")?.call1(parts)?)
             }
             Operator::Float(bits) => Some(f64::from_bits(*bits).into_pyobject(py)?.into_any()),
@@ -129,44 +152,75 @@ impl PySymbol {
     /// This operator or function over other arguments: `node._with(args)`.
     fn _with(&self, arguments: Vec<PySymbol>) -> PyResult<Self> {
         if arguments.len() != self.expression.arguments().len() {
-            return Err(PyTypeError::new_err("as many arguments as before are needed"));
+            return Err(PyTypeError::new_err(
+                "as many arguments as before are needed",
+            ));
         }
-        let arguments: Vec<Expression> = arguments.into_iter().map(|argument| argument.expression).collect();
-        Ok(self.with(Expression::new(self.expression.operator().clone(), arguments)))
+        let arguments: Vec<Expression> = arguments
+            .into_iter()
+            .map(|argument| argument.expression)
+            .collect();
+        Ok(self.with(Expression::new(
+            self.expression.operator().clone(),
+            arguments,
+        )))
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let rebuild = py.import("hypatia_core._hypatia_core")?.getattr("_symbol_from")?;
+        let rebuild = py
+            .import("hypatia_core._hypatia_core")?
+            .getattr("_symbol_from")?;
         let text = to_text(&self.expression)?;
-        PyTuple::new(py, [rebuild, (text, self.assumptions(py)?).into_pyobject(py)?.into_any()])
+        PyTuple::new(
+            py,
+            [
+                rebuild,
+                (text, self.assumptions(py)?).into_pyobject(py)?.into_any(),
+            ],
+        )
     }
 
     /// A function of arrays or numbers: see `hypatia_core.symbolic.callables.to_callable`.
     #[pyo3(signature = (names=None, *, backend="numpy"))]
-    fn to_callable<'py>(slf: &Bound<'py, Self>, names: Option<Bound<'py, PyAny>>, backend: &str) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("hypatia_core.symbolic.callables")?.call_method1("to_callable", (slf, names, backend))
+    fn to_callable<'py>(
+        slf: &Bound<'py, Self>,
+        names: Option<Bound<'py, PyAny>>,
+        backend: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("hypatia_core.symbolic.callables")?
+            .call_method1("to_callable", (slf, names, backend))
     }
 
     /// Shared parts by name, and the expression over them: see `hypatia_core.symbolic.callables.cse`.
     fn cse<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("hypatia_core.symbolic.callables")?.call_method1("cse", (slf,))
+        slf.py()
+            .import("hypatia_core.symbolic.callables")?
+            .call_method1("cse", (slf,))
     }
 
     /// A C function: see `hypatia_core.symbolic.callables.to_c`.
     #[pyo3(signature = (name="f"))]
     fn to_c<'py>(slf: &Bound<'py, Self>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("hypatia_core.symbolic.callables")?.call_method1("to_c", (slf, name))
+        slf.py()
+            .import("hypatia_core.symbolic.callables")?
+            .call_method1("to_c", (slf, name))
     }
 
     /// The expression as SymPy has it: see `hypatia_core.symbolic.sympy_bridge`.
     fn _sympy_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("hypatia_core.symbolic.sympy_bridge")?.call_method1("to_sympy", (slf,))
+        slf.py()
+            .import("hypatia_core.symbolic.sympy_bridge")?
+            .call_method1("to_sympy", (slf,))
     }
 
     /// The Symbol of a SymPy expression.
     #[staticmethod]
     fn from_sympy<'py>(expression: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        expression.py().import("hypatia_core.symbolic.sympy_bridge")?.call_method1("from_sympy", (expression,))
+        expression
+            .py()
+            .import("hypatia_core.symbolic.sympy_bridge")?
+            .call_method1("from_sympy", (expression,))
     }
 }
 

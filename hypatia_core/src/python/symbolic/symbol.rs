@@ -71,7 +71,9 @@ impl PySymbol {
         swapped: bool,
     ) -> PyResult<Py<PyAny>> {
         let py = other.py();
-        let Some(other) = number_or_symbol(other)? else { return Ok(py.NotImplemented()) };
+        let Some(other) = number_or_symbol(other)? else {
+            return Ok(py.NotImplemented());
+        };
         let (left, right) = if swapped {
             (&other, self)
         } else {
@@ -80,7 +82,13 @@ impl PySymbol {
         let assumptions = self.joined_assumptions(&other)?;
         let expression =
             Expression::binary(operator, left.expression.clone(), right.expression.clone());
-        Ok(Self { expression, assumptions }.into_pyobject(py)?.into_any().unbind())
+        Ok(Self {
+            expression,
+            assumptions,
+        }
+        .into_pyobject(py)?
+        .into_any()
+        .unbind())
     }
 }
 

@@ -63,13 +63,17 @@ mod tests {
     /// Points checked and the first one at which the row fails, in rigorous arithmetic at 200 bits.
     fn check(left: &str, right: &str, conditions: &[(&str, SignSet)]) -> (usize, Option<Point>) {
         let (left, right) = (side(left), side(right));
-        let assumptions: BTreeMap<Arc<str>, SignSet> =
-            conditions.iter().map(|(name, signs)| (name.replace('?', "").into(), *signs)).collect();
+        let assumptions: BTreeMap<Arc<str>, SignSet> = conditions
+            .iter()
+            .map(|(name, signs)| (name.replace('?', "").into(), *signs))
+            .collect();
         let names: Vec<Arc<str>> = left.variables().into_iter().collect();
         let mut arithmetic = Arithmetic::new(200).expect("constants");
         let mut checked = 0;
         for point in points(&names, &assumptions, 60) {
-            let Ok(a) = enclose(&mut arithmetic, &left, &point) else { continue };
+            let Ok(a) = enclose(&mut arithmetic, &left, &point) else {
+                continue;
+            };
             match enclose(&mut arithmetic, &right, &point) {
                 Ok(b) if a.disjoint(&b) => return (checked, Some(point)),
                 Ok(_) => checked += 1,
@@ -86,10 +90,18 @@ mod tests {
         for row in IDENTITIES {
             let (checked, failure) = check(row.left, row.right, row.conditions);
             assert!(failure.is_none(), "{} fails at {failure:?}", row.name);
-            assert!(checked >= if row.left.contains('?') { 8 } else { 1 }, "{}: only {checked} points", row.name);
+            assert!(
+                checked >= if row.left.contains('?') { 8 } else { 1 },
+                "{}: only {checked} points",
+                row.name
+            );
             if row.both_ways {
                 let (checked, failure) = check(row.right, row.left, row.conditions);
-                assert!(failure.is_none(), "{} backwards fails at {failure:?}", row.name);
+                assert!(
+                    failure.is_none(),
+                    "{} backwards fails at {failure:?}",
+                    row.name
+                );
                 assert!(checked >= 1, "{} backwards: no points", row.name);
             }
         }
