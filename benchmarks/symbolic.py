@@ -65,7 +65,9 @@ def measure(name, tasks, rounds, check):
     check(results)
     medians = {library: statistics.median(values) for library, values in times.items()}
     ours = medians["hypatia"]
-    ratios = "  ".join(f"{library} {value * 1e3:10.3f} ms ({value / ours:8.1f}x)" for library, value in medians.items())
+    ratios = "  ".join(
+        f"{library} {value * 1e3:10.3f} ms ({value / ours:8.1f}x)" for library, value in medians.items()
+    )
     print(f"{name:34s} {ratios}")
     return medians
 
@@ -132,7 +134,9 @@ def main():
     if symengine:
         wide_fast, swap = symengine.sympify(text), {symengine.Symbol("x"): symengine.Symbol("y") + 1}
         tasks["symengine"] = lambda: wide_fast.subs(swap)
-    all_medians.append(measure("substitution in 10,000 nodes", tasks, min(options.rounds, 3), lambda results: None))
+    all_medians.append(
+        measure("substitution in 10,000 nodes", tasks, min(options.rounds, 3), lambda results: None)
+    )
 
     def ours_proves():
         return sum(prove_equivalent(left, right).status == "proved" for left, right in PAIRS)
@@ -169,7 +173,9 @@ def main():
     print(f"geometric mean against SymPy {sympy.__version__}: {ratio:.1f}x")
     if symengine:
         level = sum(m.get("symengine", 0) >= m["hypatia"] for m in all_medians if "symengine" in m)
-        print(f"at least level with SymEngine {symengine.__version__} on {level} of {sum('symengine' in m for m in all_medians)}")
+        print(
+            f"at least level with SymEngine {symengine.__version__} on {level} of {sum('symengine' in m for m in all_medians)}"
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def test_an_antiderivative_differentiates_back(text):
         assert slope == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
-@pytest.mark.parametrize("text", ["sin(x)/x", "exp(x**2)", "floor(x)", "sign(x-1)", "1/log(x)", "(matmul x x)"])
+@pytest.mark.parametrize(
+    "text", ["sin(x)/x", "exp(x**2)", "floor(x)", "sign(x-1)", "1/log(x)", "(matmul x x)"]
+)
 def test_what_is_not_found_is_said(text):
     with pytest.raises(HypatiaError):
         parse_expr(text).integrate("x")

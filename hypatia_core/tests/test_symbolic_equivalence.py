@@ -178,7 +178,9 @@ def value_in_mpmath(symbol, point):
     return mpmath.mpf(value.real) if isinstance(value, mpmath.mpc) and value.imag == 0 else value
 
 
-UNARY = "exp log sqrt sin cos tan asin acos atan sinh tanh abs sign floor relu sigmoid softplus erf neg".split()
+UNARY = (
+    "exp log sqrt sin cos tan asin acos atan sinh tanh abs sign floor relu sigmoid softplus erf neg".split()
+)
 small = st.recursive(
     st.sampled_from(["x", "y", "1", "2", "-1", "1/2", "0", "pi"]),
     lambda inner: st.one_of(
@@ -186,7 +188,9 @@ small = st.recursive(
         st.tuples(st.sampled_from(["add", "sub", "mul", "div", "max", "min"]), inner, inner).map(
             lambda parts: "({} {} {})".format(*parts)
         ),
-        st.tuples(inner, st.sampled_from(["2", "3", "-1", "1/2", "1/3", "0"])).map(lambda parts: "(pow {} {})".format(*parts)),
+        st.tuples(inner, st.sampled_from(["2", "3", "-1", "1/2", "1/3", "0"])).map(
+            lambda parts: "(pow {} {})".format(*parts)
+        ),
     ),
     max_leaves=6,
 )

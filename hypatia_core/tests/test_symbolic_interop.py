@@ -12,7 +12,18 @@ from hypatia_core import HypatiaError, Symbol, is_equivalent, parse_expr
 
 x, y, z = sympy.symbols("x y z", real=True)
 p = sympy.Symbol("p", positive=True)
-ATOMS = [x, y, x + y, x * y, x**2 - y, 2 * x / 3, sympy.sqrt(p), p ** sympy.Rational(2, 3), x / (1 + y**2), x - sympy.pi]
+ATOMS = [
+    x,
+    y,
+    x + y,
+    x * y,
+    x**2 - y,
+    2 * x / 3,
+    sympy.sqrt(p),
+    p ** sympy.Rational(2, 3),
+    x / (1 + y**2),
+    x - sympy.pi,
+]
 FUNCTIONS = [
     sympy.exp, sympy.sin, sympy.cos, sympy.tan, sympy.atan, sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh,
     sympy.Abs, sympy.sign, sympy.floor, sympy.erf, lambda u: sympy.log(1 + u**2), lambda u: sympy.sqrt(1 + u**2),
@@ -32,7 +43,9 @@ def test_two_hundred_expressions_go_to_sympy_and_back():
         assert again.eval(point) == pytest.approx(expected, rel=1e-9, abs=1e-12), expression
         # SymPy's own printing is read too, where its functions have our names.
         if "sign" not in str(expression) and "cot" not in str(expression):
-            assert parse_expr(str(expression)).eval(point) == pytest.approx(expected, rel=1e-9, abs=1e-12), expression
+            assert parse_expr(str(expression)).eval(point) == pytest.approx(expected, rel=1e-9, abs=1e-12), (
+                expression
+            )
 
 
 def test_assumptions_go_along():
@@ -65,7 +78,10 @@ def test_backends_agree(text):
 
 def test_the_torch_function_is_differentiable():
     symbol = parse_expr("gelu(x)*y")
-    a, b = torch.tensor([0.5, -1.0], dtype=torch.float64, requires_grad=True), torch.tensor([2.0, 3.0], dtype=torch.float64)
+    a, b = (
+        torch.tensor([0.5, -1.0], dtype=torch.float64, requires_grad=True),
+        torch.tensor([2.0, 3.0], dtype=torch.float64),
+    )
     symbol.to_callable(["x", "y"], backend="torch")(a, b).sum().backward()
     expected = [symbol.derivative("x").eval({"x": s, "y": t}) for s, t in [(0.5, 2.0), (-1.0, 3.0)]]
     assert a.grad.tolist() == pytest.approx(expected)
@@ -91,14 +107,21 @@ def test_c_compiles_and_agrees(tmp_path):
     except FileNotFoundError:
         pytest.skip("no C compiler")
     found = float(subprocess.run([tmp_path / "f"], capture_output=True, check=True, text=True).stdout)
-    assert found == pytest.approx(parse_expr("gelu(x) + max(y, x**2)/3").eval({"x": 0.7, "y": -0.2}), rel=1e-14)
+    assert found == pytest.approx(
+        parse_expr("gelu(x) + max(y, x**2)/3").eval({"x": 0.7, "y": -0.2}), rel=1e-14
+    )
 
 
 def test_importing_imports_neither_numpy_nor_sympy_for_us():
-    code = "import hypatia_core._hypatia_core, sys; assert 'sympy' not in sys.modules or 'torch' in sys.modules"
+    code = (
+        "import hypatia_core._hypatia_core, sys; assert 'sympy' not in sys.modules or 'torch' in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_identities_of_sympy_hold_here():
-    for left, right in [(sympy.expand((x + y) ** 5), (x + y) ** 5), (sympy.expand_trig(sympy.sin(3 * x)), sympy.sin(3 * x))]:
+    for left, right in [
+        (sympy.expand((x + y) ** 5), (x + y) ** 5),
+        (sympy.expand_trig(sympy.sin(3 * x)), sympy.sin(3 * x)),
+    ]:
         assert is_equivalent(Symbol.from_sympy(left), Symbol.from_sympy(right))

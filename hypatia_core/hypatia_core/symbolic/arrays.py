@@ -33,7 +33,8 @@ def evaluate(symbol: Symbol, values: Mapping[Any, Any]) -> Any:
     shape = numpy.broadcast_shapes(*(numpy.shape(value) for value in named.values()))
     count = int(numpy.prod(shape))
     flat = [
-        column.tobytes() if column.ndim == 0 else numpy.broadcast_to(column, shape).tobytes() for column in columns
+        column.tobytes() if column.ndim == 0 else numpy.broadcast_to(column, shape).tobytes()
+        for column in columns
     ]
     result = symbol._eval_columns(flat, count)
     return numpy.frombuffer(result, dtype=numpy.float64).reshape(shape).copy()

@@ -14,8 +14,25 @@ _CALLS: dict[str, dict[str, str]] = {
         **{
             name: f"math.{name}({{0}})"
             for name in (
-                "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-                "asinh", "acosh", "atanh", "erf", "expm1", "log1p", "floor",
+                "exp",
+                "log",
+                "sqrt",
+                "sin",
+                "cos",
+                "tan",
+                "asin",
+                "acos",
+                "atan",
+                "sinh",
+                "cosh",
+                "tanh",
+                "asinh",
+                "acosh",
+                "atanh",
+                "erf",
+                "expm1",
+                "log1p",
+                "floor",
             )
         },
         "abs": "abs({0})",
@@ -35,8 +52,29 @@ _CALLS: dict[str, dict[str, str]] = {
         **{
             name: f"torch.{name}({{0}})"
             for name in (
-                "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-                "asinh", "acosh", "atanh", "erf", "expm1", "log1p", "floor", "abs", "sign", "relu", "sigmoid",
+                "exp",
+                "log",
+                "sqrt",
+                "sin",
+                "cos",
+                "tan",
+                "asin",
+                "acos",
+                "atan",
+                "sinh",
+                "cosh",
+                "tanh",
+                "asinh",
+                "acosh",
+                "atanh",
+                "erf",
+                "expm1",
+                "log1p",
+                "floor",
+                "abs",
+                "sign",
+                "relu",
+                "sigmoid",
             )
         },
         "hypot": "torch.hypot({0}, {1})",
@@ -53,8 +91,25 @@ _C_CALLS = {
     **{
         name: f"{name}({{0}})"
         for name in (
-            "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
-            "acosh", "atanh", "erf", "expm1", "log1p", "floor",
+            "exp",
+            "log",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "asinh",
+            "acosh",
+            "atanh",
+            "erf",
+            "expm1",
+            "log1p",
+            "floor",
         )
     },
     "abs": "fabs({0})",
@@ -108,7 +163,11 @@ def cse(symbol: Symbol) -> tuple[list[tuple[str, Symbol]], Symbol]:
     for node in order:
         new = node._with([rewritten[argument] for argument in node.args]) if node.args else node
         if node.args and uses.get(node, 0) > 1:
-            name = next(name for index in range(len(parts), len(parts) + len(taken) + 1) if (name := f"t{index}") not in taken)
+            name = next(
+                name
+                for index in range(len(parts), len(parts) + len(taken) + 1)
+                if (name := f"t{index}") not in taken
+            )
             parts.append((name, new))
             taken = taken | {name}
             new = Symbol.variable(name)
@@ -164,7 +223,9 @@ def _torch_literal(argument: str) -> str:
     return argument if is_name else f"torch.tensor({argument}, dtype=torch.float64)"
 
 
-def to_callable(symbol: Symbol, names: Iterable[str] | None = None, backend: str = "numpy") -> Callable[..., Any]:
+def to_callable(
+    symbol: Symbol, names: Iterable[str] | None = None, backend: str = "numpy"
+) -> Callable[..., Any]:
     """A function of the variables `names` (sorted ones by default), elementwise, shared parts computed once.
 
     `numpy` runs the engine's own evaluator over arrays and gives NaN where the expression is undefined; `torch`

@@ -1,5 +1,6 @@
 """To and from SymPy's expressions."""
 
+import operator
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -25,11 +26,27 @@ def to_sympy(symbol: Symbol) -> Any:
     def build(node: Symbol, arguments: list[Any]) -> Any:
         half = sympy.Rational(1, 2)
         direct = {
-            "exp": sympy.exp, "log": sympy.log, "sqrt": sympy.sqrt, "sin": sympy.sin, "cos": sympy.cos,
-            "tan": sympy.tan, "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "sinh": sympy.sinh,
-            "cosh": sympy.cosh, "tanh": sympy.tanh, "asinh": sympy.asinh, "acosh": sympy.acosh,
-            "atanh": sympy.atanh, "abs": sympy.Abs, "sign": sympy.sign, "floor": sympy.floor, "erf": sympy.erf,
-            "max": sympy.Max, "min": sympy.Min,
+            "exp": sympy.exp,
+            "log": sympy.log,
+            "sqrt": sympy.sqrt,
+            "sin": sympy.sin,
+            "cos": sympy.cos,
+            "tan": sympy.tan,
+            "asin": sympy.asin,
+            "acos": sympy.acos,
+            "atan": sympy.atan,
+            "sinh": sympy.sinh,
+            "cosh": sympy.cosh,
+            "tanh": sympy.tanh,
+            "asinh": sympy.asinh,
+            "acosh": sympy.acosh,
+            "atanh": sympy.atanh,
+            "abs": sympy.Abs,
+            "sign": sympy.sign,
+            "floor": sympy.floor,
+            "erf": sympy.erf,
+            "max": sympy.Max,
+            "min": sympy.Min,
         }
         composed: dict[str, Callable[..., Any]] = {
             "add": lambda a, b: a + b,
@@ -62,8 +79,7 @@ def to_sympy(symbol: Symbol) -> Any:
                 assumed = {"real": True, signs[name]: True} if name in signs else {"real": True}
                 known[node] = sympy.Symbol(name, **assumed)
             case "number":
-                value = node.value
-                known[node] = sympy.Rational(value.numerator, value.denominator)
+                known[node] = sympy.Rational(str(node))
             case "float":
                 known[node] = sympy.Float(node.value)
             case "pi":
@@ -97,10 +113,24 @@ def from_sympy(expression: Any) -> Symbol:
 
 _SIGNS = ("positive", "negative", "nonnegative", "nonpositive", "nonzero")
 _FUNCTIONS = {
-    "log": Symbol.log, "sin": Symbol.sin, "cos": Symbol.cos, "tan": Symbol.tan, "asin": Symbol.asin,
-    "acos": Symbol.acos, "atan": Symbol.atan, "sinh": Symbol.sinh, "cosh": Symbol.cosh, "tanh": Symbol.tanh,
-    "asinh": Symbol.asinh, "acosh": Symbol.acosh, "atanh": Symbol.atanh, "Abs": Symbol.abs, "sign": Symbol.sign,
-    "floor": Symbol.floor, "erf": Symbol.erf, "exp": Symbol.exp,
+    "log": Symbol.log,
+    "sin": Symbol.sin,
+    "cos": Symbol.cos,
+    "tan": Symbol.tan,
+    "asin": Symbol.asin,
+    "acos": Symbol.acos,
+    "atan": Symbol.atan,
+    "sinh": Symbol.sinh,
+    "cosh": Symbol.cosh,
+    "tanh": Symbol.tanh,
+    "asinh": Symbol.asinh,
+    "acosh": Symbol.acosh,
+    "atanh": Symbol.atanh,
+    "Abs": Symbol.abs,
+    "sign": Symbol.sign,
+    "floor": Symbol.floor,
+    "erf": Symbol.erf,
+    "exp": Symbol.exp,
 }
 _COMPOSED: dict[str, Callable[[Symbol], Symbol]] = {
     "ceiling": lambda u: -Symbol.floor(-u),
@@ -131,7 +161,10 @@ def _node(sympy: Any, node: Any, known: dict[Any, Symbol]) -> Symbol:
     name = type(node).__name__
     if node.is_Add or node.is_Mul or name in ("Max", "Min"):
         combine: Callable[[Symbol, Symbol], Symbol] = {
-            "Add": lambda a, b: a + b, "Mul": lambda a, b: a * b, "Max": Symbol.max, "Min": Symbol.min,
+            "Add": operator.add,
+            "Mul": operator.mul,
+            "Max": Symbol.max,
+            "Min": Symbol.min,
         }[name]
         total = arguments[0]
         for argument in arguments[1:]:
