@@ -14,7 +14,7 @@ import time
 import numpy
 import sympy
 
-from hypatia_core import Symbol, parse_expr, prove_equivalent
+from hypatia_core import parse_expr, prove_equivalent
 
 try:
     import symengine
@@ -173,9 +173,8 @@ def main():
     print(f"geometric mean against SymPy {sympy.__version__}: {ratio:.1f}x")
     if symengine:
         level = sum(m.get("symengine", 0) >= m["hypatia"] for m in all_medians if "symengine" in m)
-        print(
-            f"at least level with SymEngine {symengine.__version__} on {level} of {sum('symengine' in m for m in all_medians)}"
-        )
+        tried = sum("symengine" in m for m in all_medians)
+        print(f"at least level with SymEngine {symengine.__version__} on {level} of {tried}")
 
 
 if __name__ == "__main__":

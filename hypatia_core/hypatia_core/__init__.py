@@ -1,4 +1,4 @@
-"""Hypatia: an equality-saturation compiler for PyTorch, with a symbolic and a geometric algebra on one engine.
+"""Hypatia: an equality-saturation compiler for PyTorch, and symbolic and geometric algebra on one engine.
 
 Importing the package registers the backend "hypatia":
 
@@ -10,15 +10,32 @@ Importing the package registers the backend "hypatia":
 from hypatia_core import _native
 
 # First, so that every later import of the native module gets the build that the loader chose.
-_hypatia_core = _native.load()
+_native.load()
 
 from hypatia_core import log
 
 log.configure()
-_native.log_choice(_hypatia_core)
+_native.log_choice(_native.load())
 
-from hypatia_core._hypatia_core import HypatiaError, __version__, compile_fx_graph, set_log_level
-from hypatia_core._hypatia_core import Symbol, is_equivalent, optimize_ast, parse_expr, prove_equivalent  # isort: skip
+try:
+    from hypatia_core._hypatia_core import (
+        HypatiaError,
+        PyAlgebra,
+        PyMultiVector,
+        PyMultiVector2D,
+        PyMultiVector3D,
+        Symbol,
+        __version__,
+        compile_fx_graph,
+        is_equivalent,
+        optimize_ast,
+        parse_expr,
+        prove_equivalent,
+        set_log_level,
+    )
+except ImportError as error:
+    raise _native.outdated(error) from error
+
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
@@ -29,6 +46,10 @@ __all__ = [
     "HypatiaError",
     "HypatiaWarning",
     "Options",
+    "PyAlgebra",
+    "PyMultiVector",
+    "PyMultiVector2D",
+    "PyMultiVector3D",
     "Report",
     "Symbol",
     "__version__",

@@ -1,9 +1,9 @@
 """The native module's loader: which build is taken, and that it fits the package.
 
-Several builds may lie in this folder: `_hypatia_core.abi3.so` from maturin, `_hypatia_core.so` copied by hand
-after `cargo build`. Python would always take the first, and so run old code in silence after a copy. This
-loader takes the newest, refuses one whose version is not the package's, and keeps one copy in the process under
-both of its names, `hypatia_core._hypatia_core` and the bare `_hypatia_core`.
+Several builds may lie in this folder: `_hypatia_core.abi3.so` from maturin, `_hypatia_core.so` copied by
+hand after `cargo build`. Python would always take the first, and so run old code in silence after a copy.
+This loader takes the newest, refuses one whose version is not the package's, and keeps one copy in the
+process under both of its names, `hypatia_core._hypatia_core` and the bare `_hypatia_core`.
 """
 
 import importlib.metadata
@@ -35,13 +35,13 @@ or by hand:
 
 
 def builds(folder: Path) -> list[Path]:
-    """The native builds in `folder`, newest first; of two equally old, the one Python would take comes first."""
+    """The native builds in `folder`, newest first; of equally old ones first the one Python would take."""
     named = (folder / f"{BARE_NAME}{suffix}" for suffix in EXTENSION_SUFFIXES)
     return sorted((path for path in named if path.is_file()), key=_modified, reverse=True)
 
 
 def package_version(folder: Path) -> str | None:
-    """The version of the package in `folder`: of the checkout it lies in, or else of the installed distribution."""
+    """The package's version: that of the checkout `folder` lies in, or else of the distribution."""
     manifest = folder.parent / "Cargo.toml"
     if manifest.is_file():
         text = manifest.read_text(encoding="utf-8")
@@ -57,8 +57,8 @@ def load() -> ModuleType:
     """Load the newest native build, once a process, and return it.
 
     Raises:
-        ImportError: no build is there, it cannot be loaded, its version is not the package's, or another build
-            is already in use in this process. The message has the remedy.
+        ImportError: no build is there, it cannot be loaded, its version is not the package's, or another
+            build is already in use in this process. The message has the remedy.
     """
     loaded = sys.modules.get(NAME)
     if loaded is not None:
@@ -84,6 +84,11 @@ def log_choice(module: ModuleType) -> None:
         log.debug("passed over the older build %s", older)
 
 
+def outdated(error: ImportError) -> ImportError:
+    """What to raise when the native module, though of the right version, lacks a name: it is an older build."""
+    return _refusal(f"{error.path} was built from older sources: {error.msg}.", Path(str(error.path)))
+
+
 def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns
 
@@ -94,7 +99,9 @@ def _already_imported(newest: Path) -> ModuleType | None:
     if module is None or not isinstance(module.__loader__, ExtensionFileLoader):
         return None
     if not newest.samefile(module.__loader__.path):
-        raise _refusal(f"{module.__loader__.path} is already in use, but {newest} is the newest build.", newest)
+        raise _refusal(
+            f"{module.__loader__.path} is already in use, but {newest} is the newest build.", newest
+        )
     return module
 
 

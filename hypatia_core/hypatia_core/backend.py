@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat, executors
@@ -20,7 +19,7 @@ from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
 from hypatia_core.options import Options
-from hypatia_core.report import GraphReport, file
+from hypatia_core.report import GraphReport, graphs_of, labelled
 from hypatia_core.search import search
 from hypatia_core.sizes import Unsupported
 
@@ -35,6 +34,7 @@ def hypatia_backend(
     *,
     mode: str | None = None,
     options: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> Callable[..., Any]:
     """Compile one Dynamo graph: never slower than `gm`, never another answer; see docs/architecture.md.
 
@@ -43,6 +43,7 @@ def hypatia_backend(
         example_inputs: its inputs.
         mode: one of torch's modes.
         options: names and values of :class:`hypatia_core.Options`.
+        name: what the user calls this `torch.compile` call; for the log.
 
     Returns:
         A callable with the calling convention of `gm`.
@@ -51,25 +52,31 @@ def hypatia_backend(
         HypatiaError: an unknown mode or option; with `on_error="raise"` whatever could not be done.
     """
     chosen = Options.from_user(mode, options)
-    runners = executors.named(chosen.executor)
+    runners = executors.named(chosen.executor, exact=chosen.numerics == "exact")
     announce("[Hypatia] Compiling graph with %d nodes", len(gm.graph.nodes))
-    reports: list[GraphReport] = []
+    if name is not None:
+        logger.debug("the graph belongs to %s", name)
+    reports = graphs_of(compat.compiling_backend())
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
         return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
 
     try:
-        return compat.aot_autograd(
+        run = compat.aot_autograd(
             fw_compiler=compiler("forward"),
             bw_compiler=compiler("backward"),
             inference_compiler=compiler("inference"),
         )(gm, example_inputs)
+    except (HypatiaError, *compat.dynamos_own()):
+        # Asked for by `on_error="raise"`, or Dynamo's to deal with.
+        raise
     except Exception as error:
         # Capture is torch's own work: what it cannot trace still runs as Dynamo handed it over.
         report = GraphReport("inference", len(gm.graph.nodes), len(gm.graph.nodes), executor="eager")
-        file(report)
+        reports.append(report)
         fall_back(f"the graph could not be captured: {brief(error)}", error, chosen, report)
-        return gm.forward
+        run = gm.forward
+    return labelled(run, reports)
 
 
 class Compilation:
@@ -87,7 +94,7 @@ class Compilation:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
-        file(self.report)
+        self.reports.append(self.report)
         aten = executors.named("aten")[0]
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
         imported: Imported | None = None
@@ -110,6 +117,7 @@ class Compilation:
             repeatable=imported is not None and not imported.observable,
             report=self.report,
             refused=self._refuse,
+            failed=lambda reason, error: fall_back(reason, error, self.options, self.report),
         ).installed()
 
     def _import(self, graph: GraphModule) -> Imported:
@@ -117,6 +125,8 @@ class Compilation:
             return Reader(compat.static_inputs()).read(graph.graph)
 
     def _optimize(self, imported: Imported, graph: GraphModule) -> GraphModule | None:
+        if imported.observable:
+            raise Unsupported("it has effects, so that it cannot be run twice to be verified")
         with self._timed("search"):
             text = search(imported, self.options, self.report)
         if text is None:
@@ -132,7 +142,7 @@ class Compilation:
         self, graph: GraphModule, rewritten: GraphModule | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
         best = graph if rewritten is None else rewritten
-        candidates = []
+        candidates: list[Candidate] = []
         for runner in self.runners:
             if runner.name == "aten" and rewritten is None:
                 continue

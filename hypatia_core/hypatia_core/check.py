@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
-from torch.fx import GraphModule
 
 #: A candidate may err at most so many times what the original errs.
 ERROR_MULTIPLE = 4.0
@@ -21,76 +20,54 @@ _WIDER |= {torch.complex64: torch.complex128}
 
 
 class Reference(fx.Interpreter):
-    """Runs a graph in float64: every float tensor is widened, every request for a narrower float too.
+    """Runs a graph in float64: every float tensor is widened where it is used, every request for a narrower float too.
 
-    Random operations run in their own precision, so that they draw the same numbers. Values are freed at their last
-    use: the memory needed is the widest moment of the graph, twice.
+    What draws random numbers or reads bits runs in its own precision. Values are freed at their last use and inputs
+    are widened one use at a time: the memory needed is that of the graph's widest moment, twice.
     """
-
-    def __init__(self, graph: GraphModule) -> None:
-        super().__init__(graph)
 
     def run_on(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """The outputs in float64."""
         with torch.no_grad():
-            result = self.run(*(_widen(x) for x in inputs))
-        return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+            result = self.run(*inputs)
+        results = tuple(result) if isinstance(result, (list, tuple)) else (result,)
+        return tuple(map(_widen, results))
 
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """A constant of the graph, widened."""
-        return _widen(super().get_attr(target, args, kwargs))
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[Any, Any]:
+        """A node's arguments: in the original's precision for what depends on it, else widened."""
+        own = _runs_in_own_precision(n.target)
 
-    def run_node(self, n: fx.Node) -> Any:
-        """Random operations as they are, the rest widened."""
-        random = isinstance(n.target, torch._ops.OpOverload) and (
-            torch.Tag.nondeterministic_seeded in n.target.tags
-        )
-        if n.op != "call_function" or not random:
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        originals = iter([a.meta.get("val") for a in _flat_nodes(n)])
+        def fetch(argument: fx.Node) -> Any:
+            if n.op == "output":
+                return self.env[argument]
+            like = argument.meta.get("val")
+            narrowed = own and isinstance(like, torch.Tensor) and isinstance(self.env[argument], torch.Tensor)
+            return self.env[argument].to(like.dtype) if narrowed else _map_tensors(_widen, self.env[argument])
 
-        def narrow(value: Any) -> Any:
-            like = next(originals, None)
-            if isinstance(value, torch.Tensor) and isinstance(like, torch.Tensor):
-                return value.to(like.dtype)
-            return value
-
-        args, kwargs = _map_like_nodes(n, args, kwargs, narrow)
-        result = n.target(*args, **kwargs)  # type: ignore[operator]
-        return torch.utils._pytree.tree_map(_widen, result)
+        fetched: tuple[Any, Any] = fx.node.map_arg((n.args, n.kwargs), fetch)
+        return fetched
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         """The operation, asked for float64 where it was asked for less."""
-        args, kwargs = torch.utils._pytree.tree_map(_widen_dtype, (args, kwargs))
-        return torch.utils._pytree.tree_map(_widen, super().call_function(target, args, kwargs))
+        if not _runs_in_own_precision(target):
+            args, kwargs = torch.utils._pytree.tree_map(_widen_dtype, (args, kwargs))
+        return _map_tensors(_widen, super().call_function(target, args, kwargs))
 
 
-def _flat_nodes(node: fx.Node) -> list[fx.Node]:
-    found: list[fx.Node] = []
-    fx.node.map_arg((node.args, node.kwargs), found.append)
-    return found
+def _runs_in_own_precision(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and (
+        torch.Tag.nondeterministic_seeded in target.tags or target is torch.ops.aten.view.dtype
+    )
 
 
-def _map_like_nodes(node: fx.Node, args: Any, kwargs: Any, change: Any) -> tuple[Any, Any]:
-    """Applies a change to the values that stand where nodes stood, in order."""
-    values = iter(_values_at_nodes((node.args, node.kwargs), (args, kwargs)))
-    changed: tuple[Any, Any] = fx.node.map_arg((node.args, node.kwargs), lambda _: change(next(values)))
-    return changed
-
-
-def _values_at_nodes(pattern: Any, value: Any) -> list[Any]:
-    if isinstance(pattern, fx.Node):
-        return [value]
-    if isinstance(pattern, dict):
-        return [v for key in pattern for v in _values_at_nodes(pattern[key], value[key])]
-    if isinstance(pattern, (list, tuple)):
-        return [v for p, x in zip(pattern, value) for v in _values_at_nodes(p, x)]
-    return []
+def _map_tensors(change: Callable[[Any], Any], value: Any) -> Any:
+    return torch.utils._pytree.tree_map(change, value)
 
 
 def _widen(value: Any) -> Any:
-    return value.to(_WIDER[value.dtype]) if isinstance(value, torch.Tensor) and value.dtype in _WIDER else value
+    return (
+        value.to(_WIDER[value.dtype]) if isinstance(value, torch.Tensor) and value.dtype in _WIDER else value
+    )
 
 
 def _widen_dtype(value: Any) -> Any:
@@ -101,7 +78,8 @@ def _widen_dtype(value: Any) -> Any:
 class Verdict:
     """What the comparison found.
 
-    Errors are the largest over the outputs of |y − r| / max|r|, r being the float64 run.
+    Errors are the largest over the outputs of |y − r| / max|r|, r being the float64 run, both over the elements where
+    the original and r are finite. Elsewhere the candidate must be what one of them is, or as near to r.
     """
 
     accepted: bool
@@ -110,7 +88,9 @@ class Verdict:
     original_error: float
 
 
-def judge(candidate: Sequence[Any], original: Sequence[Any], reference: Sequence[Any] | None, exact: bool) -> Verdict:
+def judge(
+    candidate: Sequence[Any], original: Sequence[Any], reference: Sequence[Any] | None, exact: bool
+) -> Verdict:
     """Compares a candidate's outputs with the original's and the float64 run's.
 
     Args:
@@ -125,16 +105,22 @@ def judge(candidate: Sequence[Any], original: Sequence[Any], reference: Sequence
             continue
         if (ours.shape, ours.dtype, ours.device) != (theirs.shape, theirs.dtype, theirs.device):
             return Verdict(False, f"output {i} has another type than the original's", math.inf, 0.0)
-        if ours.numel() == 0 or _equal(ours, theirs):
+        if _equal(ours, theirs):
             continue
         if exact or not (theirs.is_floating_point() or theirs.is_complex()):
             return Verdict(False, f"output {i} is not equal to the original's", math.inf, 0.0)
         truth = theirs.to(torch.complex128 if theirs.is_complex() else torch.float64)
         if reference is not None and isinstance(reference[i], torch.Tensor):
-            truth = reference[i]
-        error, original_error = _error(ours, truth), _error(theirs, truth)
-        worst, original_worst = max(worst, error), max(original_worst, original_error)
+            truth = reference[i].to(truth.dtype)
+        comparable = torch.isfinite(truth) & torch.isfinite(theirs)
+        scale = _largest(truth[comparable]) or 1.0
+        error, original_error = (
+            _largest((y.to(truth.dtype) - truth)[comparable]) / scale for y in (ours, theirs)
+        )
         allowed = max(ERROR_MULTIPLE * original_error, FREE_ULPS * torch.finfo(theirs.dtype).eps)
+        if not bool(comparable.all()):
+            error = max(error, _special_error(ours, theirs, truth, ~comparable, scale))
+        worst, original_worst = max(worst, error), max(original_worst, original_error)
         if not error <= allowed:
             return Verdict(
                 False,
@@ -146,25 +132,23 @@ def judge(candidate: Sequence[Any], original: Sequence[Any], reference: Sequence
 
 
 def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal element by element, NaN being equal to NaN."""
     if a.layout is not torch.strided or b.layout is not torch.strided:
         return bool(torch.equal(a.to_dense(), b.to_dense()))
     return bool(torch.equal(a, b)) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _error(value: torch.Tensor, truth: torch.Tensor) -> float:
-    """Largest deviation by the scale of the truth; infinite where one is finite and the other is not."""
-    value = value.to(truth.dtype)
-    finite = torch.isfinite(truth)
-    if not bool((torch.isfinite(value) == finite).all()):
-        return math.inf
-    if not bool(finite.all()):
-        special = ~finite
-        a, b = value[special], truth[special]
-        if not bool(((a == b) | ((a != a) & (b != b))).all()):
-            return math.inf
-        value, truth = value[finite], truth[finite]
-        if truth.numel() == 0:
-            return 0.0
-    scale = float(truth.abs().max())
-    deviation = float((value - truth).abs().max())
-    return deviation / scale if scale > 0 else deviation
+def _special_error(
+    ours: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor, where: torch.Tensor, scale: float
+) -> float:
+    """The error where the original or the truth is infinite or no number: nothing where ours is as either of them."""
+    a, b, t = ours[where], theirs[where], truth[where]
+    narrow = t.to(a.dtype)
+    same = (a == b) | ((a != a) & (b != b)) | (a == narrow) | ((a != a) & (narrow != narrow))
+    left = (a.to(t.dtype) - t)[~same]
+    return _largest(left) / scale if bool(torch.isfinite(left).all()) else math.inf
+
+
+def _largest(values: torch.Tensor) -> float:
+    """The largest magnitude; NaN where there is one, 0 of nothing."""
+    return float(values.abs().max()) if values.numel() else 0.0

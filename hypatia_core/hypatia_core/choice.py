@@ -12,7 +12,7 @@ import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.check import Reference, Verdict, judge
+from hypatia_core.check import Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport
 
@@ -48,6 +48,7 @@ class Choice:
         repeatable: bool,
         report: GraphReport,
         refused: Callable[[str], None],
+        failed: Callable[[str, Exception], None],
     ) -> None:
         self._original = original
         self._candidates = candidates
@@ -58,8 +59,12 @@ class Choice:
         self._repeatable = repeatable
         self._report = report
         self._refused = refused
-        self._lock = threading.Lock()
+        self._failed = failed
+        # Reentrant: a graph may come back to itself through a custom operation.
+        self._lock = threading.RLock()
+        self._deciding = False
         self._run: Runnable | None = None
+        self._seconds: dict[str, float] = {}
 
     def installed(self) -> Runnable:
         """The callable that runs what is chosen."""
@@ -72,11 +77,17 @@ class Choice:
 
     def _decide(self, inputs: list[Any]) -> Runnable:
         with self._lock:
+            if self._deciding:
+                return self._original.run
             if self._run is None:
                 chosen = self._original
                 if self._candidates:
-                    with torch.no_grad(), _random_state_kept():
-                        chosen = self._choose(inputs)
+                    self._deciding = True
+                    try:
+                        with torch.no_grad(), _random_state_kept():
+                            chosen = self._choose(inputs)
+                    finally:
+                        self._deciding = False
                 self._report.executor = chosen.executor
                 self._report.rewritten = chosen.rewritten
                 if not chosen.rewritten:
@@ -87,9 +98,8 @@ class Choice:
 
     def _choose(self, inputs: list[Any]) -> Candidate:
         if not self._repeatable:
-            self._refused("the graph has effects, so that it cannot be run twice to be verified: it runs as it came")
             return self._original
-        accepted = self._accepted(inputs) if self._verify else self._candidates
+        accepted = self._accepted(inputs) if self._verify else self._running(inputs)
         if not accepted:
             return self._original
         if not self._measure:
@@ -99,20 +109,22 @@ class Choice:
     def _accepted(self, inputs: list[Any]) -> list[Candidate]:
         begun = time.perf_counter()
         assert self._graph is not None
-        wanted = _outputs(self._original, inputs)
+        wanted = self._outputs(self._original, inputs)
         reference: tuple[Any, ...] | None
         try:
             with _random_state_kept():
                 reference = Reference(self._graph).run_on(inputs)
-        except Exception as error:  # an operation without a float64 form: the original itself is the reference
+        except (
+            Exception
+        ) as error:  # an operation without a float64 form: the original itself is the reference
             reference = None
             self._refused(f"no float64 run ({_brief(error)}): candidates were compared with the original")
         accepted = []
         for candidate in self._candidates:
-            try:
-                verdict = judge(_outputs(candidate, inputs), wanted, reference, self._exact and candidate.rewritten)
-            except Exception as error:  # whatever a compiled candidate raises, it is the candidate that goes
-                verdict = Verdict(False, _brief(error), float("inf"), 0.0)
+            outputs = self._tried(candidate, inputs)
+            if outputs is None:
+                continue
+            verdict = judge(outputs, wanted, reference, self._exact)
             if verdict.accepted:
                 accepted.append(candidate)
                 self._report.error, self._report.original_error = verdict.error, verdict.original_error
@@ -121,11 +133,33 @@ class Choice:
         self._report.stages["verify"] = time.perf_counter() - begun
         return accepted
 
+    def _running(self, inputs: list[Any]) -> list[Candidate]:
+        """The candidates that run at all, the original being run only if one does not: the fault may be the user's."""
+        running = []
+        for candidate in self._candidates:
+            if self._tried(candidate, inputs, original_first=False) is not None:
+                running.append(candidate)
+        return running
+
+    def _tried(
+        self, candidate: Candidate, inputs: list[Any], original_first: bool = True
+    ) -> tuple[Any, ...] | None:
+        try:
+            return self._outputs(candidate, inputs)
+        except Exception as error:  # whatever a candidate raises where the original does not, it is the one that goes
+            if not original_first:
+                self._outputs(self._original, inputs)
+            self._failed(f"{candidate.name} failed when run: {_brief(error)}", error)
+            return None
+
     def _fastest(self, accepted: list[Candidate], inputs: list[Any]) -> Candidate:
         begun = time.perf_counter()
         entrants = [self._original, *accepted]
         times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
-        for _ in range(ROUNDS):
+        rounds = ROUNDS
+        if sum(self._seconds.values()) > ENOUGH_SECONDS:  # the runs that verified took long enough to tell
+            times, rounds = {name: [seconds] for name, seconds in self._seconds.items()}, 0
+        for _ in range(rounds):
             for entrant in entrants:
                 arguments = list(inputs)
                 start = time.perf_counter()
@@ -137,13 +171,17 @@ class Choice:
         self._report.measured = best
         self._report.stages["measure"] = time.perf_counter() - begun
         fastest = min(accepted, key=lambda candidate: best[candidate.name])
-        return fastest if best[fastest.name] < best[self._original.name] * (1 - LEAST_GAIN) else self._original
+        return (
+            fastest if best[fastest.name] < best[self._original.name] * (1 - LEAST_GAIN) else self._original
+        )
 
-
-def _outputs(candidate: Candidate, inputs: list[Any]) -> tuple[Any, ...]:
-    with _random_state_kept():
-        result = candidate.run(list(inputs))
-    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+    def _outputs(self, candidate: Candidate, inputs: list[Any]) -> tuple[Any, ...]:
+        arguments = list(inputs)
+        with _random_state_kept():
+            begun = time.perf_counter()
+            result = candidate.run(arguments)
+            self._seconds[candidate.name] = time.perf_counter() - begun
+        return tuple(result) if isinstance(result, (list, tuple)) else (result,)
 
 
 def _brief(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +17,29 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     from torch._dynamo.backends.common import aot_autograd as capture
 
     return capture(**compilers)
+
+
+def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
+    """A graph as a function that takes one list and empties it first, so that each input goes with its last use.
+
+    Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs stay until the call ends.
+    """
+    try:
+        from torch.fx.graph import _BoxedCodeGen
+    except ImportError:
+        forward = graph.forward
+
+        def call(inputs: list[Any]) -> Any:
+            arguments = tuple(inputs)
+            inputs.clear()
+            return forward(*arguments)
+
+        return boxed(call)
+    owned = GraphModule(graph, copy.deepcopy(graph.graph))
+    owned.graph.set_codegen(_BoxedCodeGen())
+    owned.recompile()
+    run = owned.forward
+    return boxed(lambda inputs: run(inputs))
 
 
 def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
@@ -68,7 +93,9 @@ def fresh_tracing_context(mode: Any) -> Iterator[None]:
                 inner.fake_mode = None
 
 
-def inductor(graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]) -> Callable[..., Any]:
+def inductor(
+    graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]
+) -> Callable[..., Any]:
     """Generated code for a functional graph, as a callable of its inputs. Read in 2.15 (`compile_fx.compile_fx`)."""
     from torch._inductor.compile_fx import compile_fx
 
@@ -98,6 +125,27 @@ def backend_names() -> list[str]:
     return list(torch._dynamo.list_backends(exclude_tags=()))  # type: ignore[arg-type]
 
 
+def registered_backend(name: str) -> Callable[..., Any] | None:
+    """The backend that was registered by this name, or None. Read in 2.15 (`torch._dynamo.backends.registry`)."""
+    from torch._dynamo.backends.registry import _COMPILER_FNS
+
+    return _COMPILER_FNS.get(name)
+
+
+def found_by_entry_point(name: str) -> bool:
+    """Whether torch would load this backend from an entry point that it has seen; same source as above."""
+    from torch._dynamo.backends.registry import _BACKENDS
+
+    return _BACKENDS.get(name) is not None
+
+
+def known_backends() -> list[str]:
+    """The names that torch knows so far: `list_backends()` would import Inductor to find the rest."""
+    from torch._dynamo.backends.registry import _BACKENDS
+
+    return sorted(_BACKENDS)
+
+
 def compiling_backend() -> Any:
     """The object that stands for the `torch.compile` call in whose name Dynamo compiles now; None where unknown.
 
@@ -113,6 +161,8 @@ def compiling_backend() -> Any:
 
 def backend_of(compiled: Any) -> Any:
     """The same object, found from what `torch.compile` returned; None where unknown. Read in 2.15 (`eval_frame`)."""
+    if isinstance(compiled, torch.nn.Module) and getattr(compiled, "_compiled_call_impl", None) is not None:
+        compiled = compiled._compiled_call_impl  # by `Module.compile`
     context = getattr(compiled, "dynamo_ctx", None)
     callback = getattr(context, "callback", None)
     if callback is None and callable(compiled):
@@ -120,6 +170,39 @@ def backend_of(compiled: Any) -> Any:
         cells = getattr(compiled, "__closure__", None) or ()
         callback = {name: cell.cell_contents for name, cell in zip(variables, cells)}.get("callback")
     return _innermost(callback) if callback is not None else None
+
+
+def cached_backends(compiled: Any) -> list[Any]:
+    """For whom Dynamo compiled the code behind a callable. Read in 2.15 (`torch._C._dynamo.eval_frame`)."""
+    try:
+        from torch._C._dynamo.eval_frame import _debug_get_cache_entry_list
+
+        entries = [e for code in _codes_of(compiled) for e in _debug_get_cache_entry_list(code)]
+        return [_innermost(entry.backend) for entry in entries]
+    except (ImportError, AttributeError, TypeError):
+        return []
+
+
+def _codes_of(compiled: Any) -> Iterator[Any]:
+    original = getattr(compiled, "_orig_mod", None) or getattr(
+        compiled, "_torchdynamo_orig_callable", compiled
+    )
+    for function in (original, getattr(original, "forward", None)):
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        if code is not None:
+            yield code
+
+
+def dynamos_own() -> tuple[type[BaseException], ...]:
+    """Exceptions by which a capture tells Dynamo to start again, to break the graph, or that the user errs.
+
+    Read in 2.15 (`torch._dynamo.exc`, `OutputGraph._call_user_compiler`).
+    """
+    from torch._dynamo import exc
+
+    allowed: tuple[type[BaseException], ...] = getattr(exc, "exceptions_allowed_to_be_fallback", ())
+    named = (getattr(exc, name, None) for name in ("RestartAnalysis", "SkipFrame"))
+    return (IndexError, *allowed, *(kind for kind in named if kind is not None))
 
 
 def _innermost(backend: Any) -> Any:

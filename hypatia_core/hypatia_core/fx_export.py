@@ -12,7 +12,7 @@ from torch import fx
 
 from hypatia_core import compat
 from hypatia_core.fx_import import WIRE_VERSION, Imported
-from hypatia_core.ops import DTYPES_BACK, WRITES
+from hypatia_core.ops import DTYPES_BACK, WRITES, Number
 from hypatia_core.sizes import SizeWriter, Unsupported, expression
 
 aten = torch.ops.aten
@@ -35,7 +35,6 @@ class Writer:
         self._mode = compat.fake_mode([v for v in values if v is not None])
         self._sizes = SizeWriter(self.graph, self._inputs)
         self._device = torch.device("cpu")
-        self._dtype = torch.float32
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -70,7 +69,6 @@ class Writer:
                 return self._copy(self.imported.opaque[attributes[0]["word"]], operands)
             case op:
                 self._device = self.imported.devices[ty["device"]]
-                self._dtype = DTYPES_BACK[ty["dtype"]]
                 return WRITES[op](self, operands, [self._attribute(a) for a in attributes])
 
     def _attribute(self, attribute: dict[str, Any]) -> Any:
@@ -78,7 +76,10 @@ class Writer:
         match kind:
             case "shape":
                 sizes = self.imported.sizes
-                return [d if isinstance(d, int) else self._sizes.write(sizes.expression(d["symbol"])) for d in value]
+                return [
+                    d if isinstance(d, int) else self._sizes.write(sizes.expression(d["symbol"]))
+                    for d in value
+                ]
             case "float":
                 return float(value)
             case "dtype":
@@ -93,9 +94,11 @@ class Writer:
         known = self._tensor_arguments(node)
 
         def replace(argument: fx.Node) -> Any:
-            return next(remaining) if argument in known else self._argument(argument)
+            return self.node(next(remaining)) if argument in known else self._argument(argument)
 
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
+        if node.target in (aten.view.default, aten._unsafe_view.default):  # its operand may lie otherwise now
+            return WRITES["reshape"](self, [args[0]], [args[1]])
         if not _any_layout(node.target):
             args, kwargs = self._with_layout_of(node, args, kwargs)
         return self.call(node.target, *args, **kwargs)
@@ -137,8 +140,16 @@ class Writer:
         raise Unsupported(f"an argument that is no tensor: {argument.format_node()}")
 
     def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
-        """Adds a call and computes its fake value."""
+        """Adds a call and computes its fake value.
+
+        Raises:
+            Unsupported: an argument has no fake value to compute with.
+        """
+        args = tuple(a.value if isinstance(a, Number) else a for a in args)
         node = self.graph.call_function(target, args, kwargs)
+        for argument in node.all_input_nodes:
+            if "val" not in argument.meta:
+                raise Unsupported(f"{target} takes what is no tensor: {argument.format_node()}")
         fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
         if isinstance(target, torch._ops.OpOverload):
             with self._mode:
@@ -151,14 +162,16 @@ class Writer:
         return self.call(operator.getitem, source, index)
 
     def node(self, operand: Any) -> Any:
-        """An operand as a tensor: a constant is made one, of the type that is being written."""
+        """An operand as a tensor: a constant is made one, of its own element type."""
         if isinstance(operand, fx.Node):
             return operand
         return self.constant(operand, [])
 
-    def constant(self, value: Any, shape: list[Any]) -> fx.Node:
+    def constant(self, number: Number, shape: list[Any]) -> fx.Node:
         """A tensor filled with a number."""
-        return self.call(aten.full.default, shape, value, dtype=self._dtype, device=self._device, pin_memory=False)
+        return self.call(
+            aten.full.default, shape, number.value, dtype=number.dtype, device=self._device, pin_memory=False
+        )
 
     def size(self, operand: Any) -> int:
         """How many elements an operand has, for ordering; by hint where that is symbolic."""
@@ -174,6 +187,16 @@ class Writer:
         """Whether two sizes are surely equal, without adding a guard."""
         return bool(expression(a) == expression(b))
 
+    def is_dense(self, value: torch.Tensor) -> bool:
+        """Whether a tensor is surely contiguous, without adding a guard."""
+        expected: Any = 1
+        for size, stride in zip(reversed(value.shape), reversed(value.stride()), strict=True):
+            if not self.same_size(size, 1):
+                if expression(stride) != expected:
+                    return False
+                expected = expected * expression(size)
+        return True
+
     def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
         """Gives each output the strides of the original, and memory of its own where the original's was."""
         before = [n for n in _returned(self.original.graph) if isinstance(n, fx.Node)]
@@ -185,9 +208,14 @@ class Writer:
             node = self._restride(node, original.meta["val"])
             base = _base(node)
             shared = [j for j in range(i) if bases[j] is base]
+            apart = [j for j in range(i) if bases_before[j] is bases_before[i] and bases[j] is not base]
+            if apart and bases_before[i].op == "call_function":
+                raise Unsupported(f"outputs {apart[0]} and {i} share memory, and would no more")
             fresh_alias = any(bases_before[j] is not bases_before[i] for j in shared)
             is_input = base.op in ("placeholder", "get_attr")
-            was_input = bases_before[i].op in ("placeholder", "get_attr") and bases_before[i].name == base.name
+            was_input = (
+                bases_before[i].op in ("placeholder", "get_attr") and bases_before[i].name == base.name
+            )
             if fresh_alias or (is_input and not was_input):
                 node = self._copy_like(node, original.meta["val"])
                 base = _base(node)
@@ -197,6 +225,8 @@ class Writer:
 
     def _restride(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
         value = node.meta["val"]
+        if like.layout is not torch.strided:
+            return node
         same = len(value.shape) == len(like.shape) and all(
             self.same_size(s, t) or self.same_size(size, 1)
             for s, t, size in zip(value.stride(), like.stride(), like.shape)
@@ -204,17 +234,27 @@ class Writer:
         return node if same else self._copy_like(node, like)
 
     def _copy_like(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
-        """A copy in other strides: contiguous in the order of the strides wanted."""
-        sizes = [s.node.hint if isinstance(s, torch.SymInt) else s for s in like.stride()]
-        order = sorted(range(like.dim()), key=lambda axis: -sizes[axis])
-        permuted = self.call(aten.permute.default, node, order)
-        dense = self.call(aten.clone.default, permuted, memory_format=torch.contiguous_format)
-        back = [order.index(axis) for axis in range(like.dim())]
-        copy = self.call(aten.permute.default, dense, back)
-        strides = zip(copy.meta["val"].stride(), like.stride(), like.shape)
-        if not all(self.same_size(s, t) or self.same_size(size, 1) for s, t, size in strides):
-            raise Unsupported(f"an output with strides {tuple(like.stride())}, which no dense copy has")
-        return copy
+        """A copy in other strides; gaps between elements are left as they fall."""
+        repeated = [axis for axis, step in enumerate(like.stride()) if expression(step) == 0]
+        for axis in repeated:
+            node = self.call(aten.slice.Tensor, node, axis, 0, 1, 1)
+        strides = [self._size_node(step) for step in like.stride()]
+        value = node.meta["val"]
+        room = self.call(
+            aten.empty_strided.default,
+            [self._size_node(size) for size in value.shape],
+            # Along an axis of one element any step will do, but none of zero.
+            [1 if axis in repeated else step for axis, step in enumerate(strides)],
+            dtype=value.dtype,
+            device=value.device,
+        )
+        copy = self.call(aten.copy_.default, room, node)
+        if not repeated:
+            return copy
+        return self.call(aten.expand.default, copy, [self._size_node(size) for size in like.shape])
+
+    def _size_node(self, size: Any) -> fx.Node | int:
+        return self._sizes.write(expression(size))
 
 
 def _returned(graph: fx.Graph) -> list[Any]:
@@ -236,7 +276,8 @@ def _base(node: fx.Node) -> fx.Node:
 
 
 def _any_layout(target: Any) -> bool:
-    return isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims")
+    known = isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims")
+    return known and target not in (aten.view_as_complex.default, aten._reshape_alias.default)
 
 
 def write(text: str, imported: Imported, original: fx.GraphModule) -> fx.GraphModule:

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.backend import hypatia_backend
+from hypatia_core.report import graphs_of
 
 
 class OptimizedGraph(torch.nn.Module):
@@ -22,6 +23,7 @@ class OptimizedGraph(torch.nn.Module):
         self.original = original
         self._run = run
         self._structure = structure
+        self._hypatia_graphs = graphs_of(run)
 
     @property
     def graph(self) -> torch.fx.Graph:

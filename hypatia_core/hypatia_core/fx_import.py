@@ -55,6 +55,8 @@ class Reader:
     nodes: list[dict[str, Any]] = field(default_factory=list)
     opaque_nodes: dict[str, fx.Node] = field(default_factory=dict)
     devices: list[torch.device] = field(default_factory=list)
+    #: Element types that the engine has no name for.
+    other_dtypes: list[torch.dtype] = field(default_factory=list)
     observable: bool = False
     random: bool = False
     _places: dict[fx.Node, int] = field(default_factory=dict)
@@ -113,10 +115,13 @@ class Reader:
             return False
         if value.layout is not torch.strided or value.is_quantized or value.is_conj() or value.is_neg():
             return False
-        return all(argument in self._places for argument in node.all_input_nodes if not self._is_size(argument))
+        return all(
+            argument in self._places for argument in node.all_input_nodes if not self.is_size(argument)
+        )
 
     @staticmethod
-    def _is_size(node: fx.Node) -> bool:
+    def is_size(node: fx.Node) -> bool:
+        """Whether a node is a size and no tensor."""
         return isinstance(node.meta.get("val"), (torch.SymInt, int))
 
     def tensor(self, node: Any) -> int:
@@ -126,12 +131,16 @@ class Reader:
     def operand(self, argument: Any, node: fx.Node) -> int | None:
         """The place of an operand of a pointwise operation; a number becomes a constant of the result's type."""
         if isinstance(argument, fx.Node):
-            return None if self._is_size(argument) else self._places[argument]
+            return None if self.is_size(argument) else self._places[argument]
         result = node.meta["val"].dtype
         if isinstance(argument, bool) or result is torch.bool or result.is_complex:
             return None
         if isinstance(argument, float) and result.is_floating_point or isinstance(argument, int):
-            return self.constant(float(argument), node) if abs(argument) < 2**53 or argument != argument else None
+            return (
+                self.constant(float(argument), node)
+                if abs(argument) < 2**53 or argument != argument
+                else None
+            )
         return None
 
     def constant(self, value: float, like: fx.Node) -> int:
@@ -139,15 +148,16 @@ class Reader:
         result = like.meta["val"]
         device = self._device(result.device)
         attributes = [{"float": repr(value)}, {"dtype": DTYPES[result.dtype]}, {"int": device}]
-        return self._add("const", [], attributes, {"dtype": DTYPES[result.dtype], "shape": [], "device": device})
+        return self._add(
+            "const", [], attributes, {"dtype": DTYPES[result.dtype], "shape": [], "device": device}
+        )
 
     def known(self, op: str, operands: list[Any], attributes: list[Any], node: fx.Node) -> int | None:
         """An operation of the engine's in place of a node; opaque after all where the engine infers another type."""
         if node.meta["val"].dtype not in DTYPES:
             return None
         place = self._add(op, operands, attributes, self.type_of(node))
-        direct = [self._places[a] for a in node.all_input_nodes if a in self._places]
-        if operands == direct:
+        if operands == self._operands(node):
             self.nodes[place]["otherwise"] = self._key(node)
         return place
 
@@ -166,9 +176,14 @@ class Reader:
     def type_of(self, node: fx.Node, shape: list[Any] | None = None) -> dict[str, Any]:
         """The type of a node's result, or one of the same element type and another shape."""
         value = node.meta["val"]
-        dtype = DTYPES.get(value.dtype) or {"other": 0}
+        dtype = DTYPES.get(value.dtype) or {"other": self._other(value.dtype)}
         sizes = [self.sizes.dimension(s) for s in (value.shape if shape is None else shape)]
         return {"dtype": dtype, "shape": sizes, "device": self._device(value.device)}
+
+    def _other(self, dtype: torch.dtype) -> int:
+        if dtype not in self.other_dtypes:
+            self.other_dtypes.append(dtype)
+        return self.other_dtypes.index(dtype)
 
     def _device(self, device: torch.device) -> int:
         if device not in self.devices:
@@ -184,19 +199,25 @@ class Reader:
 
     def _key(self, node: fx.Node) -> str:
         """The identity of an opaque operation: equal keys and operands mean equal values."""
-        tensors: list[fx.Node] = []
 
         def name(argument: fx.Node) -> str:
             if argument in self._places:
-                tensors.append(argument)
                 return "%"
             value = argument.meta.get("val")
             return str(value.node.expr) if isinstance(value, torch.SymInt) else argument.name
 
         arguments = fx.node.map_arg((node.args, node.kwargs), name)
         key = f"{node.target}{arguments}" if node.op == "call_function" else f"{node.op} {node.target}"
+        # The type too: the engine keeps one for a key, and operands of other shapes give another.
+        key += f" → {_type_text(node.meta.get('val'))}"
         self.opaque_nodes.setdefault(key, node)
         return key
+
+    def _operands(self, node: fx.Node) -> list[int]:
+        """The places of a node's tensor arguments, in their order, each as often as it stands there."""
+        arguments: list[fx.Node] = []
+        fx.node.map_arg((node.args, node.kwargs), arguments.append)
+        return [self._places[a] for a in arguments if a in self._places]
 
     def _opaque(self, node: fx.Node) -> int:
         value = node.meta.get("val")
@@ -207,13 +228,12 @@ class Reader:
                 return self._add("item", [source], [{"int": index}], self.type_of(node))
         effect = self._effect(node)
         key = self._key(node)
-        operands: list[int] = []
-        fx.node.map_arg(
-            (node.args, node.kwargs), lambda a: operands.append(self._places[a]) if a in self._places else None
-        )
         plain = isinstance(value, torch.Tensor)
         return self._add(
-            "opaque", operands, [{"word": key}, {"bool": effect}], self.type_of(node) if plain else None
+            "opaque",
+            self._operands(node),
+            [{"word": key}, {"bool": effect}],
+            self.type_of(node) if plain else None,
         )
 
     def _effect(self, node: fx.Node) -> bool:
@@ -235,6 +255,18 @@ class Reader:
             self.observable = True
             return True
         if target.namespace not in ("aten", "prims"):
-            self.observable = self.observable or target.namespace in ("_c10d_functional", "c10d_functional", "c10d")
+            self.observable = self.observable or target.namespace in (
+                "_c10d_functional",
+                "c10d_functional",
+                "c10d",
+            )
             return True
         return False
+
+
+def _type_text(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype}{[str(s) for s in value.shape]}"
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(_type_text, value))})"
+    return type(value).__name__

@@ -1,8 +1,8 @@
 """The package's log: `logging.getLogger("hypatia_core")`, the engine's messages included.
 
-By default it shows INFO and above on stderr. `set_log_level` and the variable `HYPATIA_LOG_LEVEL` choose another
-level. An application that configures `logging` itself gets the records through its own handlers and nothing from
-ours, whether it does so before the import or after.
+By default it shows INFO and above on stderr. `set_log_level` and the variable `HYPATIA_LOG_LEVEL` choose
+another level. An application that configures `logging` itself gets the records through its own handlers and
+nothing from ours, whether it does so before the import or after.
 """
 
 import logging
@@ -38,12 +38,12 @@ def configure() -> None:
 
 
 def announce(message: str, *values: object) -> None:
-    """Log one of the setup guide's lines: at INFO in the application's own process, at DEBUG in its workers."""
+    """Log one of the setup guide's lines: at INFO, or at DEBUG in a worker process."""
     logger.log(logging.DEBUG if in_worker_process() else logging.INFO, message, *values)
 
 
 def in_worker_process() -> bool:
-    """Whether this process works for another: a child of `multiprocessing`, or a compile worker of Inductor."""
+    """Whether this process works for another: a child of `multiprocessing` or a worker of Inductor."""
     process = multiprocessing.current_process()
     # While a spawned child imports its parent's main module, it is renamed or marked but has no parent yet.
     importing = process.name != "MainProcess" or getattr(process, "_inheriting", False)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from hypatia_core import compat
+
 if TYPE_CHECKING:
     from hypatia_core.fx_export import Writer
     from hypatia_core.fx_import import Reader
@@ -40,6 +42,14 @@ WriteFunction = Callable[["Writer", list[Any], list[Any]], Any]
 
 
 @dataclass(frozen=True)
+class Number:
+    """A constant without dimensions: a number where an operation takes one, else a tensor of its element type."""
+
+    value: float | int
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
 class Op:
     """One operation of the engine: its name there, the ATen overloads read as it, and how it is written."""
 
@@ -60,6 +70,9 @@ def _float_result(node: fx.Node) -> bool:
 def _pointwise(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
         if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2 or set(node.kwargs) - {"alpha"}:
+            return None
+        dtypes = {a.meta["val"].dtype for a in node.args if isinstance(a, fx.Node) and not reader.is_size(a)}
+        if dtypes != {node.meta["val"].dtype} or torch.bool in dtypes:  # promoted, or a logical operation
             return None
         operands = [reader.operand(argument, node) for argument in node.args]
         if any(operand is None for operand in operands):
@@ -105,7 +118,9 @@ def _write_binary(target: Any) -> WriteFunction:
 
 
 def _write_two_tensors(target: Any) -> WriteFunction:
-    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), writer.node(operands[1]))
+    return lambda writer, operands, attributes: writer.call(
+        target, writer.node(operands[0]), writer.node(operands[1])
+    )
 
 
 def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
@@ -117,7 +132,10 @@ def _read_mv(reader: Reader, node: fx.Node) -> int | None:
     a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
     inner = b.shape[0]
     column = reader.computed(
-        "reshape", [reader.tensor(node.args[1])], [reader.shape_attribute([inner, 1])], reader.type_of(node, [inner, 1])
+        "reshape",
+        [reader.tensor(node.args[1])],
+        [reader.shape_attribute([inner, 1])],
+        reader.type_of(node, [inner, 1]),
     )
     left, rows = reader.tensor(node.args[0]), a.shape[0]
     if a.dim() == 1:
@@ -172,7 +190,13 @@ def _read_reshape(reader: Reader, node: fx.Node) -> int | None:
 
 
 def _write_reshape(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    return writer.call(aten.reshape.default, writer.node(operands[0]), attributes[0])
+    source, shape = writer.node(operands[0]), attributes[0]
+    if not any(isinstance(size, fx.Node) for size in shape):
+        return writer.call(aten.reshape.default, source, shape)
+    # Whether symbolic strides allow a view would be asked by guards: a dense tensor always does.
+    if not writer.is_dense(source.meta["val"]):
+        source = writer.call(aten.clone.default, source, memory_format=torch.contiguous_format)
+    return writer.call(aten.view.default, source, shape)
 
 
 def _read_expand(reader: Reader, node: fx.Node) -> int | None:
@@ -226,6 +250,30 @@ def _write_slice(writer: Writer, operands: list[Any], attributes: list[Any]) -> 
     return writer.call(aten.slice.Tensor, writer.node(operands[0]), axis, start, end, step)
 
 
+def _read_diagonal(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    offset, first, second = (_default(node.target, node.args, i, d) for i, d in ((1, 0), (2, 0), (3, 1)))
+    rank = source.meta["val"].dim()
+    if offset != 0 or node.kwargs or (first % rank, second % rank) != (rank - 2, rank - 1):
+        return None
+    return reader.known("diagonal", [reader.tensor(source)], [], node)
+
+
+def _read_trace(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    rows, columns = source.meta["val"].shape
+    if not isinstance(rows, int) or not isinstance(columns, int) or not _float_result(node):
+        return None
+    side = min(rows, columns)
+    diagonal = reader.computed("diagonal", [reader.tensor(source)], [], reader.type_of(node, [side]))
+    total = reader.computed("sum", [diagonal], [{"axes": [0]}, {"bool": True}], reader.type_of(node, [1]))
+    return reader.known("reshape", [total], [reader.shape(node)], node)
+
+
+def _write_diagonal(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.diagonal.default, writer.node(operands[0]), 0, -2, -1)
+
+
 def _read_cat(reader: Reader, node: fx.Node) -> int | None:
     sources: Any = node.args[0]
     axis = _axis(node, node, _default(node.target, node.args, 1, 0))
@@ -241,7 +289,11 @@ def _reduction(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
         source: Any = node.args[0]
         value = source.meta["val"]
-        if node.kwargs.get("dtype") not in (None, value.dtype) or len(node.args) > 3 or not _float_result(node):
+        if (
+            node.kwargs.get("dtype") not in (None, value.dtype)
+            or len(node.args) > 3
+            or not _float_result(node)
+        ):
             return None
         axes: Any = _default(node.target, node.args, 1, None)
         keep = bool(_default(node.target, node.args, 2, False))
@@ -275,7 +327,9 @@ def _along_axis(name: str) -> ReadFunction:
 
 
 def _write_along_axis(target: Any) -> WriteFunction:
-    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), attributes[0], False)
+    return lambda writer, operands, attributes: writer.call(
+        target, writer.node(operands[0]), attributes[0], False
+    )
 
 
 def _read_gelu(reader: Reader, node: fx.Node) -> int | None:
@@ -323,9 +377,7 @@ def _same_value(reader: Reader, node: fx.Node) -> int | None:
 
 def _write_constant(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     value, dtype, _ = attributes
-    if not dtype.is_floating_point:
-        return int(value)
-    return value
+    return Number(value if dtype.is_floating_point else int(value), dtype)
 
 
 def _read_full(reader: Reader, node: fx.Node) -> int | None:
@@ -335,7 +387,9 @@ def _read_full(reader: Reader, node: fx.Node) -> int | None:
         return None
     if not math.isfinite(value) or (not result.dtype.is_floating_point and abs(value) >= 2**53):
         return None
-    constant = reader.constant(float(value), node)
+    with compat.without_fake_mode():  # as the tensor would hold it: 0.1 in bfloat16 is another number
+        rounded = torch.tensor(value, dtype=result.dtype).item()
+    constant = reader.constant(float(rounded), node)
     return reader.known("expand", [constant], [reader.shape(node)], node)
 
 
@@ -399,6 +453,11 @@ TABLE: tuple[Op, ...] = (
     Op("reshape", {target: _read_reshape for target in _RESHAPES}, _write_reshape),
     Op("expand", {aten.expand.default: _read_expand}, _write_expand),
     Op("slice", {aten.slice.Tensor: _read_slice, aten.select.int: _read_select}, _write_slice),
+    Op(
+        "diagonal",
+        {aten.diagonal.default: _read_diagonal, aten.trace.default: _read_trace},
+        _write_diagonal,
+    ),
     Op("cat", {aten.cat.default: _read_cat}, _write_cat),
     Op(
         "sum",
@@ -431,5 +490,7 @@ SAME_VALUE: dict[Any, ReadFunction] = {
     )
 }
 
-READS: dict[Any, ReadFunction] = {target: read for op in TABLE for target, read in op.reads.items()} | SAME_VALUE
+READS: dict[Any, ReadFunction] = {
+    target: read for op in TABLE for target, read in op.reads.items()
+} | SAME_VALUE
 WRITES: dict[str, WriteFunction] = {op.name: op.write for op in TABLE}

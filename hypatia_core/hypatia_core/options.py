@@ -54,15 +54,19 @@ class Options:
     measure: bool = _option(
         True, "choose between candidates by timing them; without it the cost model decides"
     )
-    max_nodes: int = _option(20_000, "the search stops at so many e-graph nodes")
-    max_iterations: int = _option(10, "the search stops after so many rounds")
-    max_matches: int = _option(4_000, "matches of one rule taken up in one round")
+    max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
+    max_iterations: int = _option(12, "the search stops after so many rounds")
+    max_matches: int = _option(
+        64, "new matches in one round above which a rule that makes programs larger has to wait"
+    )
 
     def __post_init__(self) -> None:
         for name, accepted in (("numerics", get_args(Numerics)), ("on_error", get_args(OnError))):
             value = getattr(self, name)
             if value not in accepted:
-                raise HypatiaError(f"option {name!r} is {value!r}; accepted: {', '.join(map(repr, accepted))}")
+                raise HypatiaError(
+                    f"option {name!r} is {value!r}; accepted: {', '.join(map(repr, accepted))}"
+                )
         for field in dataclasses.fields(self):
             value, default = getattr(self, field.name), field.default
             if type(value) is not type(default):
@@ -87,7 +91,9 @@ class Options:
         chosen: dict[str, Any] = {}
         if mode is not None:
             if mode not in MODES:
-                raise HypatiaError(f"unknown mode {mode!r}{_nearest(mode, MODES)}. Modes: {', '.join(MODES)}.")
+                raise HypatiaError(
+                    f"unknown mode {mode!r}{_nearest(mode, MODES)}. Modes: {', '.join(MODES)}."
+                )
             chosen.update(MODES[mode])
         chosen.update(options or {})
         check_names(chosen)

@@ -1,16 +1,15 @@
 """The backend's name in torch: `torch.compile(model, backend="hypatia")`.
 
-It gets there in two ways. Importing the package registers it, and the entry point `torch_dynamo_backends` of the
-distribution lets torch find it with no import. Both may happen in one process, in either order.
+It gets there in two ways. Importing the package registers it, and the entry point `torch_dynamo_backends` of
+the distribution lets torch find it with no import. Both may happen in one process, in either order.
 """
 
 import functools
-from importlib.metadata import EntryPoint
 
 import torch
 import torch._dynamo
-from torch._dynamo.backends import registry
 
+from hypatia_core import compat
 from hypatia_core.backend import hypatia_backend
 from hypatia_core.log import announce
 
@@ -31,10 +30,10 @@ def register_backend() -> None:
         >>> "hypatia" in torch._dynamo.list_backends()
         True
     """
-    registered = registry._COMPILER_FNS.get(NAME)
+    registered = compat.registered_backend(NAME)
     if registered is None:
-        # Torch registers what an entry point names when it is first looked up, and asserts that nobody has before.
-        if not isinstance(registry._BACKENDS.get(NAME), EntryPoint):
+        # What an entry point names, torch registers itself at the first lookup, asserting that nobody has.
+        if not compat.found_by_entry_point(NAME):
             torch._dynamo.register_backend(compiler_fn=hypatia_backend, name=NAME)
     elif registered is not hypatia_backend:
         raise RuntimeError(f"torch has another backend named {NAME!r}: {registered!r}")
@@ -43,8 +42,6 @@ def register_backend() -> None:
 
 @functools.cache
 def _announce_once() -> None:
-    # The names known so far: `list_backends()` would import Inductor to find the rest.
-    known = sorted(registry._BACKENDS)
     announce("✅ Hypatia backend registered successfully")
     announce("   Usage: torch.compile(model, backend='%s')", NAME)
-    announce("   ✓ Backend confirmed in: %s", known)
+    announce("   ✓ Backend confirmed in: %s", compat.known_backends())

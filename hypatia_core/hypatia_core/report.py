@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +53,9 @@ class GraphReport:
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.stage} graph, {self.nodes_before} nodes → {self.nodes_after}, runs by {self.executor}"]
+        lines = [
+            f"{self.stage} graph, {self.nodes_before} nodes → {self.nodes_after}, runs by {self.executor}"
+        ]
         if self.measured:
             times = " · ".join(f"{name} {1e3 * s:.3f} ms" for name, s in self.measured.items())
             lines.append(f"  measured   {times}")
@@ -88,11 +91,23 @@ class Report:
         return "\n".join([f"Hypatia: {count} graph{'s' if count > 1 else ''}", *map(str, self.graphs)])
 
 
-def file(graph: GraphReport) -> None:
-    """Puts a graph's report with the `torch.compile` call in whose name it is compiled."""
-    backend = compat.compiling_backend()
-    if backend is not None:
-        backend.__dict__.setdefault(_GRAPHS, []).append(graph)
+def graphs_of(backend: Any) -> list[GraphReport]:
+    """The reports of the `torch.compile` call that this object stands for; a list of its own for None."""
+    graphs: list[GraphReport] = [] if backend is None else backend.__dict__.setdefault(_GRAPHS, [])
+    return graphs
+
+
+def labelled(run: Any, graphs: list[GraphReport]) -> Any:
+    """A callable that `report` takes."""
+
+    if inspect.ismethod(run):
+
+        def call(*arguments: Any) -> Any:
+            return run(*arguments)
+
+        return labelled(call, graphs)
+    setattr(run, _GRAPHS, graphs)
+    return run
 
 
 def report(compiled: Any) -> Report:
@@ -102,7 +117,8 @@ def report(compiled: Any) -> Report:
         compiled: the compiled module or function, called at least once.
 
     Returns:
-        A report with one entry a graph; empty where none was compiled yet.
+        A report with one entry a graph; empty where none was compiled yet. Equal `torch.compile` calls of the same
+        code share what Dynamo keeps for it, and so the report.
 
     Raises:
         TypeError: the argument does not come from `torch.compile`.
@@ -118,5 +134,10 @@ def report(compiled: Any) -> Report:
         backend = compat.backend_of(compiled)
         if backend is None:
             raise TypeError(f"report() takes what torch.compile returned, not {type(compiled).__name__}")
-        graphs = getattr(backend, _GRAPHS, [])
+        # Equal calls of torch.compile share what one of them compiled.
+        sharing = [
+            backend,
+            *(b for b in compat.cached_backends(compiled) if b is not backend and b == backend),
+        ]
+        graphs = next((found for b in sharing if (found := getattr(b, _GRAPHS, []))), [])
     return Report(list(graphs))

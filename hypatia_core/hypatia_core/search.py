@@ -32,7 +32,9 @@ def search(imported: Imported, options: Options, report: GraphReport) -> str | N
         "nodes": account["egraph_nodes"],
         "classes": account["egraph_classes"],
         "iterations": account["iterations"],
-        "stopped by": account["stop"],
-        **{f"{name} seconds": seconds for name, seconds in account["stages"]},
+        "islands": account["islands"],
+        "different islands": account["different_islands"],
+        "stopped by": account["stops"],
+        **{f"{name} seconds": seconds for name, seconds in account["stages"].items()},
     }
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sympy
@@ -55,7 +56,7 @@ class SizeWriter:
                 self._sources[value.node.expr] = node
         for node in placeholders:
             value = node.meta.get("val")
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor) and value.layout is torch.strided:
                 for axis, size in enumerate(value.shape):
                     if isinstance(size, torch.SymInt):
                         self._sources.setdefault(size.node.expr, (node, axis))
@@ -80,11 +81,16 @@ class SizeWriter:
             placeholder, axis = source
             value = placeholder.meta["val"].shape[axis]
             return self._call(torch.ops.aten.sym_size.int, (placeholder, axis), value)
-        combine = {sympy.Add: operator.add, sympy.Mul: operator.mul}.get(expr.func)
+        if expr.func is sympy.Pow and expr.args[1].is_Integer and expr.args[1] > 0:
+            return self._product([expr.args[0]] * int(expr.args[1]), operator.mul)
+        combine = _COMBINES.get(expr.func.__name__)
         if combine is None:
             raise Unsupported(f"a size that the inputs do not tell: {expr}")
+        return self._product(expr.args, combine)
+
+    def _product(self, parts: Iterable[sympy.Expr], combine: Callable[[Any, Any], Any]) -> fx.Node | int:
         total: Any = None
-        for part in map(self.write, expr.args):
+        for part in map(self.write, parts):
             if total is None:
                 total = part
             else:
@@ -97,6 +103,19 @@ class SizeWriter:
         node = self._graph.call_function(target, args)
         node.meta["val"] = value
         return node
+
+
+#: By the name of their class, since torch has its own for some.
+_COMBINES: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": operator.add,
+    "Mul": operator.mul,
+    "FloorDiv": operator.floordiv,
+    "CleanDiv": operator.floordiv,
+    "Mod": operator.mod,
+    "PythonMod": operator.mod,
+    "Max": torch.sym_max,
+    "Min": torch.sym_min,
+}
 
 
 def _value(size: fx.Node | int) -> Any:

@@ -11,6 +11,70 @@ use crate::tensor_type::TensorType;
 /// The e-graph of tensor programs.
 pub type TensorGraph = EGraph<Term, TensorAnalysis>;
 
+/// Whoever knows types, attributes and constants of terms: the e-graph while it searches, the certificate's checker.
+pub trait Known {
+    /// The tensor type, if the term is a tensor.
+    fn tensor_type(&self, id: Id) -> Option<&TensorType>;
+    /// The attribute, if the term is one.
+    fn attribute(&self, id: Id) -> Option<&Attribute>;
+    /// The number that each element is, where that is known.
+    fn constant(&self, id: Id) -> Option<f64>;
+
+    /// The type of an operation over these terms, or `None` where it has none that is sure.
+    fn infer(&self, op: Op, operands: &[Id], attributes: &[Id]) -> Option<TensorType> {
+        let operands: Option<Vec<_>> = operands.iter().map(|&id| self.tensor_type(id)).collect();
+        let attributes: Option<Vec<_>> = attributes.iter().map(|&id| self.attribute(id)).collect();
+        op.infer(&operands?, &attributes?)
+    }
+}
+
+/// Whoever can make terms besides knowing them.
+pub trait Builder: Known {
+    /// A term of this operation; `None` where it has no sure type.
+    fn add_term(&mut self, op: Op, operands: &[Id], attributes: &[Id]) -> Option<Id>;
+    /// An attribute.
+    fn add_attribute(&mut self, attribute: Attribute) -> Id;
+
+    /// A constant of no dimensions.
+    fn add_constant(&mut self, value: f64, like: &TensorType) -> Option<Id> {
+        let attributes = [
+            self.add_attribute(Attribute::Float(value)),
+            self.add_attribute(Attribute::DType(like.dtype)),
+            self.add_attribute(Attribute::Int(i64::from(like.device))),
+        ];
+        self.add_term(Op::Const, &[], &attributes)
+    }
+}
+
+impl Known for TensorGraph {
+    fn tensor_type(&self, id: Id) -> Option<&TensorType> {
+        tensor_type(self, id)
+    }
+
+    fn attribute(&self, id: Id) -> Option<&Attribute> {
+        attribute(self, id)
+    }
+
+    fn constant(&self, id: Id) -> Option<f64> {
+        self[id].data.constant
+    }
+}
+
+impl Builder for TensorGraph {
+    fn add_term(&mut self, op: Op, operands: &[Id], attributes: &[Id]) -> Option<Id> {
+        self.infer(op, operands, attributes)?;
+        Some(self.add(Term::new(
+            Head::Op(op),
+            operands.iter().chain(attributes).copied(),
+        )))
+    }
+
+    fn add_attribute(&mut self, attribute: Attribute) -> Id {
+        let number = self.analysis.intern(attribute);
+        self.add(Term::leaf(Head::Attribute(number)))
+    }
+}
+
 /// What kind of thing an e-class stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -87,20 +151,8 @@ pub fn attribute(egraph: &TensorGraph, id: Id) -> Option<&Attribute> {
     }
 }
 
-/// The type of a term over these classes, or `None` where it has none that is sure.
-pub fn infer(
-    egraph: &TensorGraph,
-    op: Op,
-    operands: &[Id],
-    attributes: &[Id],
-) -> Option<TensorType> {
-    let operands: Option<Vec<_>> = operands.iter().map(|&id| tensor_type(egraph, id)).collect();
-    let attributes: Option<Vec<_>> = attributes.iter().map(|&id| attribute(egraph, id)).collect();
-    op.infer(&operands?, &attributes?)
-}
-
 /// Operations that carry one number spread over a shape to the same number spread over another.
-fn keeps_constant(op: Op) -> bool {
+pub fn keeps_constant(op: Op) -> bool {
     matches!(op, Op::Reshape | Op::Expand | Op::Permute | Op::Slice)
 }
 
@@ -150,7 +202,7 @@ impl Analysis<Term> for TensorAnalysis {
             }
             Head::Op(op) => {
                 let (operands, attributes) = term.split();
-                let ty = infer(egraph, op, operands, attributes);
+                let ty = egraph.infer(op, operands, attributes);
                 let constant = match op {
                     Op::Const => attribute(egraph, attributes[0]).and_then(Attribute::float),
                     _ if keeps_constant(op) => egraph[operands[0]].data.constant,

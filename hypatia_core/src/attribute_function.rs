@@ -2,51 +2,45 @@
 
 use egg::Id;
 
-use crate::analysis::{TensorGraph, attribute, tensor_type};
+use crate::analysis::Known;
 use crate::attribute::Attribute;
+use crate::tensor_type::Dim;
+use crate::view;
 
 /// A named function; `None` means that it has no value here, and the rule does not fire.
 #[derive(Debug)]
 pub struct AttributeFunction {
     pub name: &'static str,
-    pub compute: fn(&TensorGraph, &[Id]) -> Option<Attribute>,
+    pub compute: fn(&dyn Known, &[Id]) -> Option<Attribute>,
 }
 
-/// Every function, one row each.
-static FUNCTIONS: &[AttributeFunction] = &[
-    AttributeFunction {
-        name: "compose",
-        compute: compose,
-    },
-    AttributeFunction {
-        name: "swap",
-        compute: swap,
-    },
-    AttributeFunction {
-        name: "shape",
-        compute: shape,
-    },
-    AttributeFunction {
-        name: "row-axis",
-        compute: row_axis,
-    },
-    AttributeFunction {
-        name: "column-axis",
-        compute: column_axis,
-    },
-    AttributeFunction {
-        name: "last-axis",
-        compute: last_axis,
-    },
-    AttributeFunction {
-        name: "inner-axes",
-        compute: inner_axes,
-    },
-    AttributeFunction {
-        name: "move-axis",
-        compute: move_axis,
-    },
-];
+macro_rules! functions {
+    ($($name:literal $compute:ident;)*) => {
+        /// Every function, one row each.
+        static FUNCTIONS: &[AttributeFunction] =
+            &[$(AttributeFunction { name: $name, compute: $compute }),*];
+    };
+}
+
+functions! {
+    "compose" compose;
+    "swap" swap;
+    "shape" shape;
+    "row-axis" row_axis;
+    "column-axis" column_axis;
+    "last-axis" last_axis;
+    "inner-axes" inner_axes;
+    "move-axis" move_axis;
+    "matrix-shape" matrix_shape;
+    "permuted-shape" permuted_shape;
+    "reduced-shape" reduced_shape;
+    "sliced-shape" sliced_shape;
+    "permutation-below" permutation_below;
+    "axis-below" axis_below;
+    "axes-below" axes_below;
+    "moved-axes" moved_axes;
+    "moved-axes" moved_axes;
+}
 
 /// The function of this name.
 pub fn function_named(name: &str) -> Option<&'static AttributeFunction> {
@@ -54,10 +48,10 @@ pub fn function_named(name: &str) -> Option<&'static AttributeFunction> {
 }
 
 /// `permute(permute(x, q), p)` is `permute(x, compose(p, q))`.
-fn compose(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn compose(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let (p, q) = (
-        attribute(egraph, ids[0])?.axes()?,
-        attribute(egraph, ids[1])?.axes()?,
+        known.attribute(ids[0])?.axes()?,
+        known.attribute(ids[1])?.axes()?,
     );
     p.iter()
         .map(|&i| q.get(i).copied())
@@ -66,47 +60,135 @@ fn compose(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
 }
 
 /// The permutation that transposes the matrices in `x`.
-fn swap(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    let rank = tensor_type(egraph, ids[0])?.rank();
+fn swap(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let rank = known.tensor_type(ids[0])?.rank();
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(rank.checked_sub(2)?, rank - 1);
     Some(Attribute::Axes(axes))
 }
 
-fn shape(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    Some(Attribute::Shape(tensor_type(egraph, ids[0])?.shape.clone()))
+fn shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    Some(Attribute::Shape(known.tensor_type(ids[0])?.shape.clone()))
 }
 
-fn axis_from_end(egraph: &TensorGraph, id: Id, back: usize) -> Option<Attribute> {
-    let axis = tensor_type(egraph, id)?.rank().checked_sub(back)?;
+fn axis_from_end(known: &dyn Known, id: Id, back: usize) -> Option<Attribute> {
+    let axis = known.tensor_type(id)?.rank().checked_sub(back)?;
     i64::try_from(axis).ok().map(Attribute::Int)
 }
 
-fn row_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    axis_from_end(egraph, ids[0], 2)
+fn row_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    axis_from_end(known, ids[0], 2)
 }
 
-fn column_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    axis_from_end(egraph, ids[0], 1)
+fn column_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    axis_from_end(known, ids[0], 1)
 }
 
 /// The last axis, as a list of axes to reduce.
-fn last_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn last_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     Some(Attribute::Axes(vec![
-        tensor_type(egraph, ids[0])?.rank().checked_sub(1)?,
+        known.tensor_type(ids[0])?.rank().checked_sub(1)?,
     ]))
 }
 
 /// The row axis, as a list of axes to reduce.
-fn inner_axes(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
+fn inner_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     Some(Attribute::Axes(vec![
-        tensor_type(egraph, ids[0])?.rank().checked_sub(2)?,
+        known.tensor_type(ids[0])?.rank().checked_sub(2)?,
     ]))
 }
 
 /// Where axis `axis` of `permute(x, p)` lies in `x`.
-fn move_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<Attribute> {
-    let axis = usize::try_from(attribute(egraph, ids[0])?.int()?).ok()?;
-    let source = *attribute(egraph, ids[1])?.axes()?.get(axis)?;
+fn move_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
+    let source = *known.attribute(ids[1])?.axes()?.get(axis)?;
     i64::try_from(source).ok().map(Attribute::Int)
+}
+
+/// The shape of `x` without its batch dimensions.
+fn matrix_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let shape = &known.tensor_type(ids[0])?.shape;
+    Some(Attribute::Shape(
+        shape[shape.len().checked_sub(2)?..].to_vec(),
+    ))
+}
+
+fn permuted_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (shape, axes) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.axes()?,
+    );
+    axes.iter()
+        .map(|&a| shape.get(a).copied())
+        .collect::<Option<Vec<_>>>()
+        .map(Attribute::Shape)
+}
+
+/// The shape `s` after `axes` were reduced and kept.
+fn reduced_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (shape, axes) = (
+        known.attribute(ids[0])?.shape()?,
+        known.attribute(ids[1])?.axes()?,
+    );
+    crate::op::reduced_shape(shape, axes, true).map(Attribute::Shape)
+}
+
+/// The shape `s` after a slice of axis `d` from `i` to `j` by `k`.
+fn sliced_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let mut shape = known.attribute(ids[0])?.shape()?.to_vec();
+    let int = |n: usize| known.attribute(ids[n]).and_then(Attribute::int);
+    let (axis, start, end, step) = (usize::try_from(int(1)?).ok()?, int(2)?, int(3)?, int(4)?);
+    *shape.get_mut(axis)? = Dim::Known((end - start + step - 1) / step);
+    Some(Attribute::Shape(shape))
+}
+
+/// The permutation of `x` that `permute(reshape(x, s), p)` is, up to extents of one.
+fn permutation_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let x = &known.tensor_type(ids[0])?.shape;
+    let (s, p) = (
+        known.attribute(ids[1])?.shape()?,
+        known.attribute(ids[2])?.axes()?,
+    );
+    view::permutation_below(x, s, p).map(Attribute::Axes)
+}
+
+/// The axis of `x` that axis `d` of `reshape(x, s)` is.
+fn axis_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    let axis = usize::try_from(known.attribute(ids[2])?.int()?).ok()?;
+    i64::try_from(view::axis_below(x, s, axis)?)
+        .ok()
+        .map(Attribute::Int)
+}
+
+/// The axes of `x` that these axes of `reshape(x, s)` are; those of extent one fall away, but not all may.
+fn axes_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    let axes = known.attribute(ids[2])?.axes()?;
+    let mut below: Vec<usize> = axes
+        .iter()
+        .filter_map(|&axis| view::axis_below(x, s, axis))
+        .collect();
+    below.sort_unstable();
+    (!below.is_empty()).then_some(Attribute::Axes(below))
+}
+
+/// The axes of `x` that these axes of `permute(x, p)` are.
+fn moved_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (axes, p) = (
+        known.attribute(ids[0])?.axes()?,
+        known.attribute(ids[1])?.axes()?,
+    );
+    let mut moved = axes
+        .iter()
+        .map(|&a| p.get(a).copied())
+        .collect::<Option<Vec<_>>>()?;
+    moved.sort_unstable();
+    Some(Attribute::Axes(moved))
 }

@@ -2,8 +2,11 @@
 
 use egg::Id;
 
-use crate::analysis::{TensorGraph, attribute, tensor_type};
+use crate::analysis::Known;
 use crate::attribute::Attribute;
+use crate::op::Op;
+use crate::tensor_type::{DType, Shape};
+use crate::view;
 
 /// A named question about what the variables of a rule stand for.
 #[derive(Debug)]
@@ -11,207 +14,221 @@ pub struct Condition {
     pub name: &'static str,
     pub arguments: usize,
     /// `None` is "not known".
-    pub holds: fn(&TensorGraph, &[Id]) -> Option<bool>,
+    pub holds: fn(&dyn Known, &[Id]) -> Option<bool>,
     /// The condition in words, for the catalogue and the report.
     pub means: &'static str,
 }
 
-/// Every condition, one row each.
-pub static CONDITIONS: &[Condition] = &[
-    Condition {
-        name: "is-identity",
-        arguments: 1,
-        holds: is_identity,
-        means: "the permutation moves nothing",
-    },
-    Condition {
-        name: "swaps-last-two",
-        arguments: 1,
-        holds: swaps_last_two,
-        means: "the permutation transposes the matrices",
-    },
-    Condition {
-        name: "has-shape",
-        arguments: 2,
-        holds: has_shape,
-        means: "the tensor already has that shape",
-    },
-    Condition {
-        name: "same-shape",
-        arguments: 2,
-        holds: same_shape,
-        means: "both have the same shape",
-    },
-    Condition {
-        name: "is-scalar",
-        arguments: 1,
-        holds: is_scalar,
-        means: "it has one element",
-    },
-    Condition {
-        name: "is-column",
-        arguments: 1,
-        holds: is_column,
-        means: "it is constant along rows: its last extent is 1",
-    },
-    Condition {
-        name: "is-row",
-        arguments: 1,
-        holds: is_row,
-        means: "it is constant along columns: its last extent but one is 1",
-    },
-    Condition {
-        name: "is-matrix",
-        arguments: 1,
-        holds: is_matrix,
-        means: "it has two dimensions",
-    },
-    Condition {
-        name: "same-rank",
-        arguments: 2,
-        holds: same_rank,
-        means: "both have as many dimensions",
-    },
-    Condition {
-        name: "is-row-axis",
-        arguments: 2,
-        holds: is_row_axis,
-        means: "the axis counts the rows of the matrices",
-    },
-    Condition {
-        name: "is-column-axis",
-        arguments: 2,
-        holds: is_column_axis,
-        means: "the axis counts the columns of the matrices",
-    },
-    Condition {
-        name: "reduces-rows",
-        arguments: 2,
-        holds: reduces_rows,
-        means: "just the axis of rows is reduced",
-    },
-    Condition {
-        name: "reduces-columns",
-        arguments: 2,
-        holds: reduces_columns,
-        means: "just the axis of columns is reduced",
-    },
-    Condition {
-        name: "reduces-matrix",
-        arguments: 2,
-        holds: reduces_matrix,
-        means: "both axes of a matrix are reduced",
-    },
-    Condition {
-        name: "is-float",
-        arguments: 1,
-        holds: is_float,
-        means: "its elements are floating point",
-    },
-    Condition {
-        name: "is-whole",
-        arguments: 4,
-        holds: is_whole,
-        means: "the slice takes all of the axis",
-    },
-];
+macro_rules! conditions {
+    ($($name:literal $arguments:literal $holds:ident $means:literal;)*) => {
+        /// Every condition, one row each.
+        pub static CONDITIONS: &[Condition] = &[
+            $(Condition { name: $name, arguments: $arguments, holds: $holds, means: $means }),*
+        ];
+    };
+}
+
+conditions! {
+    "is-identity"     1 is_identity     "the permutation moves nothing";
+    "swaps-last-two"  1 swaps_last_two  "the permutation transposes the matrices";
+    "moves-units"     2 moves_units     "the permutation moves nothing but dimensions of extent one";
+    "has-shape"       2 has_shape       "the tensor already has that shape";
+    "same-shape"      2 same_shape      "both have the same shape";
+    "only-units"      2 only_units      "the reshape only adds or drops dimensions of extent one";
+    "is-scalar"       1 is_scalar       "it has one element";
+    "is-column"       1 is_column       "it is constant along rows: its last extent is 1";
+    "is-row"          1 is_row          "it is constant along columns: its last extent but one is 1";
+    "is-vector"       1 is_vector       "it has at most one dimension";
+    "is-matrix"       1 is_matrix       "it has two dimensions";
+    "has-batch"       1 has_batch       "it has more than two dimensions";
+    "is-unit-batch"   1 is_unit_batch   "each dimension but the last two has extent one";
+    "keeps-last"      2 keeps_last      "the reshape leaves the last dimension as it is";
+    "flattens-rows"   2 flattens_rows   "all dimensions but the last become one";
+    "is-below-last"   2 is_below_last   "the axis is not the last one";
+    "is-row-axis"     3 is_row_axis     "the axis counts the rows of the product";
+    "is-column-axis"  3 is_column_axis  "the axis counts the columns of the product";
+    "reduces-rows"    3 reduces_rows    "just the axis of the product's rows is reduced";
+    "reduces-columns" 3 reduces_columns "just the axis of the product's columns is reduced";
+    "reduces-matrix"  3 reduces_matrix  "both axes of the product are reduced";
+    "is-product"      3 is_product      "it has the shape of the product of the other two";
+    "is-product-shape" 3 is_product_shape "that is the shape of the product of the other two";
+    "is-float"        1 is_float        "its elements are floating point";
+    "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
+    "is-whole"        4 is_whole        "the slice takes all of the axis";
+}
 
 /// The condition of this name.
 pub fn condition_named(name: &str) -> Option<&'static Condition> {
     CONDITIONS.iter().find(|c| c.name == name)
 }
 
-fn axes<'a>(egraph: &'a TensorGraph, id: Id) -> Option<&'a [usize]> {
-    attribute(egraph, id)?.axes()
+fn axes(known: &dyn Known, id: Id) -> Option<&[usize]> {
+    known.attribute(id)?.axes()
 }
 
-fn is_identity(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
+fn is_identity(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     Some(
-        axes(egraph, ids[0])?
+        axes(known, ids[0])?
             .iter()
             .enumerate()
             .all(|(i, &a)| i == a),
     )
 }
 
-fn swaps_last_two(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    let axes = axes(egraph, ids[0])?;
+fn swaps_last_two(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let axes = axes(known, ids[0])?;
     let n = axes.len();
     Some(n >= 2 && axes[..n - 2].iter().enumerate().all(|(i, &a)| i == a) && axes[n - 2] == n - 1)
 }
 
-fn has_shape(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.shape == attribute(egraph, ids[1])?.shape()?)
+fn has_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.shape == known.attribute(ids[1])?.shape()?)
 }
 
-fn same_shape(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.shape == tensor_type(egraph, ids[1])?.shape)
+fn same_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.shape == known.tensor_type(ids[1])?.shape)
 }
 
-fn is_scalar(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.is_scalar_like())
+fn is_scalar(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.is_scalar_like())
 }
 
-fn extent_is_one(egraph: &TensorGraph, id: Id, back: usize) -> Option<bool> {
-    let shape = &tensor_type(egraph, id)?.shape;
+fn extent_is_one(known: &dyn Known, id: Id, back: usize) -> Option<bool> {
+    let shape = &known.tensor_type(id)?.shape;
     Some(shape.len() < back || shape[shape.len() - back].is(1))
 }
 
-fn is_column(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    extent_is_one(egraph, ids[0], 1)
+fn is_column(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    extent_is_one(known, ids[0], 1)
 }
 
-fn is_row(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    extent_is_one(egraph, ids[0], 2)
+fn is_row(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    extent_is_one(known, ids[0], 2)
 }
 
-fn is_matrix(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.rank() == 2)
+fn is_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() == 2)
 }
 
-fn same_rank(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.rank() == tensor_type(egraph, ids[1])?.rank())
+fn is_vector(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() <= 1)
 }
 
-fn axis_is(egraph: &TensorGraph, ids: &[Id], back: usize) -> Option<bool> {
-    let axis = usize::try_from(attribute(egraph, ids[0])?.int()?).ok()?;
-    Some(axis + back == tensor_type(egraph, ids[1])?.rank())
+fn has_batch(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() > 2)
 }
 
-fn is_row_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    axis_is(egraph, ids, 2)
+fn is_unit_batch(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let shape = &known.tensor_type(ids[0])?.shape;
+    Some(shape.len() >= 2 && shape[..shape.len() - 2].iter().all(|d| d.is(1)))
 }
 
-fn is_column_axis(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    axis_is(egraph, ids, 1)
+fn moves_units(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(view::moves_only_units(
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.axes()?,
+    ))
 }
 
-fn reduces(egraph: &TensorGraph, ids: &[Id], back: &[usize]) -> Option<bool> {
-    let rank = tensor_type(egraph, ids[1])?.rank();
+fn only_units(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(view::only_units(
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    ))
+}
+
+fn keeps_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    Some(!x.is_empty() && x.last() == s.last())
+}
+
+fn flattens_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    Some(x.len() >= 2 && s.len() == 2 && x.last() == s.last())
+}
+
+fn is_below_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
+    Some(axis + 1 < known.tensor_type(ids[1])?.rank())
+}
+
+/// The rank of the product of two stacks of matrices.
+fn product_rank(known: &dyn Known, a: Id, b: Id) -> Option<usize> {
+    Some(
+        known
+            .tensor_type(a)?
+            .rank()
+            .max(known.tensor_type(b)?.rank()),
+    )
+}
+
+fn product_shape(known: &dyn Known, a: Id, b: Id) -> Option<Shape> {
+    known
+        .infer(Op::Matmul, &[a, b], &[])
+        .map(|product| product.shape)
+}
+
+fn is_product(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(product_shape(known, ids[1], ids[2])? == known.tensor_type(ids[0])?.shape)
+}
+
+fn is_product_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(product_shape(known, ids[0], ids[1])? == known.attribute(ids[2])?.shape()?)
+}
+
+fn axis_is(known: &dyn Known, ids: &[Id], back: usize) -> Option<bool> {
+    let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
+    Some(axis + back == product_rank(known, ids[1], ids[2])?)
+}
+
+fn is_row_axis(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    axis_is(known, ids, 2)
+}
+
+fn is_column_axis(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    axis_is(known, ids, 1)
+}
+
+fn reduces(known: &dyn Known, ids: &[Id], back: &[usize]) -> Option<bool> {
+    let rank = product_rank(known, ids[1], ids[2])?;
     let wanted: Option<Vec<usize>> = back.iter().map(|b| rank.checked_sub(*b)).collect();
-    Some(Some(axes(egraph, ids[0])?) == wanted.as_deref())
+    Some(Some(known.attribute(ids[0])?.axes()?) == wanted.as_deref())
 }
 
-fn reduces_rows(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[2])
+fn reduces_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[2])
 }
 
-fn reduces_columns(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[1])
+fn reduces_columns(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[1])
 }
 
-fn reduces_matrix(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    reduces(egraph, ids, &[2, 1])
+fn reduces_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    reduces(known, ids, &[2, 1])
 }
 
-fn is_float(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    Some(tensor_type(egraph, ids[0])?.dtype.is_float())
+fn is_float(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.dtype.is_float())
 }
 
-fn is_whole(egraph: &TensorGraph, ids: &[Id]) -> Option<bool> {
-    let int = |id| attribute(egraph, id).and_then(Attribute::int);
+fn is_real(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    match known.tensor_type(ids[0])?.dtype {
+        DType::C64 | DType::C128 => Some(false),
+        DType::Other(_) => None,
+        _ => Some(true),
+    }
+}
+
+fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let int = |id| known.attribute(id).and_then(Attribute::int);
     let axis = usize::try_from(int(ids[1])?).ok()?;
-    let extent = tensor_type(egraph, ids[0])?.shape.get(axis)?.known()?;
+    let extent = known.tensor_type(ids[0])?.shape.get(axis)?.known()?;
     Some(int(ids[2])? == 0 && int(ids[3])? == extent)
 }
 

@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 /// One node; `operands` are positions earlier in the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     pub kind: Kind,
     pub operands: Vec<usize>,
@@ -32,7 +32,7 @@ pub struct Node {
 }
 
 /// A program: nodes in topological order, and which of them are returned.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Graph {
     pub nodes: Vec<Node>,
     pub outputs: Vec<usize>,

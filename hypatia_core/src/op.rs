@@ -92,6 +92,7 @@ ops! {
     Reshape    "reshape"     Exactly(1), 1, View,            reshape;
     Expand     "expand"      Exactly(1), 1, View,            expand;
     Slice      "slice"       Exactly(1), 4, View,            slice;
+    Diagonal   "diagonal"    Exactly(1), 0, View,            diagonal;
     Cat        "cat"         Sequence,   1, Elementwise(1),  cat;
     Sum        "sum"         Exactly(1), 2, Reduction,       reduce;
     Mean       "mean"        Exactly(1), 2, Reduction,       reduce;
@@ -254,6 +255,18 @@ fn slice(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorTy
     let mut shape = x.shape.clone();
     shape[axis] = Dim::Known((end - start + step - 1) / step);
     Some(x.with_shape(shape))
+}
+
+/// The diagonals of the matrices in the operand.
+fn diagonal(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    let (batch, matrix) = x.shape.split_at(x.rank().checked_sub(2)?);
+    let side = if matrix[0] == matrix[1] {
+        matrix[0]
+    } else {
+        Dim::Known(matrix[0].known()?.min(matrix[1].known()?))
+    };
+    Some(x.with_shape(batch.iter().copied().chain([side]).collect()))
 }
 
 fn cat(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {

@@ -1,18 +1,20 @@
 //! The pipeline: a graph in, a cheaper equal graph out, with an account of what was done.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use egg::Id;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
+use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
+use crate::certificate::{certify, counts};
 use crate::cost::Machine;
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
+use crate::island::{islands, join};
 use crate::language::{Head, Term};
-use crate::pattern::add_attribute;
 use crate::rules::Soundness;
 use crate::saturate::{Limits, Stop, saturate};
 
@@ -40,21 +42,26 @@ impl Default for Settings {
 }
 
 /// What was done, in numbers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Account {
     pub nodes_before: usize,
     pub nodes_after: usize,
     /// Estimated seconds of one run.
     pub seconds_before: f64,
     pub seconds_after: f64,
-    /// How often each rule was needed on the way from the original to the result.
+    /// How often each rule was needed on the way from the original to the result, the most frequent first.
     pub rules: Vec<(String, usize)>,
+    /// Parts of the program that were searched apart, and how many of them differ.
+    pub islands: usize,
+    pub different_islands: usize,
+    /// Size of all e-graphs together.
     pub egraph_nodes: usize,
     pub egraph_classes: usize,
+    /// Rounds of the longest search, and how many searches stopped for which reason.
     pub iterations: usize,
-    pub stop: Stop,
+    pub stops: BTreeMap<Stop, usize>,
     /// Wall time of each stage, in seconds; nothing depends on it.
-    pub stages: Vec<(&'static str, f64)>,
+    pub stages: BTreeMap<&'static str, f64>,
 }
 
 /// The result of [`optimize`].
@@ -79,6 +86,87 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
             settings.numerics
         ))
     })?;
+    let parts = islands(graph);
+    let mut known: FxHashMap<&Graph, Solved> = FxHashMap::default();
+    let mut account = Account {
+        islands: parts.len(),
+        ..Account::default()
+    };
+    let mut solved: Vec<Graph> = Vec::with_capacity(parts.len());
+    let mut better = false;
+    for part in &parts {
+        if !known.contains_key(&part.graph) {
+            let solution = solve(&part.graph, admitted, settings)?;
+            account.different_islands += 1;
+            account.search(&solution);
+            known.insert(&part.graph, solution);
+        }
+        let solution = &known[&part.graph];
+        better |= solution.graph.is_some();
+        account.use_of(solution);
+        solved.push(solution.graph.as_ref().unwrap_or(&part.graph).clone());
+    }
+    account
+        .rules
+        .sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    account.nodes_before = graph.nodes.len();
+    account.nodes_after = graph.nodes.len();
+    if !better {
+        return Ok(Optimized {
+            graph: None,
+            account,
+        });
+    }
+    let result = join(graph, &parts, &solved);
+    result.check()?;
+    account.nodes_after = result.nodes.len();
+    Ok(Optimized {
+        graph: Some(result),
+        account,
+    })
+}
+
+/// What was found for one island.
+struct Solved {
+    /// `None` where the original stands.
+    graph: Option<Graph>,
+    seconds_before: f64,
+    seconds_after: f64,
+    rules: Vec<(String, usize)>,
+    egraph_nodes: usize,
+    egraph_classes: usize,
+    iterations: usize,
+    stop: Stop,
+    stages: Vec<(&'static str, f64)>,
+}
+
+impl Account {
+    /// Adds a search that was made.
+    fn search(&mut self, solved: &Solved) {
+        self.egraph_nodes += solved.egraph_nodes;
+        self.egraph_classes += solved.egraph_classes;
+        self.iterations = self.iterations.max(solved.iterations);
+        *self.stops.entry(solved.stop).or_default() += 1;
+        for &(stage, seconds) in &solved.stages {
+            *self.stages.entry(stage).or_default() += seconds;
+        }
+    }
+
+    /// Adds a place where what was found is used.
+    fn use_of(&mut self, solved: &Solved) {
+        self.seconds_before += solved.seconds_before;
+        self.seconds_after += solved.seconds_after;
+        for (rule, count) in &solved.rules {
+            match self.rules.iter_mut().find(|(name, _)| name == rule) {
+                Some((_, total)) => *total += count,
+                None => self.rules.push((rule.clone(), *count)),
+            }
+        }
+    }
+}
+
+/// One search: represent, saturate, extract, read back, certify.
+fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solved> {
     let mut clock = Clock::start();
     let (mut egraph, ids) = represent(graph)?;
     let roots = roots(graph, &ids);
@@ -95,31 +183,30 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     clock.lap("extract");
     let result = read_back(&egraph, &selection, graph, &ids)?;
     result.check()?;
-    let (before, after) = (
-        seconds(graph, &settings.machine),
-        seconds(&result, &settings.machine),
-    );
-    let better = after < before * (1.0 - LEAST_GAIN);
+    let seconds_before = seconds(graph, &settings.machine);
+    let seconds_after = seconds(&result, &settings.machine);
+    let better = seconds_after < seconds_before * (1.0 - LEAST_GAIN);
     clock.lap("read back");
-    let account = Account {
-        nodes_before: graph.nodes.len(),
-        nodes_after: if better {
-            result.nodes.len()
+    let rules = if better {
+        counts(&certify(&egraph, &saturation.steps, graph, &result)?)
+    } else {
+        Vec::new()
+    };
+    clock.lap("certify");
+    Ok(Solved {
+        graph: better.then_some(result),
+        seconds_before,
+        seconds_after: if better {
+            seconds_after
         } else {
-            graph.nodes.len()
+            seconds_before
         },
-        seconds_before: before,
-        seconds_after: if better { after } else { before },
-        rules: Vec::new(),
+        rules,
         egraph_nodes: egraph.total_number_of_nodes(),
         egraph_classes: egraph.number_of_classes(),
         iterations: saturation.iterations,
         stop: saturation.stop,
         stages: clock.laps,
-    };
-    Ok(Optimized {
-        graph: better.then_some(result),
-        account,
     })
 }
 
@@ -208,7 +295,7 @@ pub fn represent(graph: &Graph) -> Result<(TensorGraph, Vec<Id>)> {
                 let attributes: Vec<Id> = node
                     .attributes
                     .iter()
-                    .map(|a| add_attribute(&mut egraph, a.clone()))
+                    .map(|a| egraph.add_attribute(a.clone()))
                     .collect();
                 Term::new(Head::Op(*op), operands.into_iter().chain(attributes))
             }

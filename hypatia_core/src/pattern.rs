@@ -7,10 +7,9 @@
 use egg::Id;
 use smallvec::SmallVec;
 
-use crate::analysis::{TensorGraph, attribute, infer, tensor_type};
+use crate::analysis::{Builder, Known, TensorGraph, attribute};
 use crate::attribute::Attribute;
 use crate::attribute_function::{AttributeFunction, function_named};
-use crate::language::{Head, Term};
 use crate::op::Op;
 use crate::tensor_type::{TensorType, broadcast};
 
@@ -18,7 +17,8 @@ use crate::tensor_type::{TensorType, broadcast};
 #[derive(Debug, Clone)]
 enum Position {
     Variable(usize),
-    Number(f64),
+    /// A constant; on a side that is searched it has a variable of its own, which binds the class found.
+    Number(f64, Option<usize>),
     Literal(Attribute),
     Apply(Op, Vec<usize>, Vec<usize>),
     Call(&'static AttributeFunction, Vec<usize>),
@@ -55,6 +55,13 @@ impl Match {
         }
     }
 
+    /// Whether the match takes a sum or a product of three or more apart: what is built from it may be rounded in
+    /// another order, whatever the rule's class.
+    pub fn regroups(&self) -> bool {
+        let gathered = |b: &Binding| matches!(b, Binding::Rest(..));
+        !self.remainder.is_empty() || self.bindings.iter().any(gathered)
+    }
+
     /// The same match with canonical ids.
     pub fn canonical(mut self, egraph: &TensorGraph) -> Self {
         for binding in &mut self.bindings {
@@ -73,11 +80,11 @@ impl Match {
         self
     }
 
-    /// The class that a variable stands for; a group of operands is made a term of its own first.
-    pub fn gather(&mut self, egraph: &mut TensorGraph, variable: usize) -> Option<Id> {
+    /// The term that a variable stands for; a group of operands is made a term of its own first.
+    pub fn gather(&mut self, builder: &mut impl Builder, variable: usize) -> Option<Id> {
         let id = match &self.bindings[variable] {
             Binding::Class(id) => *id,
-            Binding::Rest(op, ids) => add_typed(egraph, *op, ids, &[])?,
+            Binding::Rest(op, ids) => builder.add_term(*op, ids, &[])?,
             Binding::Free => return None,
         };
         self.bindings[variable] = Binding::Class(id);
@@ -85,44 +92,22 @@ impl Match {
     }
 }
 
-/// Adds a term after making sure that it has a type.
-pub fn add_typed(
-    egraph: &mut TensorGraph,
-    op: Op,
-    operands: &[Id],
-    attributes: &[Id],
-) -> Option<Id> {
-    infer(egraph, op, operands, attributes)?;
-    Some(egraph.add(Term::new(
-        Head::Op(op),
-        operands.iter().chain(attributes).copied(),
-    )))
-}
-
-/// Adds an attribute leaf.
-pub fn add_attribute(egraph: &mut TensorGraph, attribute: Attribute) -> Id {
-    let number = egraph.analysis.intern(attribute);
-    egraph.add(Term::leaf(Head::Attribute(number)))
-}
-
-/// Adds a constant of no dimensions.
-pub fn add_constant(egraph: &mut TensorGraph, value: f64, like: &TensorType) -> Option<Id> {
-    let attributes = [
-        add_attribute(egraph, Attribute::Float(value)),
-        add_attribute(egraph, Attribute::DType(like.dtype)),
-        add_attribute(egraph, Attribute::Int(i64::from(like.device))),
-    ];
-    add_typed(egraph, Op::Const, &[], &attributes)
-}
-
 type Goals = SmallVec<[(usize, Id); 12]>;
 
+/// Whether a sum or product is not worth matching: x·1 in the class of x, which would unfold for ever, or one of more
+/// operands than [`Pattern::choose`] can tell apart.
+fn says_nothing(egraph: &TensorGraph, class: Id, operands: &[Id]) -> bool {
+    let class = egraph.find(class);
+    operands.len() > u64::BITS as usize || operands.iter().any(|&o| egraph.find(o) == class)
+}
+
 impl Pattern {
-    /// Reads a pattern; new variables are appended to `variables`.
+    /// Reads a pattern; new variables are appended to `variables`. On a side that is searched, so is a hidden one for
+    /// each constant.
     ///
     /// # Errors
     /// Says what is wrong with the text.
-    pub fn parse(text: &str, variables: &mut Vec<String>) -> Result<Self, String> {
+    pub fn parse(text: &str, variables: &mut Vec<String>, searched: bool) -> Result<Self, String> {
         let spaced: String = text
             .chars()
             .flat_map(|c| {
@@ -139,7 +124,7 @@ impl Pattern {
             root: 0,
         };
         let mut at = 0;
-        pattern.root = pattern.read(&tokens, &mut at, variables)?;
+        pattern.root = pattern.read(&tokens, &mut at, variables, searched)?;
         if at == tokens.len() {
             Ok(pattern)
         } else {
@@ -152,6 +137,7 @@ impl Pattern {
         tokens: &[&str],
         at: &mut usize,
         variables: &mut Vec<String>,
+        searched: bool,
     ) -> Result<usize, String> {
         let token = *tokens.get(*at).ok_or("the pattern ends too early")?;
         *at += 1;
@@ -162,7 +148,7 @@ impl Pattern {
                 *at += 1;
                 let mut arguments = Vec::new();
                 while tokens.get(*at).is_some_and(|t| *t != close) {
-                    arguments.push(self.read(tokens, at, variables)?);
+                    arguments.push(self.read(tokens, at, variables, searched)?);
                 }
                 *at += 1;
                 if token == "(" {
@@ -196,7 +182,13 @@ impl Pattern {
                 (_, Some(word), _) => {
                     Position::Literal(Attribute::Word(word.trim_end_matches('\'').into()))
                 }
-                (.., Ok(number)) => Position::Number(number),
+                (.., Ok(number)) => {
+                    let slot = searched.then(|| {
+                        variables.push(format!("#{}", variables.len()));
+                        variables.len() - 1
+                    });
+                    Position::Number(number, slot)
+                }
                 _ => {
                     return Err(format!(
                         "'{other}' is neither a variable, a number nor an attribute"
@@ -219,11 +211,19 @@ impl Pattern {
             // What is most particular is matched first; a variable, which may take all the rest, last.
             arguments.sort_by_key(|&i| match self.positions[i] {
                 Position::Apply(..) => 0,
-                Position::Number(_) | Position::Literal(_) | Position::Call(..) => 1,
+                Position::Number(..) | Position::Literal(_) | Position::Call(..) => 1,
                 Position::Variable(_) => 2,
             });
         }
         Ok(Position::Apply(op, arguments, attributes))
+    }
+
+    /// How many operations it holds.
+    pub fn size(&self) -> usize {
+        self.positions
+            .iter()
+            .filter(|p| matches!(p, Position::Apply(..)))
+            .count()
     }
 
     /// The operation at the root, by which candidate classes are found.
@@ -276,8 +276,14 @@ impl Pattern {
                 }
                 _ => true,
             },
-            Position::Number(number) => {
-                egraph[id].data.constant != Some(*number) || self.solve(egraph, goals, found, emit)
+            Position::Number(number, slot) => {
+                if egraph[id].data.constant != Some(*number) {
+                    return true;
+                }
+                if let Some(slot) = slot {
+                    found.bindings[*slot] = Binding::Class(egraph.find(id));
+                }
+                self.solve(egraph, goals, found, emit)
             }
             Position::Literal(literal) => {
                 attribute(egraph, id) != Some(literal) || self.solve(egraph, goals, found, emit)
@@ -286,6 +292,9 @@ impl Pattern {
             Position::Apply(op, operands, attributes) => {
                 for term in egraph[id].nodes.iter().filter(|t| t.op() == Some(*op)) {
                     let (term_operands, term_attributes) = term.split();
+                    if op.is_commutative() && says_nothing(egraph, id, term_operands) {
+                        continue;
+                    }
                     let mut next = goals.clone();
                     next.extend(
                         attributes
@@ -395,37 +404,40 @@ impl Pattern {
     fn may_match(&self, egraph: &TensorGraph, position: usize, id: Id) -> bool {
         match &self.positions[position] {
             Position::Apply(op, ..) => egraph[id].nodes.iter().any(|t| t.op() == Some(*op)),
-            Position::Number(number) => egraph[id].data.constant == Some(*number),
+            Position::Number(number, _) => egraph[id].data.constant == Some(*number),
             _ => true,
         }
     }
 
-    /// Adds the pattern's instance, of the type `root`. `None` where some part of it has no sure type.
+    /// Builds the instance of a right side, of the type `root`. `None` where some part of it has no sure type.
     ///
     /// # Errors
     /// The instance has a type that does not even broadcast to `root`: the rule is wrong.
-    pub fn instantiate(
+    pub fn instantiate<B: Builder>(
         &self,
-        egraph: &mut TensorGraph,
+        builder: &mut B,
         found: &Match,
         root: &TensorType,
         left: Option<Op>,
     ) -> Result<Option<Id>, String> {
-        let Some(mut id) = self.build(egraph, self.root, found, root) else {
+        let splice = left.is_some() && left == self.head();
+        let extra: &[Id] = if splice { &found.remainder } else { &[] };
+        let Some(mut id) = self.build(builder, self.root, found, root, extra) else {
             return Ok(None);
         };
         if let Some(op) = left
+            && !splice
             && !found.remainder.is_empty()
         {
             let operands: SmallVec<[Id; 4]> = std::iter::once(id)
                 .chain(found.remainder.iter().copied())
                 .collect();
-            match add_typed(egraph, op, &operands, &[]) {
+            match builder.add_term(op, &operands, &[]) {
                 Some(sum) => id = sum,
                 None => return Ok(None),
             }
         }
-        let Some(ty) = tensor_type(egraph, id).cloned() else {
+        let Some(ty) = builder.tensor_type(id).cloned() else {
             return Err("the instance is not a tensor".into());
         };
         if ty == *root {
@@ -436,50 +448,72 @@ impl Pattern {
         {
             return Err(format!("{ty} stands for {root}"));
         }
-        let shape = add_attribute(egraph, Attribute::Shape(root.shape.clone()));
-        Ok(add_typed(egraph, Op::Expand, &[id], &[shape]))
+        let shape = builder.add_attribute(Attribute::Shape(root.shape.clone()));
+        Ok(builder.add_term(Op::Expand, &[id], &[shape]))
     }
 
-    fn build(
+    /// Builds the instance of a left side: just what was matched.
+    pub fn instance<B: Builder>(
         &self,
-        egraph: &mut TensorGraph,
-        position: usize,
+        builder: &mut B,
         found: &Match,
         root: &TensorType,
     ) -> Option<Id> {
+        self.build(builder, self.root, found, root, &found.remainder)
+    }
+
+    /// Whether each constant of a left side is known to be what the pattern says.
+    pub fn constants_hold(&self, known: &dyn Known, found: &Match) -> bool {
+        self.positions.iter().all(|position| match position {
+            Position::Number(number, Some(slot)) => {
+                matches!(found.bindings[*slot], Binding::Class(id) if known.constant(id) == Some(*number))
+            }
+            _ => true,
+        })
+    }
+
+    fn build<B: Builder>(
+        &self,
+        builder: &mut B,
+        position: usize,
+        found: &Match,
+        root: &TensorType,
+        extra: &[Id],
+    ) -> Option<Id> {
         match &self.positions[position] {
-            Position::Variable(v) => match &found.bindings[*v] {
+            Position::Variable(v) | Position::Number(_, Some(v)) => match &found.bindings[*v] {
                 Binding::Class(id) => Some(*id),
-                Binding::Rest(op, ids) => add_typed(egraph, *op, ids, &[]),
+                Binding::Rest(op, ids) => builder.add_term(*op, ids, &[]),
                 Binding::Free => None,
             },
-            Position::Number(number) => add_constant(egraph, *number, root),
-            Position::Literal(literal) => Some(add_attribute(egraph, literal.clone())),
+            Position::Number(number, None) => builder.add_constant(*number, root),
+            Position::Literal(literal) => Some(builder.add_attribute(literal.clone())),
             Position::Call(function, arguments) => {
                 let ids: Option<Vec<Id>> = arguments
                     .iter()
-                    .map(|&a| self.build(egraph, a, found, root))
+                    .map(|&a| self.build(builder, a, found, root, &[]))
                     .collect();
-                let computed = (function.compute)(egraph, &ids?)?;
-                Some(add_attribute(egraph, computed))
+                let computed = (function.compute)(builder, &ids?)?;
+                Some(builder.add_attribute(computed))
             }
             Position::Apply(op, operands, attributes) => {
                 let mut ids: SmallVec<[Id; 8]> = SmallVec::new();
                 for &operand in operands {
-                    match &self.positions[operand] {
-                        Position::Variable(v) if matches!(&found.bindings[*v], Binding::Rest(inner, _) if inner == op) => {
-                            if let Binding::Rest(_, rest) = &found.bindings[*v] {
-                                ids.extend(rest.iter().copied());
-                            }
-                        }
-                        _ => ids.push(self.build(egraph, operand, found, root)?),
+                    if let Position::Variable(v) = self.positions[operand]
+                        && let Binding::Rest(inner, rest) = &found.bindings[v]
+                        && inner == op
+                    {
+                        ids.extend(rest.iter().copied());
+                    } else {
+                        ids.push(self.build(builder, operand, found, root, &[])?);
                     }
                 }
+                ids.extend(extra.iter().copied());
                 let attributes: Option<SmallVec<[Id; 4]>> = attributes
                     .iter()
-                    .map(|&a| self.build(egraph, a, found, root))
+                    .map(|&a| self.build(builder, a, found, root, &[]))
                     .collect();
-                add_typed(egraph, *op, &ids, &attributes?)
+                builder.add_term(*op, &ids, &attributes?)
             }
         }
     }

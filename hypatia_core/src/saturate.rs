@@ -9,22 +9,23 @@ use crate::error::{Error, Result};
 use crate::language::Head;
 use crate::pattern::Match;
 use crate::rules::{Rewrite, Soundness, rewrites};
+use crate::tensor_type::TensorType;
 
 /// When the search stops; counted in nodes and rounds, so that every machine stops at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub nodes: usize,
     pub iterations: usize,
-    /// Matches of one rule taken up in one round.
+    /// New matches in one round above which a rule that makes programs larger has to wait.
     pub matches: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            nodes: 20_000,
-            iterations: 10,
-            matches: 4_000,
+            nodes: 8_000,
+            iterations: 12,
+            matches: 64,
         }
     }
 }
@@ -34,12 +35,12 @@ impl Default for Limits {
 pub struct Step {
     pub rewrite: &'static Rewrite,
     pub found: Match,
-    pub left: Id,
-    pub right: Id,
+    /// The type of both sides.
+    pub root: TensorType,
 }
 
 /// Why the search stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stop {
     Saturated,
@@ -68,18 +69,17 @@ pub fn saturate(
         .iter()
         .filter(|r| r.rule.soundness <= admitted)
         .collect();
-    let mut seen: Vec<FxHashSet<(Id, Match)>> = vec![FxHashSet::default(); rules.len()];
+    let mut queue: Vec<Scheduled> = rules.into_iter().map(Scheduled::new).collect();
     let mut steps = Vec::new();
     for iteration in 0..limits.iterations {
-        let found: Vec<Vec<(Id, Match)>> = rules
-            .iter()
-            .zip(&mut seen)
-            .map(|(rule, seen)| search(egraph, rule, seen, limits.matches))
+        let found: Vec<Vec<(Id, Match)>> = queue
+            .iter_mut()
+            .map(|entry| entry.search(egraph, admitted, iteration, limits.matches))
             .collect();
         let mut changed = false;
-        for (rule, matches) in rules.iter().zip(found) {
+        for (entry, matches) in queue.iter().zip(found) {
             for (class, found) in matches {
-                if let Some(step) = apply(egraph, rule, class, found)? {
+                if let Some(step) = apply(egraph, entry.rule, class, found)? {
                     changed = true;
                     steps.push(step);
                 }
@@ -96,7 +96,7 @@ pub fn saturate(
         }
         egraph.rebuild();
         sound(egraph)?;
-        if !changed {
+        if !changed && !queue.iter().any(|entry| entry.resumes > iteration) {
             return Ok(Saturation {
                 steps,
                 iterations: iteration + 1,
@@ -111,6 +111,56 @@ pub fn saturate(
     })
 }
 
+/// A rule with what it has seen and, where it found too much at once, the round at which it may go on.
+///
+/// The back-off is that of egg (Willsey et al., POPL 2021): a rule with too many new matches waits a few rounds, then
+/// may have twice as many. Rules that only simplify are never held back.
+struct Scheduled {
+    rule: &'static Rewrite,
+    seen: FxHashSet<(Id, Match)>,
+    resumes: usize,
+    bans: u32,
+}
+
+/// Rounds that a rule waits the first time it found too much.
+const WAIT: usize = 2;
+
+impl Scheduled {
+    fn new(rule: &'static Rewrite) -> Self {
+        Self {
+            rule,
+            seen: FxHashSet::default(),
+            resumes: 0,
+            bans: 0,
+        }
+    }
+
+    fn search(
+        &mut self,
+        egraph: &TensorGraph,
+        admitted: Soundness,
+        iteration: usize,
+        limit: usize,
+    ) -> Vec<(Id, Match)> {
+        if iteration < self.resumes {
+            return Vec::new();
+        }
+        let limit = if self.rule.grows() {
+            limit << self.bans
+        } else {
+            usize::MAX
+        };
+        let fresh = search(egraph, self.rule, admitted, &self.seen, limit);
+        if fresh.len() > limit {
+            self.resumes = iteration + 1 + (WAIT << self.bans);
+            self.bans += 1;
+            return Vec::new();
+        }
+        self.seen.extend(fresh.iter().cloned());
+        fresh
+    }
+}
+
 fn sound(egraph: &TensorGraph) -> Result<()> {
     match &egraph.analysis.contradiction {
         Some(what) => Err(Error::new(format!("an unsound rule: {what}"))),
@@ -118,14 +168,15 @@ fn sound(egraph: &TensorGraph) -> Result<()> {
     }
 }
 
-/// The matches of a rule that were not seen before, in a fixed order.
+/// The matches of a rule that were not seen before, in a fixed order; one more than `limit` at the most.
 fn search(
     egraph: &TensorGraph,
     rule: &Rewrite,
-    seen: &mut FxHashSet<(Id, Match)>,
+    admitted: Soundness,
+    seen: &FxHashSet<(Id, Match)>,
     limit: usize,
 ) -> Vec<(Id, Match)> {
-    let mut fresh = Vec::new();
+    let (mut fresh, mut own) = (Vec::new(), FxHashSet::default());
     let Some(head) = rule.left.head() else {
         return fresh;
     };
@@ -138,11 +189,15 @@ fn search(
         let go_on = rule
             .left
             .matches(egraph, class, rule.variables.len(), &mut |found| {
-                let found = found.clone().canonical(egraph);
-                if seen.insert((class, found.clone())) {
-                    fresh.push((class, found));
+                if admitted < Soundness::Reassociates && found.regroups() {
+                    return true;
                 }
-                fresh.len() < limit
+                let found = found.clone().canonical(egraph);
+                let entry = (class, found);
+                if !seen.contains(&entry) && own.insert(entry.clone()) {
+                    fresh.push(entry);
+                }
+                fresh.len() <= limit
             });
         if !go_on {
             break;
@@ -185,7 +240,6 @@ fn apply(
     Ok(Some(Step {
         rewrite: rule,
         found,
-        left: class,
-        right,
+        root,
     }))
 }

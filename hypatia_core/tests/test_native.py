@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import textwrap
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -11,22 +10,11 @@ from pathlib import Path
 import pytest
 
 import hypatia_core
-from conftest import CRATE, Run
+from conftest import Run
 from hypatia_core import _native
 
 BUILD = Path(str(hypatia_core._hypatia_core.__file__))
 DAY = 24 * 60 * 60
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the crate's folder as the loader sees it, without a native build."""
-    crate = tmp_path / "hypatia_core"
-    package = CRATE / "hypatia_core"
-    shutil.copytree(package, crate / "hypatia_core", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
-    shutil.copy(CRATE / "Cargo.toml", crate)
-    shutil.copy(CRATE / "_hypatia_core.py", crate)
-    return crate
 
 
 def build(checkout: Path, name: str, *, days_old: float) -> Path:
@@ -38,33 +26,35 @@ def build(checkout: Path, name: str, *, days_old: float) -> Path:
     return path
 
 
-def imports(checkout: Path, code: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` where `hypatia_core` is the package of `checkout`."""
-    env = {**os.environ, "PYTHONPATH": str(checkout)}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=checkout.parent, env=env, capture_output=True, text=True
-    )
+@pytest.fixture
+def imports(checkout: Path, fresh_python: Run) -> Run:
+    """Run code where `hypatia_core` is the package of `checkout`."""
+
+    def run(code: str, *, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        here = f"import sys; sys.path.insert(0, {str(checkout)!r})\n"
+        done = fresh_python(here + textwrap.dedent(code), check=not fails)
+        assert done.returncode == fails, done.stdout
+        return done
+
+    return run
 
 
-def file_loaded(checkout: Path) -> Path:
-    done = imports(checkout, "import hypatia_core; print(hypatia_core._hypatia_core.__file__)")
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
+WHICH = "import hypatia_core; print(hypatia_core._hypatia_core.__file__)"
 
 
-def test_a_copied_build_newer_than_the_one_of_maturin_is_taken(checkout: Path) -> None:
+def test_a_copied_build_newer_than_the_one_of_maturin_is_taken(checkout: Path, imports: Run) -> None:
     old = build(checkout, "_hypatia_core.abi3.so", days_old=1)
     new = build(checkout, "_hypatia_core.so", days_old=0)
     python_takes = PathFinder.find_spec("_hypatia_core", [str(checkout / "hypatia_core")])
     assert python_takes is not None
     assert python_takes.origin == str(old), "the trap that the loader is there for"
-    assert file_loaded(checkout) == new
+    assert imports(WHICH).stdout.strip() == str(new)
 
 
-def test_a_build_of_maturin_newer_than_the_copied_one_is_taken(checkout: Path) -> None:
+def test_a_build_of_maturin_newer_than_the_copied_one_is_taken(checkout: Path, imports: Run) -> None:
     build(checkout, "_hypatia_core.so", days_old=1)
     new = build(checkout, "_hypatia_core.abi3.so", days_old=0)
-    assert file_loaded(checkout) == new
+    assert imports(WHICH).stdout.strip() == str(new)
 
 
 def test_of_two_equally_old_builds_the_one_python_prefers_comes_first(checkout: Path) -> None:
@@ -74,44 +64,56 @@ def test_of_two_equally_old_builds_the_one_python_prefers_comes_first(checkout: 
     assert _native.builds(checkout / "hypatia_core") == paths[::-1]
 
 
-def test_the_file_and_the_older_builds_are_named_at_debug(checkout: Path) -> None:
+def test_the_file_and_the_older_builds_are_named_at_debug(checkout: Path, imports: Run) -> None:
     old = build(checkout, "_hypatia_core.abi3.so", days_old=1)
     new = build(checkout, "_hypatia_core.so", days_old=0)
-    done = imports(checkout, "import os; os.environ['HYPATIA_LOG_LEVEL'] = 'DEBUG'; import hypatia_core")
+    done = imports("import os; os.environ['HYPATIA_LOG_LEVEL'] = 'DEBUG'; import hypatia_core")
     assert f"native module {new}, version {hypatia_core.__version__}" in done.stderr
     assert f"passed over the older build {old}" in done.stderr
 
 
-def test_a_missing_build_is_an_import_error_with_the_remedy(checkout: Path) -> None:
+def test_a_missing_build_is_an_import_error_with_the_remedy(checkout: Path, imports: Run) -> None:
     for statement in ("import hypatia_core", "import _hypatia_core"):
-        done = imports(checkout, statement)
-        assert done.returncode == 1
+        done = imports(statement, fails=True)
         assert "ImportError: the native module _hypatia_core is not built" in done.stderr
         assert "maturin develop --release" in done.stderr
         assert "cp target/release/lib_hypatia_core.so hypatia_core/_hypatia_core.so" in done.stderr
 
 
-def test_a_build_that_cannot_be_loaded_is_named_and_no_older_one_is_taken(checkout: Path) -> None:
+def test_a_build_that_cannot_be_loaded_is_named_and_no_older_one_is_taken(
+    checkout: Path, imports: Run
+) -> None:
     build(checkout, "_hypatia_core.abi3.so", days_old=1)
     broken = checkout / "hypatia_core" / "_hypatia_core.so"
     broken.write_bytes(b"not a library")
-    done = imports(checkout, "import hypatia_core")
-    assert done.returncode == 1
+    done = imports("import hypatia_core", fails=True)
     assert f"ImportError: {broken} cannot be loaded" in done.stderr
     assert "maturin develop --release" in done.stderr
 
 
-def test_a_build_of_another_version_is_refused(checkout: Path) -> None:
+def test_a_build_of_another_version_is_refused(checkout: Path, imports: Run) -> None:
     path = build(checkout, "_hypatia_core.abi3.so", days_old=0)
     manifest = checkout / "Cargo.toml"
     ours = f'version = "{hypatia_core.__version__}"'
     text = manifest.read_text(encoding="utf-8")
     assert text.count(ours) == 1
     manifest.write_text(text.replace(ours, 'version = "99.0.0"'), encoding="utf-8")
-    done = imports(checkout, "import hypatia_core")
-    assert done.returncode == 1
+    done = imports("import hypatia_core", fails=True)
     refusal = f"{path} is of version {hypatia_core.__version__}, but the package is of version 99.0.0"
     assert f"ImportError: {refusal}" in done.stderr
+    assert "maturin develop --release" in done.stderr
+
+
+def test_a_build_of_older_sources_is_refused_with_the_remedy(checkout: Path, imports: Run) -> None:
+    path = build(checkout, "_hypatia_core.abi3.so", days_old=0)
+    front = checkout / "hypatia_core" / "__init__.py"
+    text = front.read_text(encoding="utf-8")
+    assert text.count("        HypatiaError,\n") == 1
+    front.write_text(text.replace("HypatiaError,\n", "HypatiaError, of_tomorrow,\n", 1), encoding="utf-8")
+    done = imports("import hypatia_core", fails=True)
+    assert (
+        f"ImportError: {path} was built from older sources: cannot import name 'of_tomorrow'" in done.stderr
+    )
     assert "maturin develop --release" in done.stderr
 
 
@@ -136,7 +138,7 @@ def test_there_is_one_copy_under_both_names(order: str, fresh_python: Run) -> No
     fresh_python(f"{order}\n{textwrap.dedent(code)}")
 
 
-def test_a_build_imported_directly_is_adopted_if_it_is_the_newest(checkout: Path) -> None:
+def test_a_build_imported_directly_is_adopted_if_it_is_the_newest(checkout: Path, imports: Run) -> None:
     build(checkout, "_hypatia_core.abi3.so", days_old=0)
     code = f"""
     import sys
@@ -146,11 +148,10 @@ def test_a_build_imported_directly_is_adopted_if_it_is_the_newest(checkout: Path
     import hypatia_core
     assert hypatia_core._hypatia_core is direct
     """
-    done = imports(checkout, code)
-    assert done.returncode == 0, done.stderr
+    imports(code)
 
 
-def test_a_build_imported_directly_is_refused_if_a_newer_one_is_there(checkout: Path) -> None:
+def test_a_build_imported_directly_is_refused_if_a_newer_one_is_there(checkout: Path, imports: Run) -> None:
     build(checkout, "_hypatia_core.abi3.so", days_old=1)
     new = build(checkout, "_hypatia_core.so", days_old=0)
     code = f"""
@@ -160,8 +161,7 @@ def test_a_build_imported_directly_is_refused_if_a_newer_one_is_there(checkout: 
     del sys.path[0]
     import hypatia_core
     """
-    done = imports(checkout, code)
-    assert done.returncode == 1
+    done = imports(code, fails=True)
     assert f"already in use, but {new} is the newest build" in done.stderr
 
 

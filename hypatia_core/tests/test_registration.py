@@ -14,6 +14,13 @@ REGISTER = "__import__('hypatia_core').register_backend()"
 
 
 @pytest.mark.parametrize(
+    "program", [f"import hypatia_core, torch; {LOOKUP}; {COMPILE}", f"import torch; {COMPILE}"]
+)
+def test_a_new_interpreter_needs_no_more_than_the_name(program: str, new_python: Run) -> None:
+    assert new_python(program).stderr.count("Hypatia backend registered successfully") == 1
+
+
+@pytest.mark.parametrize(
     "order",
     [
         [IMPORT, LOOKUP],

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy
 import pytest
@@ -25,14 +26,31 @@ ATOMS = [
     x - sympy.pi,
 ]
 FUNCTIONS = [
-    sympy.exp, sympy.sin, sympy.cos, sympy.tan, sympy.atan, sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh,
-    sympy.Abs, sympy.sign, sympy.floor, sympy.erf, lambda u: sympy.log(1 + u**2), lambda u: sympy.sqrt(1 + u**2),
-    lambda u: sympy.Max(u, y, 1), lambda u: u**3 + 2 * u, lambda u: 1 / (1 + sympy.exp(-u)), sympy.cot, lambda u: u**-2,
-]  # fmt: skip
+    sympy.exp,
+    sympy.sin,
+    sympy.cos,
+    sympy.tan,
+    sympy.atan,
+    sympy.sinh,
+    sympy.cosh,
+    sympy.tanh,
+    sympy.asinh,
+    sympy.Abs,
+    sympy.sign,
+    sympy.floor,
+    sympy.erf,
+    lambda u: sympy.log(1 + u**2),
+    lambda u: sympy.sqrt(1 + u**2),
+    lambda u: sympy.Max(u, y, 1),
+    lambda u: u**3 + 2 * u,
+    lambda u: 1 / (1 + sympy.exp(-u)),
+    sympy.cot,
+    lambda u: u**-2,
+]
 EXPRESSIONS = [function(atom) for function in FUNCTIONS for atom in ATOMS]
 
 
-def test_two_hundred_expressions_go_to_sympy_and_back():
+def test_two_hundred_expressions_go_to_sympy_and_back() -> None:
     assert len(EXPRESSIONS) == 200
     for expression in EXPRESSIONS:
         symbol = Symbol.from_sympy(expression)
@@ -48,7 +66,7 @@ def test_two_hundred_expressions_go_to_sympy_and_back():
             )
 
 
-def test_assumptions_go_along():
+def test_assumptions_go_along() -> None:
     assert Symbol.from_sympy(p).assumptions == {"p": "positive"}
     assert sympy.sympify(Symbol.variable("q", negative=True)).is_negative
     assert sympy.sympify(parse_expr("x**2 + 1/2")) == sympy.Symbol("x", real=True) ** 2 + sympy.Rational(1, 2)
@@ -57,14 +75,24 @@ def test_assumptions_go_along():
 
 
 TEXTS = [
-    "x**2 + y", "gelu(x) + silu(y)", "softplus(x*y)", "relu(x) - relu_grad(y)", "max(x, y)/min(x, 3)",
-    "sigmoid(x)*tanh(y)", "exp(-x**2)*erf(y)", "hypot(x, y) + abs(x)", "log1p(x**2) + expm1(y)", "floor(x) + sign(y)",
-    "pi*x", "asinh(x) + atan(y)", "-x**3 + 1/3*y",
-]  # fmt: skip
+    "x**2 + y",
+    "gelu(x) + silu(y)",
+    "softplus(x*y)",
+    "relu(x) - relu_grad(y)",
+    "max(x, y)/min(x, 3)",
+    "sigmoid(x)*tanh(y)",
+    "exp(-x**2)*erf(y)",
+    "hypot(x, y) + abs(x)",
+    "log1p(x**2) + expm1(y)",
+    "floor(x) + sign(y)",
+    "pi*x",
+    "asinh(x) + atan(y)",
+    "-x**3 + 1/3*y",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_backends_agree(text):
+def test_backends_agree(text: Any) -> None:
     symbol = parse_expr(text)
     values = numpy.array([0.3, -1.2, 2.5]), numpy.array([1.1, 0.4, -0.7])
     expected = [symbol.eval({"x": a, "y": b}) for a, b in zip(*values, strict=True)]
@@ -76,7 +104,7 @@ def test_backends_agree(text):
     assert symbol.to_callable(names, backend="torch")(*tensors).tolist() == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_torch_function_is_differentiable():
+def test_the_torch_function_is_differentiable() -> None:
     symbol = parse_expr("gelu(x)*y")
     a, b = (
         torch.tensor([0.5, -1.0], dtype=torch.float64, requires_grad=True),
@@ -87,7 +115,7 @@ def test_the_torch_function_is_differentiable():
     assert a.grad.tolist() == pytest.approx(expected)
 
 
-def test_shared_parts_are_named_once():
+def test_shared_parts_are_named_once() -> None:
     symbol = parse_expr("exp(x*y) + sin(x*y) + t0")
     parts, rest = symbol.cse()
     assert [str(part) for _, part in parts] == ["(mul x y)"]
@@ -98,7 +126,7 @@ def test_shared_parts_are_named_once():
         symbol.to_callable(["x"])
 
 
-def test_c_compiles_and_agrees(tmp_path):
+def test_c_compiles_and_agrees(tmp_path: Any) -> None:
     source = parse_expr("gelu(x) + max(y, x**2)/3").to_c("f")
     program = source + '#include <stdio.h>\nint main(void) { printf("%.17g", f(0.7, -0.2)); return 0; }\n'
     (tmp_path / "f.c").write_text(program)
@@ -112,14 +140,14 @@ def test_c_compiles_and_agrees(tmp_path):
     )
 
 
-def test_importing_imports_neither_numpy_nor_sympy_for_us():
+def test_importing_imports_neither_numpy_nor_sympy_for_us() -> None:
     code = (
         "import hypatia_core._hypatia_core, sys; assert 'sympy' not in sys.modules or 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_identities_of_sympy_hold_here():
+def test_identities_of_sympy_hold_here() -> None:
     for left, right in [
         (sympy.expand((x + y) ** 5), (x + y) ** 5),
         (sympy.expand_trig(sympy.sin(3 * x)), sympy.sin(3 * x)),

@@ -15,17 +15,18 @@ __all__ = ["Executor", "named"]
 _BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor())
 
 
-def named(name: str) -> list[Executor]:
+def named(name: str, *, exact: bool = False) -> list[Executor]:
     """The executors that an option's value stands for, the preferred one first.
 
     Args:
         name: "auto", a built-in executor's name, or the name of a registered Dynamo backend.
+        exact: whether "auto" means only what computes bit by bit as eager does.
 
     Raises:
         HypatiaError: nothing goes by this name; the message lists what does.
     """
     if name == "auto":
-        return [Inductor(), Aten()]
+        return [Aten()] if exact else [Inductor(), Aten()]
     for executor in _BUILT_IN:
         if executor.name == name:
             return [executor]

@@ -22,11 +22,4 @@ class Aten(Executor):
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """The graph's own code, as one function."""
-        run = graph.forward
-
-        def call(inputs: list[Any]) -> Any:
-            arguments = tuple(inputs)
-            inputs.clear()
-            return run(*arguments)
-
-        return compat.boxed(call)
+        return compat.boxed_forward(graph)

@@ -218,7 +218,7 @@ def _python_number(node: Symbol) -> str:
 
 
 def _torch_literal(argument: str) -> str:
-    """The argument of a torch function: a number becomes a tensor without dimensions, which keeps the dtype."""
+    """The argument of a torch function: a number becomes a tensor without dimensions."""
     is_name = argument[0] in "av"
     return argument if is_name else f"torch.tensor({argument}, dtype=torch.float64)"
 
@@ -228,7 +228,7 @@ def to_callable(
 ) -> Callable[..., Any]:
     """A function of the variables `names` (sorted ones by default), elementwise, shared parts computed once.
 
-    `numpy` runs the engine's own evaluator over arrays and gives NaN where the expression is undefined; `torch`
+    `numpy` runs the engine's own evaluator over arrays and gives NaN where it is undefined; `torch`
     is plain torch code that autograd and `torch.compile` understand; `math` takes floats.
 
     Raises:

@@ -2,6 +2,7 @@
 
 mod clifford;
 mod logging;
+mod rules;
 mod symbolic;
 mod tensor;
 
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use crate::error::Error;
 
 pyo3::create_exception!(
-    _hypatia_core,
+    hypatia_core,
     HypatiaError,
     pyo3::exceptions::PyException,
     "What Hypatia cannot do, in words meant for the person who asked."
@@ -28,6 +29,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
     logging::register(module)?;
     clifford::register(module)?;
+    rules::register(module)?;
     symbolic::register(module)?;
     tensor::register(module)
 }

@@ -9,6 +9,14 @@ rules! {
     "identity-permute-is-nothing"
         "(permute ?x ?p)" => "?x" BitExact if "is-identity ?p";
         "no axis moves"; "x: f32[2,3] p: [0,1]";
+    "permute-of-units-is-reshape"
+        "(permute ?x ?p)" => "(reshape ?x {permuted-shape ?x ?p})" BitExact if "moves-units ?x ?p";
+        "where only extents of one move, the row-major order of the elements stays"; "x: f32[2,1,3] p: [1,0,2]";
+    "permute-passes-through-units"
+        "(permute (reshape ?x ?s) ?p)"
+        => "(reshape (permute ?x {permutation-below ?x ?s ?p}) {permuted-shape (reshape ?x ?s) ?p})" BitExact
+        if "only-units ?x ?s";
+        "extents of one do not change which element stands where"; "x: f32[2,3] s: [1,2,3] p: [0,2,1]";
     "reshape-of-reshape-is-one"
         "(reshape (reshape ?x ?s) ?t)" => "(reshape ?x ?t)" BitExact;
         "both keep the elements in row-major order"; "x: f32[6,4] s: [2,3,4] t: [24]";
@@ -22,9 +30,34 @@ rules! {
         "(expand ?x ?s)" => "?x" BitExact if "has-shape ?x ?s";
         "the shape is already so"; "x: f32[2,3] s: [2,3]";
     "whole-slice-is-nothing"
-        "(slice ?x ?d ?a ?b int:1)" => "?x" BitExact if "is-whole ?x ?d ?a ?b";
-        "each index is kept"; "x: f32[2,3] d: 1 a: 0 b: 3";
-    "select-of-permute-moves-axis"
-        "(slice (permute ?x ?p) ?d ?a ?b ?s)" => "(permute (slice ?x {move-axis ?d ?p} ?a ?b ?s) ?p)" BitExact;
-        "axis d of the permuted tensor is axis p[d] of x"; "x: f32[4,3] p: [1,0] d: 0 a: 1 b: 2 s: 1";
+        "(slice ?x ?d ?i ?j int:1)" => "?x" BitExact if "is-whole ?x ?d ?i ?j";
+        "each index is kept"; "x: f32[2,3] d: 1 i: 0 j: 3";
+    "slice-of-permute-moves-axis"
+        "(slice (permute ?x ?p) ?d ?i ?j ?k)" => "(permute (slice ?x {move-axis ?d ?p} ?i ?j ?k) ?p)" BitExact;
+        "axis d of the permuted tensor is axis p[d] of x"; "x: f32[4,3] p: [1,0] d: 0 i: 1 j: 2 k: 1";
+    "slice-passes-through-units"
+        "(slice (reshape ?x ?s) ?d ?i ?j ?k)"
+        => "(reshape (slice ?x {axis-below ?x ?s ?d} ?i ?j ?k) {sliced-shape ?s ?d ?i ?j ?k})" BitExact
+        if "only-units ?x ?s";
+        "extents of one do not change which element stands where"; "x: f32[4,3] s: [1,4,3] d: 1 i: 1 j: 2 k: 1";
+    "slice-of-sum-is-sum-of-slices"
+        "(slice (add ?a ?b) ?d ?i ?j ?k)" => "(add (slice ?a ?d ?i ?j ?k) (slice ?b ?d ?i ?j ?k))" BitExact
+        if "same-shape ?a ?b";
+        "addition works element by element"; "a: f32[4,3] b: f32[4,3] d: 0 i: 1 j: 2 k: 1";
+    "slice-of-sum-with-vector"
+        "(slice (add ?b ?a) ?d ?i ?j ?k)" => "(add ?b (slice ?a ?d ?i ?j ?k))" BitExact
+        if "is-vector ?b", "is-below-last ?d ?a";
+        "a vector is the same in each row"; "b: f32[3] a: f32[4,3] d: 0 i: 1 j: 2 k: 1";
+    "units-pass-through-sum"
+        "(add (reshape ?a ?s) (reshape ?b ?s))" => "(reshape (add ?a ?b) ?s)" BitExact if "same-shape ?a ?b";
+        "addition works element by element"; "a: f32[4,3] b: f32[4,3] s: [1,4,3]";
+    "units-pass-through-product"
+        "(mul (reshape ?a ?s) (reshape ?b ?s))" => "(reshape (mul ?a ?b) ?s)" BitExact if "same-shape ?a ?b";
+        "multiplication works element by element"; "a: f32[4,3] b: f32[4,3] s: [1,4,3]";
+    "reshape-passes-through-sum-with-vector"
+        "(add ?b (reshape ?a ?s))" => "(reshape (add ?b ?a) ?s)" BitExact if "is-vector ?b", "keeps-last ?a ?s";
+        "a vector is the same in each row, and rows stay rows"; "b: f32[3] a: f32[4,3] s: [2,2,3]";
+    "reshape-passes-through-scaling"
+        "(mul ?c (reshape ?a ?s))" => "(reshape (mul ?c ?a) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
+        "each element is scaled alike"; "c: f32[] a: f32[4,3] s: [12]";
 }

@@ -4,8 +4,7 @@ use super::rules;
 
 rules! {
     "matmul-associates"
-        "(matmul (matmul ?a ?b) ?c)" == "(matmul ?a (matmul ?b ?c))" Reassociates
-        if "same-rank ?a ?b", "same-rank ?b ?c";
+        "(matmul (matmul ?a ?b) ?c)" == "(matmul ?a (matmul ?b ?c))" Reassociates;
         "the matrix product is associative"; "a: f32[6,5] b: f32[5,4] c: f32[4,2]";
     "matmul-distributes-on-the-left"
         "(add (matmul ?x ?a) (matmul ?x ?b))" == "(matmul ?x (add ?a ?b))" Reassociates if "same-shape ?a ?b";
@@ -27,21 +26,36 @@ rules! {
         "A(BD) = (AB)D for a diagonal D, kept as a row"; "d: f32[4] a: f32[6,5] b: f32[5,4]";
     "transpose-of-matmul-swaps"
         "(permute (matmul ?a ?b) ?p)" => "(matmul (permute ?b {swap ?b}) (permute ?a {swap ?a}))" Reassociates
-        if "swaps-last-two ?p", "same-rank ?a ?b";
-        "(AB)ᵀ = BᵀAᵀ, the same sums of the same products"; "a: f32[6,5] b: f32[5,4] p: [1,0]";
+        if "swaps-last-two ?p";
+        "(AB)ᵀ = BᵀAᵀ"; "a: f32[6,5] b: f32[5,4] p: [1,0]";
     "matmul-of-transposes-is-transpose"
-        "(matmul (permute ?b ?p) (permute ?a ?q))" => "(permute (matmul ?a ?b) {swap ?a})" Reassociates
-        if "swaps-last-two ?p", "swaps-last-two ?q", "same-rank ?a ?b";
+        "(matmul (permute ?b ?p) (permute ?a ?q))"
+        => "(permute (matmul ?a ?b) {swap (matmul (permute ?b ?p) (permute ?a ?q))})" Reassociates
+        if "swaps-last-two ?p", "swaps-last-two ?q";
         "BᵀAᵀ = (AB)ᵀ"; "a: f32[6,5] b: f32[5,4] p: [1,0] q: [1,0]";
     "addmm-is-add-of-matmul"
         "(addmm ?c ?a ?b)" == "(add ?c (matmul ?a ?b))" Reassociates if "is-matrix ?a", "is-matrix ?b";
         "the sum starts from c instead of ending with it"; "c: f32[4] a: f32[6,5] b: f32[5,4]";
+    "batch-of-one-is-a-matrix"
+        "(matmul ?a ?b)"
+        => "(reshape (matmul (reshape ?a {matrix-shape ?a}) (reshape ?b {matrix-shape ?b})) {shape (matmul ?a ?b)})"
+        Reassociates if "has-batch ?a", "is-unit-batch ?a", "is-unit-batch ?b";
+        "a stack of one matrix holds one matrix, though another routine may multiply it"; "a: f32[1,6,5] b: f32[1,5,4]";
+    "product-of-stacked-rows"
+        "(reshape (matmul (reshape ?a ?s) ?b) ?t)" => "(matmul ?a ?b)" Reassociates
+        if "flattens-rows ?a ?s", "is-matrix ?b", "is-product-shape ?a ?b ?t";
+        "each row of a product depends on its own row of the left factor"; "a: f32[3,2,5] s: [6,5] b: f32[5,4] t: [3,2,4]";
     "rows-of-matmul-need-just-those-rows"
-        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul (slice ?a {row-axis ?a} ?i ?j ?s) ?b)" Reassociates
-        if "is-row-axis ?d ?a", "same-rank ?a ?b";
-        "row i of AB is row i of A, times B"; "a: f32[6,5] b: f32[5,4] d: 0 i: 2 j: 3 s: 1";
+        "(slice (matmul ?a ?b) ?d ?i ?j ?k)" => "(matmul (slice ?a {row-axis ?a} ?i ?j ?k) ?b)" Reassociates
+        if "is-row-axis ?d ?a ?b";
+        "row i of AB is row i of A, times B"; "a: f32[6,5] b: f32[5,4] d: 0 i: 2 j: 3 k: 1";
     "columns-of-matmul-need-just-those-columns"
-        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul ?a (slice ?b {column-axis ?b} ?i ?j ?s))" Reassociates
-        if "is-column-axis ?d ?b", "same-rank ?a ?b";
-        "column j of AB is A times column j of B"; "a: f32[6,5] b: f32[5,4] d: 1 i: 2 j: 3 s: 1";
+        "(slice (matmul ?a ?b) ?d ?i ?j ?k)" => "(matmul ?a (slice ?b {column-axis ?b} ?i ?j ?k))" Reassociates
+        if "is-column-axis ?d ?a ?b";
+        "column j of AB is A times column j of B"; "a: f32[6,5] b: f32[5,4] d: 1 i: 2 j: 3 k: 1";
+    "diagonal-of-matmul"
+        "(diagonal (matmul ?a ?b))"
+        => "(reshape (sum (mul ?a (permute ?b {swap ?b})) {last-axis ?a} true) {shape (diagonal (matmul ?a ?b))})"
+        Reassociates if "is-matrix ?a", "is-matrix ?b";
+        "(AB)ᵢᵢ = Σₖ aᵢₖ bₖᵢ"; "a: f32[4,5] b: f32[5,4]";
 }

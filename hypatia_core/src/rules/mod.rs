@@ -1,9 +1,11 @@
 //! The rule base: one row a rule, one file a family.
 
+pub mod catalogue;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;
 pub mod reduction;
+pub mod rejected;
 
 use std::sync::LazyLock;
 
@@ -76,6 +78,11 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
+    /// Whether what it builds is at least as large as what it found, so that it may go on for ever.
+    pub fn grows(&self) -> bool {
+        self.rule.both_ways || self.right.size() > self.left.size()
+    }
+
     /// The rule's name, with a mark where it is used from right to left.
     pub fn name(&self) -> String {
         if self.reversed {
@@ -125,9 +132,9 @@ fn compile_direction(rule: &'static Rule, reversed: bool) -> Result<Rewrite, Str
         (rule.left, rule.right)
     };
     let mut variables = Vec::new();
-    let left = Pattern::parse(from, &mut variables)?;
+    let left = Pattern::parse(from, &mut variables, true)?;
     let bound = variables.len();
-    let right = Pattern::parse(to, &mut variables)?;
+    let right = Pattern::parse(to, &mut variables, false)?;
     if let Some(free) = variables.get(bound) {
         return Err(format!("{free} stands only on the side that is built"));
     }

@@ -1,7 +1,0 @@
-//! Python bindings of `clifford`.
-
-use pyo3::prelude::*;
-
-pub(super) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
-}

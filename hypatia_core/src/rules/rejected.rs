@@ -1,0 +1,150 @@
+//! Tempting rules that are false, or truer in a weaker class than they claim: the checker must refute each one.
+
+use super::rules;
+
+rules! {
+    // Elementwise.
+    "sqrt-of-square-is-the-number"
+        "(sqrt (pow_scalar ?a ?n))" => "?a" RealsOnly;
+        "√(x²) = |x|: x = −1 gives 1"; "a: f32[3] n: 2.0";
+    "square-of-sqrt-is-the-number-bit-by-bit"
+        "(mul (sqrt ?a) (sqrt ?a))" => "?a" BitExact;
+        "√2 is rounded, and its square is not 2"; "a: f32[3]";
+    "relu-is-gelu"
+        "(relu ?a)" => "(gelu ?a 'none)" RealsOnly;
+        "near each other far from zero, apart near it"; "a: f32[3]";
+    "zero-times-anything-is-zero"
+        "(mul ?a 0)" => "0" Reassociates;
+        "0 · NaN and 0 · ∞ are NaN"; "a: f32[3]";
+    "a-number-over-itself-is-one"
+        "(div ?a ?a)" => "1" Reassociates;
+        "0 / 0 is NaN"; "a: f32[3]";
+    "a-number-less-itself-is-zero"
+        "(sub ?a ?a)" => "0" BitExact;
+        "∞ − ∞ is NaN"; "a: f32[3]";
+    "addition-is-associative-bit-by-bit"
+        "(add (add ?a ?b) ?c)" => "(add ?a (add ?b ?c))" BitExact;
+        "(10³⁰ − 10³⁰) + 1 = 1, 10³⁰ + (−10³⁰ + 1) = 0"; "a: f32[3] b: f32[3] c: f32[3]";
+    "a-plus-zero-keeps-every-bit"
+        "(add ?a 0)" => "?a" BitExact;
+        "−0 + 0 is +0, and 1 / −0 is −∞"; "a: f32[3]";
+    "subtraction-commutes"
+        "(sub ?a ?b)" => "(sub ?b ?a)" RealsOnly;
+        "1 − 2 = −1, 2 − 1 = 1"; "a: f32[3] b: f32[3]";
+    "division-is-a-product-with-the-reciprocal-bit-by-bit"
+        "(div ?a ?b)" => "(mul ?a (reciprocal ?b))" BitExact;
+        "two roundings instead of one: 3 / 5"; "a: f32[3] b: f32[3]";
+    "division-distributes-over-its-divisor"
+        "(div ?a (add ?b ?c))" => "(add (div ?a ?b) (div ?a ?c))" RealsOnly;
+        "1 / (1 + 1) = ½, 1/1 + 1/1 = 2"; "a: f32[3] b: f32[3] c: f32[3]";
+    "exp-of-product-is-product-of-exps"
+        "(exp (mul ?a ?b))" => "(mul (exp ?a) (exp ?b))" RealsOnly;
+        "exp turns sums, not products, into products"; "a: f32[3] b: f32[3]";
+    "log-of-sum-is-sum-of-logs"
+        "(log (add ?a ?b))" => "(add (log ?a) (log ?b))" RealsOnly;
+        "log turns products, not sums, into sums"; "a: f32[3] b: f32[3]";
+    "exp-of-log-is-the-number-everywhere"
+        "(exp (log ?a))" => "?a" Reassociates;
+        "log of a negative number is NaN"; "a: f32[3]";
+    "log1p-is-log-of-one-plus"
+        "(log1p ?a)" => "(log (add ?a 1))" Accurate;
+        "1 + 10⁻⁹ is 1 in float32, and its log is 0"; "a: f32[3]";
+    "expm1-is-exp-less-one"
+        "(expm1 ?a)" => "(sub (exp ?a) 1)" Accurate;
+        "exp 10⁻⁹ is 1 in float32"; "a: f32[3]";
+    "softmax-of-a-sum-is-a-sum-of-softmaxes"
+        "(softmax (add ?a ?b) ?d)" => "(add (softmax ?a ?d) (softmax ?b ?d))" RealsOnly;
+        "the right side sums to 2"; "a: f32[3] b: f32[3] d: 0";
+    "softmax-forgets-a-scale"
+        "(softmax (mul ?a 2) ?d)" => "(softmax ?a ?d)" RealsOnly;
+        "softmax forgets a shift; a scale sharpens it"; "a: f32[3] d: 0";
+    "softmax-forgets-any-summand"
+        "(softmax (add ?a ?b) ?d)" => "(softmax ?a ?d)" RealsOnly;
+        "only a summand that is constant along the axis is forgotten"; "a: f32[3] b: f32[3] d: 0";
+    "softmax-by-its-definition-as-accurate"
+        "(softmax ?a ?d)" => "(mul (exp ?a) (reciprocal (sum (exp ?a) {last-axis ?a} true)))" Accurate;
+        "exp 300 overflows, and the quotient is NaN"; "a: f32[3] d: 0";
+    "relu-distributes-over-addition"
+        "(relu (add ?a ?b))" => "(add (relu ?a) (relu ?b))" RealsOnly;
+        "relu(1 − 1) = 0, relu(1) + relu(−1) = 1"; "a: f32[3] b: f32[3]";
+    "relu-lets-any-factor-out"
+        "(relu (mul ?s ?a))" => "(mul ?s (relu ?a))" RealsOnly if "is-scalar ?s";
+        "a negative factor turns the kink around"; "s: f32[] a: f32[3]";
+    "abs-distributes-over-addition"
+        "(abs (add ?a ?b))" => "(add (abs ?a) (abs ?b))" RealsOnly;
+        "|1 − 1| = 0, |1| + |−1| = 2"; "a: f32[3] b: f32[3]";
+
+    // Matrix products.
+    "matmul-commutes"
+        "(matmul ?a ?b)" => "(matmul ?b ?a)" RealsOnly;
+        "matrices do not"; "a: f32[3,3] b: f32[3,3]";
+    "transpose-of-matmul-does-not-swap"
+        "(permute (matmul ?a ?b) ?p)" => "(matmul (permute ?a ?p) (permute ?b ?p))" RealsOnly;
+        "(AB)ᵀ = BᵀAᵀ, not AᵀBᵀ"; "a: f32[3,3] b: f32[3,3] p: [1,0]";
+    "matmul-associates-bit-by-bit"
+        "(matmul (matmul ?a ?b) ?c)" => "(matmul ?a (matmul ?b ?c))" BitExact;
+        "other sums are rounded"; "a: f32[3,3] b: f32[3,3] c: f32[3,3]";
+    "row-scaling-passes-through-matmul-from-the-right-factor"
+        "(matmul ?a (mul ?d ?b))" => "(mul ?d (matmul ?a ?b))" RealsOnly if "is-column ?d";
+        "A(DB) is not D(AB)"; "a: f32[3,3] d: f32[3,1] b: f32[3,3]";
+    "matmul-distributes-over-an-elementwise-product"
+        "(matmul ?x (mul ?a ?b))" => "(mul (matmul ?x ?a) (matmul ?x ?b))" RealsOnly;
+        "a sum of products is no product of sums"; "x: f32[3,3] a: f32[3,3] b: f32[3,3]";
+    "rows-of-matmul-are-rows-of-the-second-factor"
+        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul ?a (slice ?b ?d ?i ?j ?s))" RealsOnly;
+        "rows of AB are rows of A, times B"; "a: f32[3,3] b: f32[3,3] d: 1 i: 0 j: 3 s: 1";
+    "slice-of-matmul-by-the-same-number-from-the-front"
+        "(slice (matmul ?a ?b) ?d ?i ?j ?s)" => "(matmul (slice ?a ?d ?i ?j ?s) ?b)" RealsOnly if "is-row-axis ?d ?a ?a";
+        "where the batch of a is broadcast, axis d of the product is not axis d of a";
+        "a: f32[2,3] b: f32[3,2] d: 0 i: 0 j: 1 s: 1";
+    "addmm-scales-nothing"
+        "(addmm ?c ?a ?b)" => "(matmul (add ?c ?a) ?b)" RealsOnly;
+        "c joins the product, not the factor"; "c: f32[3,3] a: f32[3,3] b: f32[3,3]";
+
+    // Layout.
+    "permutes-compose-in-the-other-order"
+        "(permute (permute ?x ?q) ?p)" => "(permute ?x {compose ?q ?p})" BitExact;
+        "axis i of the result is axis q[p[i]] of x, not p[q[i]]"; "x: f32[2,2,2] q: [1,0,2] p: [1,2,0]";
+    "reshape-and-permute-commute"
+        "(reshape (permute ?x ?p) ?s)" => "(permute (reshape ?x ?s) ?p)" BitExact;
+        "reshape reads in row-major order, which permute changes"; "x: f32[3,3] p: [1,0] s: [3,3]";
+    "reshape-undoes-permute"
+        "(reshape (permute ?x ?p) ?s)" => "?x" BitExact if "has-shape ?x ?s";
+        "the shape is back, the order of the elements is not"; "x: f32[3,2] p: [1,0] s: [3,2]";
+    "transpose-is-a-reshape"
+        "(permute ?x ?p)" => "(reshape ?x {shape ?x})" BitExact if "swaps-last-two ?p";
+        "for a square matrix even the types agree"; "x: f32[3,3] p: [1,0]";
+    "slices-of-one-axis-commute"
+        "(slice (slice ?x ?d ?a ?b ?s) ?d ?a ?c ?s)" => "(slice ?x ?d ?a ?c ?s)" BitExact;
+        "the second start counts from the first"; "x: f32[6] d: 0 a: 0 b: 4 c: 2 s: 1";
+    "cat-commutes"
+        "(cat ?a ?b ?d)" => "(cat ?b ?a ?d)" BitExact;
+        "the order is what cat makes"; "a: f32[3] b: f32[3] d: 0";
+
+    // Reductions.
+    "sum-over-the-wrong-axis"
+        "(sum (matmul ?a ?b) ?axes true)" => "(matmul ?a (sum ?b {inner-axes ?b} true))" RealsOnly
+        if "reduces-rows ?axes ?a ?b";
+        "rows of AB are summed in A"; "a: f32[1,1] b: f32[1,1] axes: [0]";
+    "mean-of-products-is-product-of-means"
+        "(mean (mul ?a ?b) ?d ?k)" => "(mul (mean ?a ?d ?k) (mean ?b ?d ?k))" RealsOnly;
+        "that is independence, not algebra"; "a: f32[3] b: f32[3] d: [0] k: true";
+    "sum-of-products-is-product-of-sums"
+        "(sum (mul ?a ?b) ?d ?k)" => "(mul (sum ?a ?d ?k) (sum ?b ?d ?k))" RealsOnly;
+        "1·1 + 1·1 = 2, (1+1)(1+1) = 4"; "a: f32[3] b: f32[3] d: [0] k: true";
+    "sum-lets-any-factor-out"
+        "(sum (mul ?a ?b) ?d ?k)" => "(mul ?a (sum ?b ?d ?k))" RealsOnly;
+        "only a factor that is constant along the axis"; "a: f32[1] b: f32[1] d: [0] k: true";
+    "sum-of-a-broadcast-sum-splits"
+        "(sum (add ?a ?b) ?d ?k)" => "(add (sum ?a ?d ?k) (sum ?b ?d ?k))" RealsOnly;
+        "a summand of extent one counts once for each element of the other"; "a: f32[3] b: f32[3] d: [0] k: true";
+    "max-of-sums-is-sum-of-maxima"
+        "(amax (add ?a ?b) ?d ?k)" => "(add (amax ?a ?d ?k) (amax ?b ?d ?k))" RealsOnly;
+        "the maxima stand at different places"; "a: f32[3] b: f32[3] d: [0] k: true";
+    "mean-is-sum-bit-by-bit"
+        "(mean ?a ?d ?k)" => "(sum ?a ?d ?k)" RealsOnly;
+        "they agree on one element"; "a: f32[1] d: [0] k: true";
+    "sum-and-exp-commute"
+        "(sum (exp ?a) ?d ?k)" => "(exp (sum ?a ?d ?k))" RealsOnly;
+        "log-sum-exp is no sum"; "a: f32[3] d: [0] k: true";
+}

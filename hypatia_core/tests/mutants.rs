@@ -1,0 +1,83 @@
+//! How good the checker of rules is: the share of mutated rules that it refutes.
+
+use _hypatia_core::rules::FAMILIES;
+use _hypatia_core::trial::mutant::mutants;
+use _hypatia_core::trial::{Budget, try_rule};
+
+const SEED: u64 = 0;
+/// At least this share of the mutants that are not equivalent to their rule must be refuted.
+const LEAST: f64 = 0.95;
+
+const TYPED: &str = "instances without it have no type or are equal: it spares the search";
+const ASKED_AGAIN: &str = "the attribute function on the right has no value without it";
+const EXPANDED: &str = "a right side that is smaller than the left is expanded to it: equal again";
+const RESHAPED: &str = "a reshape to the same shape follows";
+
+/// Mutants that are as true as their rule: rule, change, why.
+#[rustfmt::skip]
+const EQUIVALENT: &[(&str, &str, &str)] = &[
+    ("expand-to-own-shape-is-nothing", "without the condition 'has-shape ?x ?s'", EXPANDED),
+    ("permute-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("slice-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("units-pass-through-sum", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("units-pass-through-product", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("reshape-passes-through-scaling", "without the condition 'is-scalar ?c'", TYPED),
+    ("reshape-passes-through-scaling", "without the condition 'is-vector ?c'", TYPED),
+    ("matmul-distributes-on-the-left", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("matmul-distributes-on-the-right", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("addmm-is-add-of-matmul", "without the condition 'is-matrix ?a'", TYPED),
+    ("addmm-is-add-of-matmul", "without the condition 'is-matrix ?b'", TYPED),
+    ("product-of-stacked-rows", "without the condition 'flattens-rows ?a ?s'", TYPED),
+    ("product-of-stacked-rows", "without the condition 'is-matrix ?b'", TYPED),
+    ("batch-of-one-is-a-matrix", "without the condition 'has-batch ?a'", TYPED),
+    ("batch-of-one-is-a-matrix", "without the condition 'is-unit-batch ?a'", TYPED),
+    ("batch-of-one-is-a-matrix", "without the condition 'is-unit-batch ?b'", TYPED),
+    ("diagonal-of-matmul", "on the right, true becomes false", RESHAPED),
+    ("diagonal-of-matmul", "without the condition 'is-matrix ?a'", TYPED),
+    ("sum-passes-through-units", "on the right, true becomes false", RESHAPED),
+    ("sum-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("inner-product-with-matmul-cycles", "on the right, true becomes false", EXPANDED),
+    ("inner-product-with-matmul-cycles", "without the condition 'is-product ?x ?u ?w'", TYPED),
+    ("inner-product-with-matmul-cycles", "without the condition 'is-matrix ?x'", TYPED),
+];
+
+#[test]
+#[ignore = "minutes: part of `make test-full`"]
+fn mutants_are_refuted() {
+    let (mut killed, mut equivalent, mut survivors) = (0usize, 0usize, Vec::new());
+    let mut unused: Vec<_> = EQUIVALENT.iter().collect();
+    for rule in FAMILIES.iter().flat_map(|(_, rules)| rules.iter()) {
+        for mutant in mutants(rule) {
+            let known = |e: &&&(&str, &str, &str)| e.0 == rule.name && e.1 == mutant.change;
+            let listed = EQUIVALENT.iter().find(|e| known(&e));
+            match (try_rule(mutant.rule, SEED, Budget::default()), listed) {
+                (Err(refutation), None) => {
+                    println!("killed    {}: {} | {refutation}", rule.name, mutant.change);
+                    killed += 1;
+                }
+                (Err(refutation), Some(_)) => {
+                    panic!(
+                        "listed as equivalent, yet refuted: {}: {}: {refutation}",
+                        rule.name, mutant.change
+                    );
+                }
+                (Ok(_), Some(_)) => {
+                    unused.retain(|e| !known(&e));
+                    equivalent += 1;
+                }
+                (Ok(_), None) => {
+                    println!("survived  {}: {}", rule.name, mutant.change);
+                    survivors.push(format!("{}: {}", rule.name, mutant.change));
+                }
+            }
+        }
+    }
+    let share = killed as f64 / (killed + survivors.len()) as f64;
+    println!(
+        "{killed} of {} mutants refuted ({:.1} %), {equivalent} more are as true as their rule",
+        killed + survivors.len(),
+        100.0 * share
+    );
+    assert!(unused.is_empty(), "no such mutants: {unused:?}");
+    assert!(share >= LEAST, "survivors:\n{}", survivors.join("\n"));
+}
