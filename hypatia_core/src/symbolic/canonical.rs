@@ -37,9 +37,9 @@ pub struct Context {
     pub(super) basis: Vec<Polynomial>,
     /// The index of the root that is taken of a basis element.
     pub(super) root_index: FxHashMap<Polynomial, u32>,
-    /// The common denominators of the multiples of an exponent, and of an angle.
-    pub(super) exponent_unit: FxHashMap<Fraction, u32>,
-    pub(super) angle_unit: FxHashMap<Fraction, u32>,
+    /// What all multiples of an exponent, and of an angle, are whole multiples of.
+    pub(super) exponent_unit: FxHashMap<Fraction, BigRational>,
+    pub(super) angle_unit: FxHashMap<Fraction, BigRational>,
     /// A basis or a unit was refined: what was computed before is not comparable any more.
     pub(super) stale: bool,
     pub(super) budget: Budget,
@@ -135,6 +135,12 @@ impl Context {
             self.facts.insert(&form.den, SignSet::NON_ZERO);
             if signs.within(SignSet::NON_ZERO) {
                 self.facts.insert(&form.num, SignSet::NON_ZERO);
+                // |b| and its roots do not vanish where b does not.
+                for (generator, _) in form.num.monomial_content().0 {
+                    if let Kernel::Abs(b) | Kernel::Root(b, _) = self.table.get(generator).clone() {
+                        self.facts.insert(&b, SignSet::NON_ZERO);
+                    }
+                }
             }
             let product = form.num.mul(&form.den, &mut self.budget)?;
             self.facts.insert(&product, signs);
@@ -461,6 +467,30 @@ impl Context {
     pub(super) fn root_kernel(&mut self, b: &Polynomial, index: u32) -> u32 {
         self.table.number(Kernel::Abs(b.clone()));
         self.table.number(Kernel::Root(b.clone(), index))
+    }
+
+    /// The least common multiple of two denominators.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub fn common_multiple(&mut self, left: &Polynomial, right: &Polynomial) -> Result<Polynomial> {
+        let common = gcd(left, right, &mut self.budget)?;
+        let rest = right
+            .div_exact(&common, &mut self.budget)?
+            .unwrap_or_else(|| right.clone());
+        Ok(left.mul(&rest, &mut self.budget)?.primitive().1)
+    }
+
+    /// The numerator of a fraction written over a multiple of its denominator.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub fn over(&mut self, fraction: &Fraction, den: &Polynomial) -> Result<Polynomial> {
+        let factor = den
+            .div_exact(&fraction.den, &mut self.budget)?
+            .ok_or_else(|| Error::new("a denominator does not divide the common one"))?;
+        let product = fraction.num.mul(&factor, &mut self.budget)?;
+        self.reduce(product)
     }
 
     /// A small integer from a count.

@@ -3,7 +3,7 @@
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
-use num_traits::{One, Signed, ToPrimitive, Zero};
+use num_traits::{One, Signed, ToPrimitive};
 
 use super::canonical::Context;
 use super::function::Function;
@@ -101,7 +101,7 @@ impl Context {
                 let sum = self.add(&one, &error)?;
                 Ok(self.mul(u, &sum)?.scale(&half))
             }
-            Function::Erf => Ok(self.odd(u, |argument| Kernel::Erf(argument))),
+            Function::Erf => Ok(self.odd(u, Kernel::Erf)),
             Function::Asin => self.asin(u),
             Function::Acos => {
                 let right = self.kernel(Kernel::Pi).scale(&half);
@@ -199,24 +199,21 @@ impl Context {
     }
 
     fn exp_of_multiple(&mut self, coefficient: &BigRational, unit: &Fraction) -> Result<Fraction> {
-        let known = self.exponent_unit.get(unit).copied().unwrap_or(0);
-        let Some(common) = common_denominator(known, coefficient) else {
+        let known = self.exponent_unit.get(unit).cloned();
+        let Some(step) = common_step(known.as_ref(), coefficient) else {
             return Ok(self.kernel(Kernel::Exp(unit.scale(coefficient))));
         };
-        if common != known {
-            self.stale |= known != 0;
-            self.exponent_unit.insert(unit.clone(), common);
+        if known.as_ref() != Some(&step) {
+            self.stale |= known.is_some();
+            self.exponent_unit.insert(unit.clone(), step.clone());
         }
-        let multiple = coefficient * BigInt::from(common);
-        match multiple
+        match (coefficient / &step)
             .to_integer()
             .to_i64()
             .filter(|multiple| multiple.abs() <= 100_000)
         {
             Some(multiple) => {
-                let base = self.kernel(Kernel::Exp(
-                    unit.scale(&BigRational::new(BigInt::one(), common.into())),
-                ));
+                let base = self.kernel(Kernel::Exp(unit.scale(&step)));
                 self.powi(&base, multiple)
             }
             None => Ok(self.kernel(Kernel::Exp(unit.scale(coefficient)))),
@@ -254,24 +251,26 @@ impl Context {
         {
             return Ok(exact);
         }
-        let known = self.angle_unit.get(unit).copied().unwrap_or(0);
-        let common = common_denominator(known, coefficient);
-        let multiple =
-            common.and_then(|common| (coefficient * BigInt::from(common)).to_integer().to_i64());
-        let (Some(common), Some(multiple)) =
-            (common, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE))
+        let known = self.angle_unit.get(unit).cloned();
+        // Whole multiples of an inverse function's value are expanded from that value.
+        let start = match &lone {
+            Some(Kernel::Asin(_) | Kernel::Atan(_)) => Some(BigRational::one()),
+            _ => known.clone(),
+        };
+        let step = common_step(start.as_ref(), coefficient);
+        let multiple = step
+            .as_ref()
+            .and_then(|step| (coefficient / step).to_integer().to_i64());
+        let (Some(step), Some(multiple)) = (step, multiple.filter(|m| m.abs() <= LARGEST_MULTIPLE))
         else {
             return self.base_angle(&unit.scale(coefficient), None);
         };
-        if common != known {
-            self.stale |= known != 0;
-            self.angle_unit.insert(unit.clone(), common);
+        if known.as_ref() != Some(&step) {
+            self.stale |= known.is_some();
+            self.angle_unit.insert(unit.clone(), step.clone());
         }
-        let lone = if common == 1 { lone } else { None };
-        let base = self.base_angle(
-            &unit.scale(&BigRational::new(BigInt::one(), common.into())),
-            lone,
-        )?;
+        let lone = if step.is_one() { lone } else { None };
+        let base = self.base_angle(&unit.scale(&step), lone)?;
         let mut result = (Fraction::zero(), Fraction::one());
         for _ in 0..multiple.abs() {
             result = self.angle_sum(&result, &base)?;
@@ -447,9 +446,15 @@ fn is_turned(u: &Fraction) -> bool {
     u.num.leading().is_negative()
 }
 
-/// The least common denominator, if it stays small.
-fn common_denominator(known: u32, coefficient: &BigRational) -> Option<u32> {
-    let denominator = coefficient.denom().to_u32()?;
-    let common = known.max(1).lcm(&denominator.min(100_000));
-    (denominator <= 10_000 && common <= 10_000 && !common.is_zero()).then_some(common)
+/// The largest number of which both are whole multiples, if it stays simple.
+fn common_step(known: Option<&BigRational>, coefficient: &BigRational) -> Option<BigRational> {
+    let step = match known {
+        None => coefficient.abs(),
+        Some(known) => {
+            let top =
+                (known.numer() * coefficient.denom()).gcd(&(coefficient.numer() * known.denom()));
+            BigRational::new(top, known.denom() * coefficient.denom())
+        }
+    };
+    (step.numer().bits() <= 64 && *step.denom() <= BigInt::from(10_000)).then_some(step)
 }

@@ -15,12 +15,33 @@ pub enum Cost {
 }
 
 impl Cost {
-    /// The cost of the tree, the number of nodes deciding between equal ones.
-    pub fn of(self, expression: &Expression) -> (u64, u64) {
+    /// The cost of the tree; between equal ones the other measure decides, then how often variables occur.
+    pub fn of(self, expression: &Expression) -> (u64, u64, u64) {
+        let (nodes, operations, variables) = (
+            expression.size(),
+            operations(expression),
+            occurrences(expression),
+        );
         match self {
-            Self::Nodes => (expression.size(), operations(expression)),
-            Self::Operations => (operations(expression), expression.size()),
+            Self::Nodes => (nodes, operations, variables),
+            Self::Operations => (operations, nodes, variables),
         }
+    }
+}
+
+/// The leaves that are variables.
+fn occurrences(expression: &Expression) -> u64 {
+    let total = expression.fold(|node, arguments: &[u64]| {
+        let own = u64::from(matches!(node.operator(), Operator::Variable(_)));
+        Ok::<u64, std::convert::Infallible>(
+            arguments
+                .iter()
+                .fold(own, |sum, count| sum.saturating_add(*count)),
+        )
+    });
+    match total {
+        Ok(total) => total,
+        Err(never) => match never {},
     }
 }
 

@@ -122,7 +122,12 @@ fn interpolate(image: &Polynomial, generator: u32, point: &BigInt) -> Polynomial
 /// Splits integers into small prime powers and what is left; for logarithms and roots of numbers.
 pub fn small_primes(value: &BigInt) -> Vec<(BigInt, u32)> {
     const LARGEST: u32 = 2000;
+    /// Bits beyond which a number stands for itself.
+    const FACTORED_BITS: u64 = 2048;
     let mut rest = value.abs();
+    if rest.bits() > FACTORED_BITS {
+        return vec![(rest, 1)];
+    }
     let mut found = Vec::new();
     let mut prime = 2u32;
     while prime <= LARGEST && BigInt::from(prime) * prime <= rest {

@@ -113,6 +113,19 @@ impl Interval {
         self.low.partial_cmp(&self.high) == Some(Ordering::Equal)
     }
 
+    /// Whether the interval determines more than 64 bits.
+    pub fn is_tight(&self) -> bool {
+        let width = self.high.sub(&self.low, 64, UP);
+        let size = |x: &BigFloat| {
+            if x.is_zero() {
+                i32::MIN
+            } else {
+                x.exponent().unwrap_or(i32::MIN)
+            }
+        };
+        width.is_zero() || size(&width) < size(&self.low).max(size(&self.high)).saturating_sub(64)
+    }
+
     pub fn neg(&self) -> Self {
         Self {
             low: self.high.neg(),

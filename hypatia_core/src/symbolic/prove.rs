@@ -14,6 +14,7 @@ use super::expression::Expression;
 use super::kernel::{Fraction, Kernel};
 use super::polynomial::Polynomial;
 use super::refute::{Comparison, Witness, compare, is_small};
+use super::search::{Limits, chain};
 use super::sign::SignSet;
 use super::tensor_form;
 use crate::error::Result;
@@ -22,6 +23,12 @@ use crate::error::Result;
 pub const PROOF_STEPS: u64 = 2_000_000;
 /// Magnitudes and signs whose cases are examined one by one.
 const CASE_DEPTH: usize = 4;
+
+/// What the search over identities may use.
+const SEARCH: Limits = Limits {
+    rounds: 6,
+    nodes: 3_000,
+};
 
 /// The three answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +168,7 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
 struct Proof<'a> {
     left: &'a Expression,
     right: &'a Expression,
+    assumptions: &'a Assumptions,
     context: Context,
 }
 
@@ -168,12 +176,13 @@ impl<'a> Proof<'a> {
     fn new(
         left: &'a Expression,
         right: &'a Expression,
-        assumptions: &Assumptions,
+        assumptions: &'a Assumptions,
         steps: u64,
     ) -> Self {
         Self {
             left,
             right,
+            assumptions,
             context: Context::new(assumptions, steps),
         }
     }
@@ -192,6 +201,9 @@ impl<'a> Proof<'a> {
         }
         if self.sines_agree(&difference)? {
             return Ok(Some(self.directly("sine-vanishes-within-pi")));
+        }
+        if let Some(steps) = chain(self.left, self.right, self.assumptions, SEARCH) {
+            return Ok(Some(steps));
         }
         if self.by_cases(&difference, CASE_DEPTH)? {
             return Ok(Some(self.directly("cases-by-sign")));
@@ -308,15 +320,17 @@ impl<'a> Proof<'a> {
                         b.clone(),
                         &[SignSet::NON_NEGATIVE, SignSet::NON_POSITIVE][..],
                     )),
-                    Kernel::Sign(b) => Some((
-                        b.clone(),
-                        &[SignSet::POSITIVE, SignSet::ZERO, SignSet::NEGATIVE][..],
-                    )),
+                    Kernel::Sign(b) => {
+                        Some((b.clone(), &[SignSet::POSITIVE, SignSet::NEGATIVE][..]))
+                    }
                     _ => None,
                 });
         let Some((polynomial, cases)) = kernel else {
             return Ok(false);
         };
+        if cases[0] == SignSet::POSITIVE && !self.vanishes_with(&difference.num, &polynomial)? {
+            return Ok(false);
+        }
         let outer = self.context.clone();
         for case in cases {
             self.context = outer.clone();
@@ -331,5 +345,20 @@ impl<'a> Proof<'a> {
         }
         self.context = outer;
         Ok(true)
+    }
+
+    /// Whether a polynomial is zero wherever `b` is: with |b|, its roots and its sign zero, `b` divides the rest.
+    fn vanishes_with(&mut self, polynomial: &Polynomial, b: &Polynomial) -> Result<bool> {
+        let gone = |generator: u32| match self.context.table.get(generator) {
+            Kernel::Abs(inner) | Kernel::Sign(inner) | Kernel::Root(inner, _) => inner == b,
+            _ => false,
+        };
+        let rest = polynomial
+            .terms()
+            .iter()
+            .filter(|(monomial, _)| !monomial.0.iter().any(|(g, _)| gone(*g)));
+        let rest = Polynomial::from_map(rest.cloned().collect());
+        let mut budget = super::budget::Budget::new(1_000_000);
+        Ok(rest.is_zero() || rest.div_exact(b, &mut budget)?.is_some())
     }
 }

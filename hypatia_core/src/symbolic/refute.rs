@@ -30,6 +30,11 @@ pub struct Comparison {
 
 /// The precisions that are tried, in bits.
 const PRECISIONS: &[usize] = &[128, 384, 1024];
+/// The precisions when doubles show no difference and all else has failed.
+const THOROUGH: &[usize] = &[384, 1024];
+
+/// A relative difference of doubles that rounding does not explain.
+const LIKELY: f64 = 1e-9;
 
 /// Compares two expressions at points: doubles suggest where to look, intervals decide.
 pub fn compare(
@@ -78,21 +83,21 @@ pub fn compare(
         };
         suspects.push((suspicion, point));
     }
-    suspects.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut checked = 0;
-    for (suspicion, point) in &suspects {
-        let likely = *suspicion > 1e-9;
+    // Clear differences first; among the others the order of the table, in which easy points come first.
+    let rank = |suspicion: f64| if suspicion > LIKELY { suspicion } else { 0.0 };
+    suspects.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)));
+    for (checked, (suspicion, point)) in suspects.iter().enumerate() {
+        let likely = *suspicion > LIKELY;
         if !likely && nothing.common.is_some() && (!thorough || checked >= checks) {
             break;
         }
         if checked >= checks.max(6) * 4 {
             break;
         }
-        checked += 1;
-        let precisions = if thorough || likely {
-            PRECISIONS
-        } else {
-            &PRECISIONS[..1]
+        let precisions = match (likely, thorough) {
+            (true, _) => PRECISIONS,
+            (false, true) => THOROUGH,
+            (false, false) => &PRECISIONS[..1],
         };
         for &bits in precisions {
             let Some(mut arithmetic) = Arithmetic::new(bits) else {
@@ -114,8 +119,8 @@ pub fn compare(
                         });
                         return nothing;
                     }
-                    // Agreement to this many bits is not worth a second look unless doubles disagree.
-                    if !likely {
+                    // Agreement to many bits is not worth a second look, whatever doubles say.
+                    if !likely || (a.is_tight() && b.is_tight()) {
                         break;
                     }
                 }

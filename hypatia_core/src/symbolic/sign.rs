@@ -107,7 +107,15 @@ impl Facts {
         let signs = signs.times(SignSet::of(&content));
         match self.facts.iter_mut().find(|(known, _)| *known == primitive) {
             Some((_, known)) => *known = known.and(signs),
-            None => self.facts.push((primitive, signs)),
+            None => self.facts.push((primitive.clone(), signs)),
+        }
+        // An odd power has the sign of its base.
+        if let [(monomial, _)] = primitive.terms()
+            && let [(generator, exponent)] = monomial.0.as_slice()
+            && exponent % 2 == 1
+            && *exponent > 1
+        {
+            self.insert(&Polynomial::generator(*generator), signs);
         }
         if signs.within(SignSet::NON_ZERO) {
             // No factor of what is not zero is zero.
@@ -144,7 +152,19 @@ impl Facts {
         ) {
             return direct;
         }
-        // p = c·f + r with c > 0, f ≥ 0 known and r ≥ 0 by structure.
+        self.by_facts(table, polynomial, direct, 2)
+    }
+
+    /// p = c·f + r, with a known sign of f and the sign of r by structure or by further facts.
+    fn by_facts(
+        &self,
+        table: &KernelTable,
+        polynomial: &Polynomial,
+        direct: SignSet,
+        depth: u32,
+    ) -> SignSet {
+        /// Facts beyond which they are not combined.
+        const MANY: usize = 16;
         let mut signs = direct;
         for (fact, known) in &self.facts {
             for side in [SignSet::POSITIVE, SignSet::NEGATIVE] {
@@ -157,22 +177,23 @@ impl Facts {
                 } else {
                     -BigRational::one()
                 });
-                let Some((lead, coefficient)) = fact.terms().first() else {
-                    continue;
-                };
-                let Some((_, own)) = polynomial
-                    .terms()
-                    .iter()
-                    .find(|(monomial, _)| monomial == lead)
-                else {
-                    continue;
-                };
-                let ratio = own / coefficient;
-                let rest = polynomial.sub(&fact.scale(&ratio));
-                let sum = known
-                    .times(SignSet::of(&ratio))
-                    .plus(self.structural(table, &rest, 2));
-                signs = signs.and(sum);
+                for (monomial, coefficient) in fact.terms() {
+                    let Some((_, own)) = polynomial.terms().iter().find(|(own, _)| own == monomial)
+                    else {
+                        continue;
+                    };
+                    let ratio = own / coefficient;
+                    let rest = polynomial.sub(&fact.scale(&ratio));
+                    let mut rest_signs = self.structural(table, &rest, 2);
+                    if depth > 1
+                        && rest_signs == SignSet::ANY
+                        && self.facts.len() <= MANY
+                        && rest.terms().len() <= 4
+                    {
+                        rest_signs = self.by_facts(table, &rest, rest_signs, depth - 1);
+                    }
+                    signs = signs.and(known.times(SignSet::of(&ratio)).plus(rest_signs));
+                }
             }
         }
         signs
@@ -339,7 +360,7 @@ impl Facts {
 type Bounds = (Option<BigRational>, Option<BigRational>);
 
 fn power_bounds(base: Bounds, exponent: u32) -> Bounds {
-    if exponent % 2 == 0 {
+    if exponent.is_multiple_of(2) {
         let magnitude = base
             .0
             .zip(base.1)

@@ -182,20 +182,24 @@ pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumpti
     keys_left == keys_right
 }
 
-/// The numbers that are not integers as floats: what an expression with floats becomes stays marked.
+/// The numbers as floats, save exponents: what comes of an expression with floats stays marked.
 fn with_floats(expression: &Expression) -> Expression {
     use num_traits::ToPrimitive;
+    let float = |value: &Expression| match value.as_rational().and_then(|value| value.to_f64()) {
+        Some(float) if float.is_finite() => Expression::float(float),
+        _ => value.clone(),
+    };
     let result = expression.fold(|node, arguments: &[Expression]| {
-        Ok::<_, std::convert::Infallible>(match node.operator() {
-            Operator::Rational(value) if !value.is_integer() => match value.to_f64() {
-                Some(float) if float.is_finite() => Expression::float(float),
-                _ => node.clone(),
-            },
-            _ => node.with_arguments(arguments),
-        })
+        let mut arguments = arguments.to_vec();
+        for (index, argument) in arguments.iter_mut().enumerate() {
+            if !(matches!(node.operator(), Operator::Pow) && index == 1) {
+                *argument = float(argument);
+            }
+        }
+        Ok::<_, std::convert::Infallible>(node.with_arguments(&arguments))
     });
     match result {
-        Ok(result) => result,
+        Ok(result) => float(&result),
         Err(never) => match never {},
     }
 }

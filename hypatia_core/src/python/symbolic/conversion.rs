@@ -116,3 +116,15 @@ pub(super) fn sign_of(name: &str) -> PyResult<SignSet> {
         }
     })
 }
+
+/// The name of an assumption.
+pub(super) fn sign_name(signs: SignSet) -> &'static str {
+    match signs {
+        SignSet::POSITIVE => "positive",
+        SignSet::NEGATIVE => "negative",
+        SignSet::NON_NEGATIVE => "nonnegative",
+        SignSet::NON_POSITIVE => "nonpositive",
+        SignSet::NON_ZERO => "nonzero",
+        _ => "real",
+    }
+}

@@ -1,6 +1,7 @@
 //! Python bindings of `symbolic`.
 
 mod answer;
+mod calculus;
 mod constructors;
 mod conversion;
 mod symbol;
@@ -110,6 +111,7 @@ fn prove_equivalent(
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PySymbol>()?;
     module.add_class::<PyAnswer>()?;
+    module.add_function(wrap_pyfunction!(calculus::_symbol_from, module)?)?;
     module.add_function(wrap_pyfunction!(parse_expr, module)?)?;
     module.add_function(wrap_pyfunction!(optimize_ast, module)?)?;
     module.add_function(wrap_pyfunction!(is_equivalent, module)?)?;

@@ -69,9 +69,10 @@ impl PySymbol {
         other: &Bound<'_, PyAny>,
         operator: Operator,
         swapped: bool,
-    ) -> PyResult<Option<Self>> {
+    ) -> PyResult<Py<PyAny>> {
+        let py = other.py();
         let Some(other) = number_or_symbol(other)? else {
-            return Ok(None);
+            return Ok(py.NotImplemented());
         };
         let (left, right) = if swapped {
             (&other, self)
@@ -81,10 +82,13 @@ impl PySymbol {
         let assumptions = self.joined_assumptions(&other)?;
         let expression =
             Expression::binary(operator, left.expression.clone(), right.expression.clone());
-        Ok(Some(Self {
+        Ok(Self {
             expression,
             assumptions,
-        }))
+        }
+        .into_pyobject(py)?
+        .into_any()
+        .unbind())
     }
 }
 
@@ -258,35 +262,35 @@ impl PySymbol {
         self.expression.size()
     }
 
-    fn __add__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __add__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Add, false)
     }
 
-    fn __radd__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __radd__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Add, true)
     }
 
-    fn __sub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __sub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Sub, false)
     }
 
-    fn __rsub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __rsub__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Sub, true)
     }
 
-    fn __mul__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __mul__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Mul, false)
     }
 
-    fn __rmul__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __rmul__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Mul, true)
     }
 
-    fn __truediv__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __truediv__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Div, false)
     }
 
-    fn __rtruediv__(&self, other: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn __rtruediv__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.combined(other, Operator::Div, true)
     }
 
@@ -294,7 +298,7 @@ impl PySymbol {
         &self,
         other: &Bound<'_, PyAny>,
         modulus: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Self>> {
+    ) -> PyResult<Py<PyAny>> {
         if modulus.is_some() {
             return Err(PyTypeError::new_err("a power of a Symbol takes no modulus"));
         }
@@ -305,7 +309,7 @@ impl PySymbol {
         &self,
         other: &Bound<'_, PyAny>,
         modulus: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Self>> {
+    ) -> PyResult<Py<PyAny>> {
         if modulus.is_some() {
             return Err(PyTypeError::new_err("a power of a Symbol takes no modulus"));
         }
@@ -380,7 +384,7 @@ impl PySymbol {
 }
 
 /// The name given as text or as a variable.
-fn variable_name(value: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(super) fn variable_name(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(symbol) = value.cast::<PySymbol>() {
         return match symbol.get().expression.operator() {
             Operator::Variable(name) => Ok(name.to_string()),

@@ -1,0 +1,304 @@
+"""Expressions as programs: Python functions over NumPy, torch or floats, and C, with shared parts once."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hypatia_core._hypatia_core import HypatiaError, Symbol
+
+BACKENDS = ("numpy", "torch", "math")
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+# How each function is called, by backend; what is missing in a backend is composed of what it has.
+_CALLS: dict[str, dict[str, str]] = {
+    "math": {
+        **{
+            name: f"math.{name}({{0}})"
+            for name in (
+                "exp",
+                "log",
+                "sqrt",
+                "sin",
+                "cos",
+                "tan",
+                "asin",
+                "acos",
+                "atan",
+                "sinh",
+                "cosh",
+                "tanh",
+                "asinh",
+                "acosh",
+                "atanh",
+                "erf",
+                "expm1",
+                "log1p",
+                "floor",
+            )
+        },
+        "abs": "abs({0})",
+        "sign": "(float({0} > 0) - float({0} < 0))",
+        "hypot": "math.hypot({0}, {1})",
+        "max": "max({0}, {1})",
+        "min": "min({0}, {1})",
+        "relu": "max({0}, 0.0)",
+        "relu_grad": "float({0} > 0)",
+        "sigmoid": "(0.5 * math.tanh(0.5 * {0}) + 0.5)",
+        "softplus": "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))",
+        "gelu": "(0.5 * {0} * math.erfc(-{0} * 0.7071067811865476))",
+        "silu": "({0} * (0.5 * math.tanh(0.5 * {0}) + 0.5))",
+        "pow": "{0} ** {1}",
+    },
+    "torch": {
+        **{
+            name: f"torch.{name}({{0}})"
+            for name in (
+                "exp",
+                "log",
+                "sqrt",
+                "sin",
+                "cos",
+                "tan",
+                "asin",
+                "acos",
+                "atan",
+                "sinh",
+                "cosh",
+                "tanh",
+                "asinh",
+                "acosh",
+                "atanh",
+                "erf",
+                "expm1",
+                "log1p",
+                "floor",
+                "abs",
+                "sign",
+                "relu",
+                "sigmoid",
+            )
+        },
+        "hypot": "torch.hypot({0}, {1})",
+        "max": "torch.maximum({0}, {1})",
+        "min": "torch.minimum({0}, {1})",
+        "relu_grad": "({0} > 0).to({0}.dtype)",
+        "softplus": "torch.nn.functional.softplus({0})",
+        "gelu": "torch.nn.functional.gelu({0})",
+        "silu": "torch.nn.functional.silu({0})",
+        "pow": "{0} ** {1}",
+    },
+}
+_C_CALLS = {
+    **{
+        name: f"{name}({{0}})"
+        for name in (
+            "exp",
+            "log",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "asinh",
+            "acosh",
+            "atanh",
+            "erf",
+            "expm1",
+            "log1p",
+            "floor",
+        )
+    },
+    "abs": "fabs({0})",
+    "sign": "(double)(({0} > 0) - ({0} < 0))",
+    "hypot": "hypot({0}, {1})",
+    "max": "fmax({0}, {1})",
+    "min": "fmin({0}, {1})",
+    "relu": "fmax({0}, 0.0)",
+    "relu_grad": "(double)({0} > 0)",
+    "sigmoid": "(0.5 * tanh(0.5 * {0}) + 0.5)",
+    "softplus": "(fmax({0}, 0.0) + log1p(exp(-fabs({0}))))",
+    "gelu": "(0.5 * {0} * erfc(-{0} * 0.7071067811865476))",
+    "silu": "({0} * (0.5 * tanh(0.5 * {0}) + 0.5))",
+    "pow": "pow({0}, {1})",
+}
+
+
+def _distinct(symbol: Symbol) -> list[Symbol]:
+    """Every distinct part, arguments before what uses them; not recursive."""
+    seen: set[Symbol] = set()
+    order: list[Symbol] = []
+    stack = [(symbol, False)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in node.args if argument not in seen)
+    return order
+
+
+def cse(symbol: Symbol) -> tuple[list[tuple[str, Symbol]], Symbol]:
+    """The parts that occur more than once, by name in the order of use, and the expression over those names.
+
+    Example:
+        >>> from hypatia_core import parse_expr
+        >>> parts, rest = parse_expr("exp(x*y) + sin(x*y)").cse()
+        >>> parts, rest
+        ([('t0', Symbol('(mul x y)'))], Symbol('(add (exp t0) (sin t0))'))
+    """
+    uses: dict[Symbol, int] = {}
+    order = _distinct(symbol)
+    for node in order:
+        for argument in node.args:
+            uses[argument] = uses.get(argument, 0) + 1
+    taken = symbol.free_symbols
+    parts: list[tuple[str, Symbol]] = []
+    rewritten: dict[Symbol, Symbol] = {}
+    for node in order:
+        new = node._with([rewritten[argument] for argument in node.args]) if node.args else node
+        if node.args and uses.get(node, 0) > 1:
+            name = next(
+                name
+                for index in range(len(parts), len(parts) + len(taken) + 1)
+                if (name := f"t{index}") not in taken
+            )
+            parts.append((name, new))
+            taken = taken | {name}
+            new = Symbol.variable(name)
+        rewritten[node] = new
+    return parts, rewritten[symbol]
+
+
+def _assignments(
+    symbol: Symbol, calls: dict[str, str], names: dict[str, str], literal: Callable[[str], str] = str
+) -> tuple[list[str], str]:
+    """One assignment for each distinct part that is not a leaf, and the name of the last.
+
+    `literal` writes an argument of a function: torch's take no plain numbers.
+    """
+    lines: list[str] = []
+    known: dict[Symbol, str] = {}
+    for node in _distinct(symbol):
+        kind = node.func
+        if kind == "variable":
+            known[node] = names[str(node)]
+            continue
+        if kind in ("number", "float", "pi"):
+            known[node] = _python_number(node)
+            continue
+        arguments = [known[argument] for argument in node.args]
+        if kind in _INFIX:
+            text = f"{arguments[0]} {_INFIX[kind]} {arguments[1]}"
+        elif kind == "neg":
+            text = f"-{arguments[0]}"
+        elif kind in calls:
+            text = calls[kind].format(*map(literal, arguments) if kind != "pow" else arguments)
+        else:
+            raise HypatiaError(f"'{kind}' acts on tensors and has no scalar code")
+        known[node] = f"v{len(lines)}"
+        lines.append(f"{known[node]} = {text}")
+    return lines, known[symbol]
+
+
+def _python_number(node: Symbol) -> str:
+    import math
+
+    value = math.pi if node.func == "pi" else node.value
+    try:
+        text = repr(float(value))  # type: ignore[arg-type]
+    except OverflowError:
+        raise HypatiaError(f"the number {str(value)[:40]}… is beyond the range of a double") from None
+    return f"({text})" if text.startswith("-") else text
+
+
+def _torch_literal(argument: str) -> str:
+    """The argument of a torch function: a number becomes a tensor without dimensions."""
+    is_name = argument[0] in "av"
+    return argument if is_name else f"torch.tensor({argument}, dtype=torch.float64)"
+
+
+def to_callable(
+    symbol: Symbol, names: Iterable[str] | None = None, backend: str = "numpy"
+) -> Callable[..., Any]:
+    """A function of the variables `names` (sorted ones by default), elementwise, shared parts computed once.
+
+    `numpy` runs the engine's own evaluator over arrays and gives NaN where it is undefined; `torch`
+    is plain torch code that autograd and `torch.compile` understand; `math` takes floats.
+
+    Raises:
+        HypatiaError: the backend is unknown, a variable is missing in `names`, or a tensor operator occurs.
+
+    Example:
+        >>> from hypatia_core import parse_expr
+        >>> f = parse_expr("x**2 + y").to_callable(["x", "y"], backend="math")
+        >>> f(3.0, 1.0)
+        10.0
+    """
+    if backend not in BACKENDS:
+        raise HypatiaError(f"unknown backend '{backend}'. Backends: {', '.join(BACKENDS)}")
+    order = sorted(symbol.free_symbols) if names is None else [str(name) for name in names]
+    missing = sorted(symbol.free_symbols - set(order))
+    if missing:
+        raise HypatiaError(f"the variables {', '.join(missing)} are not among the arguments")
+    if len(set(order)) != len(order):
+        raise HypatiaError("an argument is named twice")
+    if backend == "numpy":
+
+        def over_arrays(*values: Any) -> Any:
+            if len(values) != len(order):
+                raise TypeError(f"expected {len(order)} arguments ({', '.join(order)}), found {len(values)}")
+            return symbol.eval(dict(zip(order, values, strict=True)))
+
+        return over_arrays
+    arguments = {name: f"a{index}" for index, name in enumerate(order)}
+    literal = _torch_literal if backend == "torch" else str
+    lines, result = _assignments(symbol, _CALLS[backend], arguments, literal)
+    body = "".join(f"    {line}\n" for line in lines)
+    source = f"def function({', '.join(arguments.values())}):\n{body}    return {result}\n"
+    scope: dict[str, Any] = {}
+    if backend == "torch":
+        import torch
+
+        scope = {"torch": torch}
+    else:
+        import math
+
+        scope = {"math": math}
+    exec(compile(source, f"<hypatia {backend}>", "exec"), scope)
+    function: Callable[..., Any] = scope["function"]
+    function.__doc__ = source
+    return function
+
+
+def to_c(symbol: Symbol, name: str = "f") -> str:
+    """A C function of doubles, its arguments the variables in the order of their names.
+
+    Raises:
+        HypatiaError: `name` or a variable is no C identifier, or a tensor operator occurs.
+
+    Example:
+        >>> from hypatia_core import parse_expr
+        >>> print(parse_expr("x**2 + 1").to_c("f"))
+        #include <math.h>
+        <BLANKLINE>
+        double f(double x) {
+            double v0 = pow(x, 2.0);
+            double v1 = v0 + 1.0;
+            return v1;
+        }
+        <BLANKLINE>
+    """
+    variables = sorted(symbol.free_symbols)
+    for word in (name, *variables):
+        if not (word.isidentifier() and word.isascii()):
+            raise HypatiaError(f"'{word}' is no identifier in C")
+    lines, result = _assignments(symbol, _C_CALLS, {variable: variable for variable in variables})
+    body = "".join(f"    double {line};\n" for line in lines)
+    arguments = ", ".join(f"double {variable}" for variable in variables) or "void"
+    return f"#include <math.h>\n\ndouble {name}({arguments}) {{\n{body}    return {result};\n}}\n"

@@ -1,0 +1,333 @@
+"""Equivalence: what is proved, refuted and left unknown, and that no answer is wrong."""
+
+import itertools
+from typing import Any
+
+import mpmath
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hypatia_core import HypatiaError, is_equivalent, optimize_ast, parse_expr, prove_equivalent
+
+PROVED = [
+    ("(x+1)**2", "x**2 + 2*x + 1"),
+    ("(x+y)*(x-y)", "x**2 - y**2"),
+    ("(x+y+z)**3", "x**3+y**3+z**3+3*(x+y)*(y+z)*(z+x)"),
+    ("1/x + 1/y", "(x+y)/(x*y)"),
+    ("(x**2-1)/(x-1)", "x + 1"),
+    ("(a*b+c*d)**2 + (a*d-c*b)**2", "(a**2+c**2)*(b**2+d**2)"),
+    ("1/(1+sqrt(2))", "sqrt(2) - 1"),
+    ("sqrt(3+2*sqrt(2))", "1 + sqrt(2)"),
+    ("sqrt(8)", "2*sqrt(2)"),
+    ("sqrt(x**2)", "abs(x)"),
+    ("sqrt(x)*sqrt(y)", "sqrt(x*y)"),
+    ("sqrt(x)**2", "x"),
+    ("(x**3)**(1/3)", "x"),
+    ("abs(x*y)", "abs(x)*abs(y)"),
+    ("abs(abs(x))", "abs(x)"),
+    ("x*sign(x)", "abs(x)"),
+    ("max(x,y) + min(x,y)", "x + y"),
+    ("max(x,y)*min(x,y)", "x*y"),
+    ("max(max(x,y),abs(x))", "max(abs(x),y)"),
+    ("max(x,max(y,z))", "max(max(x,y),z)"),
+    ("log(x*y)", "log(x) + log(y)"),
+    ("log(x**2)", "2*log(abs(x))"),
+    ("log(12)", "2*log(2) + log(3)"),
+    ("log(exp(x))", "x"),
+    ("exp(log(x))", "x"),
+    ("exp(x)*exp(y)", "exp(x+y)"),
+    ("2**x*2**y", "2**(x+y)"),
+    ("exp(x*log(2))", "2**x"),
+    ("log(x+sqrt(x**2+1))", "-log(sqrt(x**2+1)-x)"),
+    ("sin(x)**2 + cos(x)**2", "1"),
+    ("sin(2*x)", "2*sin(x)*cos(x)"),
+    ("sin(3*x)", "3*sin(x) - 4*sin(x)**3"),
+    ("sin(x+y)", "sin(x)*cos(y) + cos(x)*sin(y)"),
+    ("cos(x)**4 - sin(x)**4", "cos(2*x)"),
+    ("tan(x)", "sin(x)/cos(x)"),
+    ("(1-cos(x))/sin(x)", "tan(x/2)"),
+    ("sin(x)/(1+cos(x)) + (1+cos(x))/sin(x)", "2/sin(x)"),
+    ("sin(pi/12)", "(sqrt(6)-sqrt(2))/4"),
+    ("sin(x + pi/2)", "cos(x)"),
+    ("sin(asin(x))", "x"),
+    ("acos(x)", "pi/2 - asin(x)"),
+    ("sin(acos(x))", "sqrt(1-x**2)"),
+    ("tan(atan(x))", "x"),
+    ("atan(1/2) + atan(1/3)", "pi/4"),
+    ("4*atan(1/5) - atan(1/239)", "pi/4"),
+    ("atan(x/sqrt(1-x**2))", "asin(x)"),
+    ("sqrt(1-sin(x)**2)", "abs(cos(x))"),
+    ("cosh(x)**2 - sinh(x)**2", "1"),
+    ("asinh(x)", "log(x+sqrt(x**2+1))"),
+    ("acosh(x)", "log(x+sqrt(x**2-1))"),
+    ("atanh(x)", "log((1+x)/(1-x))/2"),
+    ("tanh(x)", "2*sigmoid(2*x) - 1"),
+    ("sigmoid(-x)", "1 - sigmoid(x)"),
+    ("sigmoid(x)", "1/(1+exp(-x))"),
+    ("silu(x)", "x*sigmoid(x)"),
+    ("softplus(x) - softplus(-x)", "x"),
+    ("relu(x) - relu(-x)", "x"),
+    ("relu(x)", "max(x, 0)"),
+    ("relu(x) + relu(-x)", "abs(x)"),
+    ("gelu(x)", "x/2*(1+erf(x/sqrt(2)))"),
+    ("erf(-x)", "-erf(x)"),
+    ("floor(x + 1)", "floor(x) + 1"),
+    ("floor(floor(x))", "floor(x)"),
+    ("expm1(x)", "exp(x) - 1"),
+    ("hypot(x, y)", "sqrt(x**2 + y**2)"),
+    ("x**0", "1"),
+    ("(x**y)**0", "1"),
+]
+# Each differs somewhere that both sides are defined.
+REFUTED = [
+    ("sqrt(x**2)", "x"),
+    ("(x**2)**(1/2)", "x"),
+    ("log(x**2)", "2*log(-x) + x"),
+    ("asin(sin(x))", "x"),
+    ("acos(cos(x))", "x"),
+    ("atan(tan(x))", "x"),
+    ("atan(1/x)", "pi/2 - atan(x)"),
+    ("acosh(cosh(x))", "x"),
+    ("sqrt(1-sin(x)**2)", "cos(x)"),
+    ("abs(x+y)", "abs(x) + abs(y)"),
+    ("max(x*z, y*z)", "max(x,y)*z"),
+    ("floor(2*x)", "2*floor(x)"),
+    ("floor(-x)", "-floor(x)"),
+    ("floor(x)+floor(y)", "floor(x+y)"),
+    ("sign(x)**2", "1"),
+    ("0**x", "0"),
+    ("relu(x)", "gelu(x)"),
+    ("relu(x+y)", "relu(x) + relu(y)"),
+    ("x + 1e-30", "x"),
+    ("0.1 + 0.2", "0.3"),
+    ("sin(x)", "x - x**3/6 + x**5/120 - x**7/5040"),
+    ("exp(x)*exp(y)", "exp(x*y)"),
+    ("sqrt(2) + sqrt(3)", "31462643699419723423/10000000000000000000"),
+    ("pi", "355/113"),
+    ("exp(pi*sqrt(163))", "262537412640768744"),
+    ("abs(x)", "sqrt(x**2 + 1/10**20)"),
+    ("relu_grad(x)", "(1 + sign(x))/2"),
+    ("x**y", "exp(y*log(abs(x)))"),
+]
+
+
+@pytest.mark.parametrize(("left", "right"), PROVED)
+def test_an_identity_is_proved_both_ways(left: Any, right: Any) -> None:
+    answer = prove_equivalent(left, right)
+    assert answer.status == "proved", answer
+    assert prove_equivalent(right, left).status == "proved"
+    assert is_equivalent(left, right)
+    if answer.steps:
+        assert answer.steps[0][1] == parse_expr(left) and answer.steps[-1][2] == parse_expr(right)
+        for (_, _, after, _), (_, before, _, _) in itertools.pairwise(answer.steps):
+            assert after == before
+
+
+@pytest.mark.parametrize(("left", "right"), REFUTED)
+def test_a_falsehood_is_refuted_with_a_witness(left: Any, right: Any) -> None:
+    for a, b in ((left, right), (right, left)):
+        answer = prove_equivalent(a, b)
+        assert answer.status == "refuted", answer
+        with mpmath.workdps(60):
+            values = [value_in_mpmath(parse_expr(side), answer.witness) for side in (a, b)]
+            assert abs(values[0] - values[1]) > mpmath.mpf(10) ** -50
+    assert not is_equivalent(left, right)
+
+
+@pytest.mark.parametrize(("left", "right"), PROVED)
+@pytest.mark.parametrize("change", ["({}) + 1", "-({})", "2*({}) + 3", "({}) + x"])
+def test_a_changed_identity_is_never_proved(left: Any, right: Any, change: Any) -> None:
+    assert not is_equivalent(left, change.format(right))
+
+
+def value_in_mpmath(symbol: Any, point: Any) -> Any:
+    """The value by an implementation that shares nothing with the engine."""
+    functions = {
+        "add": lambda a, b: a + b,
+        "sub": lambda a, b: a - b,
+        "mul": lambda a, b: a * b,
+        "div": lambda a, b: a / b,
+        "pow": lambda a, b: a**b,
+        "neg": lambda a: -a,
+        "abs": abs,
+        "max": max,
+        "min": min,
+        "relu": lambda a: max(a, mpmath.mpf(0)),
+        "relu_grad": lambda a: mpmath.mpf(a > 0),
+        "sigmoid": lambda a: 1 / (1 + mpmath.exp(-a)),
+        "softplus": lambda a: mpmath.log(1 + mpmath.exp(a)),
+        "gelu": lambda a: a / 2 * (1 + mpmath.erf(a / mpmath.sqrt(2))),
+        "silu": lambda a: a / (1 + mpmath.exp(-a)),
+        "log1p": lambda a: mpmath.log(1 + a),
+        "expm1": lambda a: mpmath.exp(a) - 1,
+    }
+    match symbol.func:
+        case "variable":
+            value = point[str(symbol)]
+            return mpmath.mpf(value.numerator) / value.denominator
+        case "number":
+            return mpmath.mpf(symbol.value.numerator) / symbol.value.denominator
+        case "float":
+            return mpmath.mpf(symbol.value)
+        case "pi":
+            return +mpmath.pi
+    arguments = [value_in_mpmath(argument, point) for argument in symbol.args]
+    if symbol.func == "floor":
+        return mpmath.mpf(mpmath.floor(arguments[0]))
+    value = (functions.get(symbol.func) or getattr(mpmath, symbol.func))(*arguments)
+    return mpmath.mpf(value.real) if isinstance(value, mpmath.mpc) and value.imag == 0 else value
+
+
+UNARY = [
+    "exp",
+    "log",
+    "sqrt",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "tanh",
+    "abs",
+    "sign",
+    "floor",
+    "relu",
+    "sigmoid",
+    "softplus",
+    "erf",
+    "neg",
+]
+small = st.recursive(
+    st.sampled_from(["x", "y", "1", "2", "-1", "1/2", "0", "pi"]),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(UNARY), inner).map(lambda parts: "({} {})".format(*parts)),
+        st.tuples(st.sampled_from(["add", "sub", "mul", "div", "max", "min"]), inner, inner).map(
+            lambda parts: "({} {} {})".format(*parts)
+        ),
+        st.tuples(inner, st.sampled_from(["2", "3", "-1", "1/2", "1/3", "0"])).map(
+            lambda parts: "(pow {} {})".format(*parts)
+        ),
+    ),
+    max_leaves=6,
+)
+REWRITES = [
+    "(add {0} 0)",
+    "(mul 1 {0})",
+    "(neg (neg {0}))",
+    "(sub (add {0} x) x)",
+    "(log (exp {0}))",
+    "(div (mul {0} 7) 7)",
+    "(sub (relu {0}) (relu (neg {0})))",
+    "(add (mul {0} (pow (sin x) 2)) (mul {0} (pow (cos x) 2)))",
+    "(sub (softplus {0}) (softplus (neg {0})))",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(small, small)
+def test_answers_are_symmetric_and_agree_with_mpmath(left: Any, right: Any) -> None:
+    answer, swapped = prove_equivalent(left, right), prove_equivalent(right, left)
+    assert {answer.status, swapped.status} != {"proved", "refuted"}
+    a, b = parse_expr(left), parse_expr(right)
+    if answer.status == "refuted":
+        with mpmath.workdps(60):
+            values = [value_in_mpmath(side, answer.witness) for side in (a, b)]
+            assert all(isinstance(value, mpmath.mpf) for value in values)
+            assert values[0] != values[1]
+    if answer.status == "proved":
+        agree_at_points(a, b)
+
+
+@settings(max_examples=150, deadline=None)
+@given(small, st.sampled_from(REWRITES), st.sampled_from(["(add {0} 1)", "(neg {0})", "(add {0} (sin x))"]))
+def test_an_equal_form_is_not_refuted_and_a_changed_one_not_proved(
+    text: Any, rewrite: Any, change: Any
+) -> None:
+    equal = rewrite.format(text)
+    assert prove_equivalent(text, equal).status != "refuted"
+    changed = change.format(equal)
+    answer = prove_equivalent(text, changed)
+    if answer.status == "proved":
+        # Only where the change changes nothing: -0 is 0.
+        agree_at_points(parse_expr(text), parse_expr(changed))
+
+
+@settings(max_examples=150, deadline=None)
+@given(small)
+def test_a_simplified_form_agrees_with_mpmath(text: Any) -> None:
+    symbol = parse_expr(text)
+    agree_at_points(symbol, symbol.simplify())
+
+
+def agree_at_points(a: Any, b: Any) -> None:
+    """Both sides have the same value in mpmath at points where both have one."""
+    from fractions import Fraction
+
+    for x, y in [("1/3", "2/7"), ("-5/3", "3/4"), ("7/2", "-9/8"), ("1/10", "1/10"), ("-3/7", "-11/5")]:
+        point = {"x": Fraction(x), "y": Fraction(y)}
+        with mpmath.workdps(60):
+            try:
+                values = [value_in_mpmath(side, point) for side in (a, b)]
+            except (ZeroDivisionError, ValueError, OverflowError, TypeError):
+                continue
+            if not all(isinstance(value, mpmath.mpf) and mpmath.isfinite(value) for value in values):
+                continue
+            # Floors and signs of numbers that mpmath rounds may jump.
+            if abs(values[0] - values[1]) > mpmath.mpf(10) ** -40 * (1 + abs(values[0])):
+                try:
+                    doubles = [side.eval({"x": float(point["x"]), "y": float(point["y"])}) for side in (a, b)]
+                except HypatiaError:
+                    continue
+                assert doubles[0] == pytest.approx(doubles[1], rel=1e-6, abs=1e-6), (a, b, point)
+
+
+def test_conditions_reasons_and_limits_are_reported() -> None:
+    assert prove_equivalent("x/x", "1").conditions == ("x != 0",)
+    assert "defined" in prove_equivalent("0/0", "1").reason
+    assert prove_equivalent("log(-1-x**2)", "1").status == "unknown"
+    assert prove_equivalent("sqrt(x**2)", "x", {"x": "positive"}).status == "proved"
+    limited = prove_equivalent("(x+y+z)**30", "(x+y+z)**29*(x+y+z)", steps=100)
+    assert limited.status == "unknown" and "100 algebra steps" in limited.reason
+    with pytest.raises(HypatiaError, match="unknown assumption"):
+        prove_equivalent("x", "y", {"x": "tall"})
+
+
+def test_tensor_operators_are_equal_by_congruence_only() -> None:
+    assert is_equivalent("(matmul (add A B) C)", "(matmul (add B A) C)")
+    assert not is_equivalent("(matmul A B)", "(matmul B A)")
+    assert not is_equivalent("(softmax (add x y))", "(softmax x)")
+    assert not is_equivalent("(mul 0 (matmul A B))", "0")
+    assert prove_equivalent("(matmul A B)", "(matmul B A)").status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(add x 0)", "x"),
+        ("(mul x 1)", "x"),
+        ("x + x", "(mul 2 x)"),
+        ("sin(x)^2 + cos(x)^2", "1"),
+        ("a*b + a*c", "(mul a (add b c))"),
+        ("(x+1)*(x-1)", "(sub (pow x 2) 1)"),
+        ("2.5*x + 1.5*x", "(mul 4.0 x)"),
+        # The domain is kept: none of these is defined everywhere.
+        ("x/x", "(div x x)"),
+        ("0*log(x)", "(mul 0 (log x))"),
+        ("exp(log(x))", "(exp (log x))"),
+        ("(x^2-1)/(x-1)", "(div (sub (pow x 2) 1) (sub x 1))"),
+        ("(neg (neg (matmul A B)))", "(matmul A B)"),
+        ("(mul 0 (matmul A B))", "(mul 0 (matmul A B))"),
+    ],
+)
+def test_optimizing_keeps_value_and_domain(text: Any, expected: Any) -> None:
+    assert optimize_ast(text) == expected
+    assert optimize_ast(expected) == expected
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(HypatiaError, match="Options: cost"):
+        optimize_ast("x", {"speed": "high"})
+    assert optimize_ast("(mul x (mul x x))", {"cost": "operations"})
