@@ -146,7 +146,9 @@ class Choice:
     ) -> tuple[Any, ...] | None:
         try:
             return self._outputs(candidate, inputs)
-        except Exception as error:  # whatever a candidate raises where the original does not, it is the one that goes
+        except (
+            Exception
+        ) as error:  # whatever a candidate raises where the original does not, it is the one that goes
             if not original_first:
                 self._outputs(self._original, inputs)
             self._failed(f"{candidate.name} failed when run: {_brief(error)}", error)

@@ -29,7 +29,9 @@ def widened(value: Any) -> Any:
     if isinstance(value, torch.nn.Module):
         return copy.deepcopy(value).double()
     return pytree.tree_map_only(
-        torch.Tensor, lambda x: x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x, value
+        torch.Tensor,
+        lambda x: x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x,
+        value,
     )
 
 

@@ -92,12 +92,16 @@ def test_an_executor_that_fails_to_compile_leaves_the_next(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("measure", [True, False])
-def test_a_candidate_that_raises_when_run(verify: bool, measure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_that_raises_when_run(
+    verify: bool, measure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     true_compile = aten.Aten.compile
 
     def compile_badly(self: Any, graph: Any, fake: Any) -> Any:
         good = true_compile(self, graph, fake)
-        rewritten = any(n.target is torch.ops.aten.mm.default and "mm_default" in n.name for n in graph.graph.nodes)
+        rewritten = any(
+            n.target is torch.ops.aten.mm.default and "mm_default" in n.name for n in graph.graph.nodes
+        )
         return compat.boxed(broken) if rewritten else good
 
     monkeypatch.setattr(aten.Aten, "compile", compile_badly)

@@ -118,7 +118,13 @@ def test_writing_adds_no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def function(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         product = ((x @ y) @ x) * 1
-        return product.t().t(), product.t().reshape(-1) + 0, product.sum(0), torch.cat([x, product]), x[1:] * 1
+        return (
+            product.t().t(),
+            product.t().reshape(-1) + 0,
+            product.sum(0),
+            torch.cat([x, product]),
+            x[1:] * 1,
+        )
 
     compiled = hypatia(function, dynamic=True)
     x, y = torch.randn(5, 7), torch.randn(7, 5)
@@ -157,7 +163,13 @@ def test_custom_operations(custom: list[str]) -> None:
     def function(x: Tensor) -> tuple[Tensor, ...]:
         y = ops.scaled(x.t().t() * 1, 2.0)
         ops.write_first(y)
-        return y + 0, ops.scaled(x, 3.0), ops.scaled(x, float("nan")), ops.row_major(x.t().t()), ops.row_major(x.t())
+        return (
+            y + 0,
+            ops.scaled(x, 3.0),
+            ops.scaled(x, float("nan")),
+            ops.row_major(x.t().t()),
+            ops.row_major(x.t()),
+        )
 
     x = torch.randn(3, 3)
     assert same(hypatia(function, measure=False)(x), function(x))
@@ -293,7 +305,9 @@ def test_deep_copies_and_reset() -> None:
 def test_a_name_for_the_call_is_accepted() -> None:
     compiled = hypatia_core.hypatia_backend
     graph = torch.fx.symbolic_trace(lambda x: (x + 1,))
-    assert torch.equal(compiled(graph, [torch.ones(2)], name="layer")(torch.ones(2))[0], torch.full((2,), 2.0))
+    assert torch.equal(
+        compiled(graph, [torch.ones(2)], name="layer")(torch.ones(2))[0], torch.full((2,), 2.0)
+    )
 
 
 def test_attributes_of_the_graph() -> None:

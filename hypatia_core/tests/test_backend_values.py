@@ -21,7 +21,11 @@ M = 6
 def matrix(dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     values = torch.randn(M, M, generator=generator)
-    return (values * 3).to(dtype) if not dtype.is_complex else torch.complex(values, values.t().contiguous()).to(dtype)
+    return (
+        (values * 3).to(dtype)
+        if not dtype.is_complex
+        else torch.complex(values, values.t().contiguous()).to(dtype)
+    )
 
 
 MIXED: dict[str, Callable[[Tensor], Any]] = {
@@ -75,7 +79,9 @@ def test_special_values(numerics: str) -> None:
     function = lambda x: (x - x, x * 0, x / x, x + 0, x * 1, x.relu(), -(-x), x.relu().relu(), x * 2 + x * 3)  # noqa: E731
     ours = hypatia(function, verify=False, measure=False, numerics=numerics)(SPECIAL)
     expected = function(SPECIAL)
-    if numerics == "reassociate":  # x·(2 + 3) overflows where x·2 + x·3 does, but may not where only the sum does
+    if (
+        numerics == "reassociate"
+    ):  # x·(2 + 3) overflows where x·2 + x·3 does, but may not where only the sum does
         ours, expected = ours[:-1], expected[:-1]
     assert same(ours, expected)
     if numerics == "exact":

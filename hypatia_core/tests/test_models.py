@@ -59,7 +59,8 @@ class Gpt(nn.Module):
         self.words, self.places = nn.Embedding(words, width), nn.Embedding(64, width)
         self.attention = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.mlp = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)) for _ in range(layers)
+            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+            for _ in range(layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers))
 
@@ -113,7 +114,11 @@ def test_gpt_with_a_cache_continues_as_eager_does() -> None:
             token = theirs[0][:, -1:].argmax(-1)
             assert torch.equal(ours[0][:, -1:].argmax(-1), token)
             at = torch.tensor(5 + step)
-            ours, theirs, truth = compiled(token, at, ours[1]), model(token, at, theirs[1]), exact(token, at, truth[1])
+            ours, theirs, truth = (
+                compiled(token, at, ours[1]),
+                model(token, at, theirs[1]),
+                exact(token, at, truth[1]),
+            )
             assert_near(ours, theirs, truth)
 
 
