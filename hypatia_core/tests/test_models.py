@@ -59,7 +59,8 @@ class Gpt(nn.Module):
         self.words, self.places = nn.Embedding(words, width), nn.Embedding(64, width)
         self.attention = nn.ModuleList(Attention(width, heads) for _ in range(layers))
         self.mlp = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)) for _ in range(layers)
+            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+            for _ in range(layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * layers))
 
@@ -113,7 +114,11 @@ def test_gpt_with_a_cache_continues_as_eager_does() -> None:
             token = theirs[0][:, -1:].argmax(-1)
             assert torch.equal(ours[0][:, -1:].argmax(-1), token)
             at = torch.tensor(5 + step)
-            ours, theirs, truth = compiled(token, at, ours[1]), model(token, at, theirs[1]), exact(token, at, truth[1])
+            ours, theirs, truth = (
+                compiled(token, at, ours[1]),
+                model(token, at, theirs[1]),
+                exact(token, at, truth[1]),
+            )
             assert_near(ours, theirs, truth)
 
 
@@ -131,7 +136,7 @@ def test_minilm_with_its_real_weights() -> None:
         exact = widened(model)(input_ids=ids, attention_mask=mask).last_hidden_state
     assert_near(ours, theirs, exact)
     graph = hypatia_core.report(compiled).graphs[0]
-    assert graph.nodes_before > 50 and graph.error is not None or not graph.rewritten
+    assert graph.nodes_before > 50 and (graph.error is not None or not graph.rewritten)
 
 
 def test_convolution_net_of_timm() -> None:

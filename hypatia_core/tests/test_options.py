@@ -53,7 +53,9 @@ def test_modes() -> None:
         options = Options.from_user(mode, None)
         assert all(getattr(options, name) == value for name, value in meant.items())
     assert Options.from_user("reduce-overhead", {"executor": "eager"}).executor == "eager"
-    with pytest.raises(HypatiaError, match=r"unknown mode 'reduce_overhead' \(did you mean 'reduce-overhead'\?\)"):
+    with pytest.raises(
+        HypatiaError, match=r"unknown mode 'reduce_overhead' \(did you mean 'reduce-overhead'\?\)"
+    ):
         Options.from_user("reduce_overhead", None)
     for mode in ("default", "max-autotune-no-cudagraphs"):
         assert torch.compile(lambda x: x, backend="hypatia", mode=mode) is not None
@@ -75,7 +77,9 @@ def test_a_block_over_the_process_over_the_environment(monkeypatch: pytest.Monke
     assert fresh.numerics == "accurate" and fresh.measure
 
 
-@pytest.mark.parametrize(("name", "text"), [("VERIFY", "maybe"), ("MAX_NODES", "many"), ("NUMERICS", "loose")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("VERIFY", "maybe"), ("MAX_NODES", "many"), ("NUMERICS", "loose")]
+)
 def test_wrong_variables_name_themselves(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"HYPATIA_{name}", text)
     with pytest.raises(HypatiaError, match=repr(text)):
@@ -84,11 +88,16 @@ def test_wrong_variables_name_themselves(name: str, text: str, monkeypatch: pyte
 
 def test_a_block_is_left_when_it_raises_and_concerns_its_thread() -> None:
     seen: list[str] = []
-    with pytest.raises(ValueError, match="out"), config(numerics="exact"):
-        thread = threading.Thread(target=lambda: seen.append(config.numerics))
-        thread.start()
-        thread.join()
-        raise ValueError("out")
+
+    def block() -> None:
+        with config(numerics="exact"):
+            thread = threading.Thread(target=lambda: seen.append(config.numerics))
+            thread.start()
+            thread.join()
+            raise ValueError("out")
+
+    with pytest.raises(ValueError, match="out"):
+        block()
     assert seen == ["reassociate"] and config.numerics == "reassociate"
 
 

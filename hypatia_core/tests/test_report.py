@@ -35,7 +35,11 @@ def test_what_it_says_of_a_rewritten_graph() -> None:
     (graph,) = report(compiled_chain(measure=False)).graphs
     assert (graph.stage, graph.executor, graph.rewritten) == ("inference", "aten", True)
     assert graph.rules == {"matmul-associates": 1}
-    assert graph.cost_before is not None and graph.cost_after is not None and graph.cost_after < graph.cost_before
+    assert (
+        graph.cost_before is not None
+        and graph.cost_after is not None
+        and graph.cost_after < graph.cost_before
+    )
     assert graph.error is not None and graph.original_error is not None and graph.error < 1e-5
     assert {"import", "search", "export", "verify", "compile aten"} <= set(graph.stages)
     assert graph.own_seconds == pytest.approx(sum(graph.stages[s] for s in ("import", "search", "export")))
