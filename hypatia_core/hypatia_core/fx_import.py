@@ -23,7 +23,7 @@ LAYOUT_READERS = frozenset(
         torch.ops.aten.as_strided_copy,
         torch.ops.aten.view,
     )
-    for overload in packet.overloads()  # type: ignore[no-untyped-call]
+    for overload in packet.overloads()
     if not (packet is torch.ops.aten.view and overload == "default")
 )
 
