@@ -5,6 +5,7 @@
 #   make test-full     those, the slow ones and every way of installing
 #   make test-install  every way of installing, each in an environment of its own
 #   make test-torch TORCH=2.7   the tests with another torch
+#   make conformance  torch's own operators and modules, all of them; writes docs/conformance.md
 #   make lint          format, types, stubs, clippy
 #   make bench         timings, in alternating rounds
 #   make docs          the reference, under site/
@@ -38,7 +39,7 @@ TOOLS := $(VENV)/.tools
 NATIVE := $(VENV)/.native
 RELEASE := $(VENV)/.native-release
 
-.PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch lint bench docs compiler cargo nextest
+.PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch conformance lint bench docs compiler cargo nextest
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,6 +75,10 @@ test-install: $(NATIVE)
 test-torch:
 	@[[ -n "$(TORCH)" ]] || { echo "say which: make test-torch TORCH=2.7"; exit 2; }
 	$(MAKE) test-python VENV=.venv-torch-$(TORCH) TORCH=$(TORCH)
+
+conformance: $(NATIVE)
+	cd hypatia_core/tests
+	$(PY) -W ignore -m conformance
 
 lint: $(NATIVE)
 	$(PY) -m ruff format --check .

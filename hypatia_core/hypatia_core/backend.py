@@ -62,15 +62,14 @@ def hypatia_backend(
         return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
 
     try:
-        run = compat.aot_autograd(
+        run: Callable[..., Any] = compat.aot_autograd(
             fw_compiler=compiler("forward"),
             bw_compiler=compiler("backward"),
             inference_compiler=compiler("inference"),
         )(gm, example_inputs)
-    except (HypatiaError, *compat.dynamos_own()):
-        # Asked for by `on_error="raise"`, or Dynamo's to deal with.
-        raise
     except Exception as error:
+        if isinstance(error, (HypatiaError, *compat.dynamos_own())):
+            raise  # asked for by `on_error="raise"`, or Dynamo's to deal with
         # Capture is torch's own work: what it cannot trace still runs as Dynamo handed it over.
         report = GraphReport("inference", len(gm.graph.nodes), len(gm.graph.nodes), executor="eager")
         reports.append(report)

@@ -20,10 +20,10 @@ _WIDER |= {torch.complex64: torch.complex128}
 
 
 class Reference(fx.Interpreter):
-    """Runs a graph in float64: every float tensor is widened where it is used, every request for a narrower float too.
+    """Runs a graph in float64: float tensors are widened where they are used, as are requests for them.
 
-    What draws random numbers or reads bits runs in its own precision. Values are freed at their last use and inputs
-    are widened one use at a time: the memory needed is that of the graph's widest moment, twice.
+    What draws random numbers or reads bits runs in its own precision. Values are freed at their last use and
+    inputs are widened one use at a time: the memory needed is that of the graph's widest moment, twice.
     """
 
     def run_on(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -40,9 +40,10 @@ class Reference(fx.Interpreter):
         def fetch(argument: fx.Node) -> Any:
             if n.op == "output":
                 return self.env[argument]
-            like = argument.meta.get("val")
-            narrowed = own and isinstance(like, torch.Tensor) and isinstance(self.env[argument], torch.Tensor)
-            return self.env[argument].to(like.dtype) if narrowed else _map_tensors(_widen, self.env[argument])
+            value, like = self.env[argument], argument.meta.get("val")
+            if own and isinstance(like, torch.Tensor) and isinstance(value, torch.Tensor):
+                return value.to(like.dtype)
+            return _map_tensors(_widen, value)
 
         fetched: tuple[Any, Any] = fx.node.map_arg((n.args, n.kwargs), fetch)
         return fetched
@@ -78,8 +79,8 @@ def _widen_dtype(value: Any) -> Any:
 class Verdict:
     """What the comparison found.
 
-    Errors are the largest over the outputs of |y − r| / max|r|, r being the float64 run, both over the elements where
-    the original and r are finite. Elsewhere the candidate must be what one of them is, or as near to r.
+    Errors are the largest over the outputs of |y − r| / max|r|, r being the float64 run, both where the
+    original and r are finite. Elsewhere the candidate must be what one of them is, or as near to r.
     """
 
     accepted: bool
@@ -141,7 +142,7 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _special_error(
     ours: torch.Tensor, theirs: torch.Tensor, truth: torch.Tensor, where: torch.Tensor, scale: float
 ) -> float:
-    """The error where the original or the truth is infinite or no number: nothing where ours is as either of them."""
+    """The error where the original or the truth is not finite: nothing where ours is as one of them."""
     a, b, t = ours[where], theirs[where], truth[where]
     narrow = t.to(a.dtype)
     same = (a == b) | ((a != a) & (b != b)) | (a == narrow) | ((a != a) & (narrow != narrow))

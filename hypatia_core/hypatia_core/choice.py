@@ -34,7 +34,7 @@ class Candidate:
 
 
 class Choice:
-    """A choice still to be made: at the first call, on the real inputs, the candidates are verified and measured."""
+    """A choice still to be made: the first call verifies and measures the candidates on its real inputs."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Choice:
                 if self._candidates:
                     self._deciding = True
                     try:
-                        with torch.no_grad(), _random_state_kept():
+                        with torch.no_grad(), _RandomStateKept():
                             chosen = self._choose(inputs)
                     finally:
                         self._deciding = False
@@ -112,7 +112,7 @@ class Choice:
         wanted = self._outputs(self._original, inputs)
         reference: tuple[Any, ...] | None
         try:
-            with _random_state_kept():
+            with _RandomStateKept():
                 reference = Reference(self._graph).run_on(inputs)
         except (
             Exception
@@ -134,7 +134,7 @@ class Choice:
         return accepted
 
     def _running(self, inputs: list[Any]) -> list[Candidate]:
-        """The candidates that run at all, the original being run only if one does not: the fault may be the user's."""
+        """The candidates that run at all; where one does not, the user's own error comes first."""
         running = []
         for candidate in self._candidates:
             if self._tried(candidate, inputs, original_first=False) is not None:
@@ -179,7 +179,7 @@ class Choice:
 
     def _outputs(self, candidate: Candidate, inputs: list[Any]) -> tuple[Any, ...]:
         arguments = list(inputs)
-        with _random_state_kept():
+        with _RandomStateKept():
             begun = time.perf_counter()
             result = candidate.run(arguments)
             self._seconds[candidate.name] = time.perf_counter() - begun
@@ -191,7 +191,7 @@ def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-class _random_state_kept:
+class _RandomStateKept:
     """Leaves the random state of each device as it was."""
 
     def __enter__(self) -> None:

@@ -1,4 +1,4 @@
-"""Torch's private interfaces, all of them, each with the version it was read in and what happens when it is gone."""
+"""Torch's private interfaces, each with the version it was read in and what happens when it is gone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.fx import GraphModule
 
 
 def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Callable[..., Any]]:
-    """Capture as functional ATen. Read in 2.15 (`torch._dynamo.backends.common`); without it nothing is compiled."""
+    """Capture as functional ATen; without it nothing is compiled. Read in 2.15 (`backends.common`)."""
     from torch._dynamo.backends.common import aot_autograd as capture
 
     return capture(**compilers)
 
 
 def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
-    """A graph as a function that takes one list and empties it first, so that each input goes with its last use.
+    """A graph as a function that takes one list and empties it, so that each input goes with its last use.
 
     Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs stay until the call ends.
     """
@@ -43,7 +43,7 @@ def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
 
 
 def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
-    """Marks a callable that takes one list and may empty it. Read in 2.15 (`torch._functorch.aot_autograd`)."""
+    """Marks a callable that takes one list and may empty it. Read in 2.15 (`_functorch.aot_autograd`)."""
     function._boxed_call = True  # type: ignore[attr-defined]
     return function
 
@@ -78,7 +78,7 @@ def without_fake_mode() -> Iterator[None]:
 
 @contextlib.contextmanager
 def fresh_tracing_context(mode: Any) -> Iterator[None]:
-    """A tracing context of its own for a nested compiler, so that the outer one's metadata stays. Read in 2.15."""
+    """A tracing context for a nested compiler, so that the outer one's metadata stays. Read in 2.15."""
     from torch._guards import TracingContext, tracing
 
     outer = TracingContext.try_get()
@@ -96,7 +96,7 @@ def fresh_tracing_context(mode: Any) -> Iterator[None]:
 def inductor(
     graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]
 ) -> Callable[..., Any]:
-    """Generated code for a functional graph, as a callable of its inputs. Read in 2.15 (`compile_fx.compile_fx`)."""
+    """Generated code for a functional graph. Read in 2.15 (`torch._inductor.compile_fx.compile_fx`)."""
     from torch._inductor.compile_fx import compile_fx
 
     compiled: Callable[..., Any] = compile_fx(graph, list(example_inputs), config_patches=patches)  # type: ignore[assignment]
@@ -122,11 +122,11 @@ def dynamo_backend(name: str) -> Callable[..., Any]:
 
 def backend_names() -> list[str]:
     """Names of every registered backend, also those that torch hides from its list."""
-    return list(torch._dynamo.list_backends(exclude_tags=()))  # type: ignore[arg-type]
+    return list(torch._dynamo.list_backends(exclude_tags=()))
 
 
 def registered_backend(name: str) -> Callable[..., Any] | None:
-    """The backend that was registered by this name, or None. Read in 2.15 (`torch._dynamo.backends.registry`)."""
+    """The backend that was registered by this name, or None. Read in 2.15 (`_dynamo.backends.registry`)."""
     from torch._dynamo.backends.registry import _COMPILER_FNS
 
     return _COMPILER_FNS.get(name)
@@ -147,7 +147,7 @@ def known_backends() -> list[str]:
 
 
 def compiling_backend() -> Any:
-    """The object that stands for the `torch.compile` call in whose name Dynamo compiles now; None where unknown.
+    """What stands for the `torch.compile` call in whose name Dynamo compiles now; None where unknown.
 
     Read in 2.15 (`InstructionTranslator.current_tx().output.compiler_fn`).
     """
@@ -160,7 +160,7 @@ def compiling_backend() -> Any:
 
 
 def backend_of(compiled: Any) -> Any:
-    """The same object, found from what `torch.compile` returned; None where unknown. Read in 2.15 (`eval_frame`)."""
+    """The same, found from what `torch.compile` returned; None where unknown. Read in 2.15 (`eval_frame`)."""
     if isinstance(compiled, torch.nn.Module) and getattr(compiled, "_compiled_call_impl", None) is not None:
         compiled = compiled._compiled_call_impl  # by `Module.compile`
     context = getattr(compiled, "dynamo_ctx", None)
@@ -168,7 +168,9 @@ def backend_of(compiled: Any) -> Any:
     if callback is None and callable(compiled):
         variables = getattr(getattr(compiled, "__code__", None), "co_freevars", ())
         cells = getattr(compiled, "__closure__", None) or ()
-        callback = {name: cell.cell_contents for name, cell in zip(variables, cells)}.get("callback")
+        callback = {name: cell.cell_contents for name, cell in zip(variables, cells, strict=False)}.get(
+            "callback"
+        )
     return _innermost(callback) if callback is not None else None
 
 
@@ -193,14 +195,14 @@ def _codes_of(compiled: Any) -> Iterator[Any]:
             yield code
 
 
-def dynamos_own() -> tuple[type[BaseException], ...]:
+def dynamos_own() -> tuple[type[Exception], ...]:
     """Exceptions by which a capture tells Dynamo to start again, to break the graph, or that the user errs.
 
     Read in 2.15 (`torch._dynamo.exc`, `OutputGraph._call_user_compiler`).
     """
     from torch._dynamo import exc
 
-    allowed: tuple[type[BaseException], ...] = getattr(exc, "exceptions_allowed_to_be_fallback", ())
+    allowed: tuple[type[Exception], ...] = getattr(exc, "exceptions_allowed_to_be_fallback", ())
     named = (getattr(exc, name, None) for name in ("RestartAnalysis", "SkipFrame"))
     return (IndexError, *allowed, *(kind for kind in named if kind is not None))
 
@@ -212,15 +214,10 @@ def _innermost(backend: Any) -> Any:
 
 
 def count(event: str) -> None:
-    """Counts an event among Dynamo's counters, under "hypatia". Read in 2.15 (`torch._dynamo.utils.counters`)."""
+    """Counts an event among Dynamo's counters, under "hypatia". Read in 2.15 (`torch._dynamo.utils`)."""
     from torch._dynamo.utils import counters
 
     counters["hypatia"][event] += 1
-
-
-def disable_dynamo(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keeps Dynamo from tracing a callable of ours."""
-    return torch.compiler.disable(function)  # type: ignore[no-any-return]
 
 
 def register_pytree_node(cls: type, flatten: Callable[..., Any], unflatten: Callable[..., Any]) -> None:

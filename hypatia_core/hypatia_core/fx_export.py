@@ -1,4 +1,4 @@
-"""The engine's graph, written as an FX graph of ATen operations with the calling convention of the original."""
+"""The engine's graph, written as an FX graph of ATen operations that is called like the original."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ class Writer:
             case "opaque":
                 return self._copy(self.imported.opaque[attributes[0]["word"]], operands)
             case op:
+                if ty is None:
+                    raise Unsupported(f"the engine gives no type to {op}")
                 self._device = self.imported.devices[ty["device"]]
                 return WRITES[op](self, operands, [self._attribute(a) for a in attributes])
 
@@ -98,7 +100,8 @@ class Writer:
 
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
         if node.target in (aten.view.default, aten._unsafe_view.default):  # its operand may lie otherwise now
-            return WRITES["reshape"](self, [args[0]], [args[1]])
+            view: fx.Node = WRITES["reshape"](self, [args[0]], [args[1]])
+            return view
         if not _any_layout(node.target):
             args, kwargs = self._with_layout_of(node, args, kwargs)
         return self.call(node.target, *args, **kwargs)
@@ -177,10 +180,10 @@ class Writer:
         """How many elements an operand has, for ordering; by hint where that is symbolic."""
         if not isinstance(operand, fx.Node):
             return 0
-        total = 1
+        total: Any = 1
         for size in operand.meta["val"].shape:
             total *= size.node.hint if isinstance(size, torch.SymInt) else size
-        return total
+        return int(total)
 
     @staticmethod
     def same_size(a: Any, b: Any) -> bool:
@@ -229,7 +232,7 @@ class Writer:
             return node
         same = len(value.shape) == len(like.shape) and all(
             self.same_size(s, t) or self.same_size(size, 1)
-            for s, t, size in zip(value.stride(), like.stride(), like.shape)
+            for s, t, size in zip(value.stride(), like.stride(), like.shape, strict=True)
         )
         return node if same else self._copy_like(node, like)
 
@@ -269,7 +272,7 @@ def _base(node: fx.Node) -> fx.Node:
         if isinstance(target, torch._ops.OpOverload):
             if not any(r.alias_info is not None for r in target._schema.returns):
                 return node
-        elif target.__name__ != "getitem":
+        elif target is not operator.getitem:
             return node
         node = node.all_input_nodes[0]
     return node

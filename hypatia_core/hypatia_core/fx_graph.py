@@ -45,8 +45,8 @@ def compile_fx_graph(
     Args:
         gm: the graph module.
         example_inputs: inputs of the shapes and dtypes that it will be called with, in order.
-        module_info_map: what a caller knows of the modules, by name; may be empty. The graph itself says all that is
-            needed, so that nothing is read from it.
+        module_info_map: what a caller knows of the modules, by name; may be empty. The graph itself says all
+            that is needed, so that nothing is read from it.
 
     Returns:
         A module that is called like `gm` and shares its parameters.

@@ -38,7 +38,7 @@ class Imported:
     opaque: dict[str, fx.Node]
     sizes: Sizes
     devices: list[torch.device]
-    #: What is returned, in order: ("tensor", position among the wire's outputs), or ("as is", the original argument).
+    #: What is returned, in order: ("tensor", its position in the wire's outputs), or ("as is", the argument).
     returns: list[tuple[str, Any]]
     #: Whether running the graph does more than compute its outputs and draw random numbers.
     observable: bool
@@ -129,13 +129,13 @@ class Reader:
         return self._places[node]
 
     def operand(self, argument: Any, node: fx.Node) -> int | None:
-        """The place of an operand of a pointwise operation; a number becomes a constant of the result's type."""
+        """The place of a pointwise operation's operand; a number becomes a constant of the result's type."""
         if isinstance(argument, fx.Node):
             return None if self.is_size(argument) else self._places[argument]
         result = node.meta["val"].dtype
         if isinstance(argument, bool) or result is torch.bool or result.is_complex:
             return None
-        if isinstance(argument, float) and result.is_floating_point or isinstance(argument, int):
+        if (isinstance(argument, float) and result.is_floating_point) or isinstance(argument, int):
             return (
                 self.constant(float(argument), node)
                 if abs(argument) < 2**53 or argument != argument
@@ -153,7 +153,7 @@ class Reader:
         )
 
     def known(self, op: str, operands: list[Any], attributes: list[Any], node: fx.Node) -> int | None:
-        """An operation of the engine's in place of a node; opaque after all where the engine infers another type."""
+        """An operation of the engine's for a node; opaque after all where the engine infers another type."""
         if node.meta["val"].dtype not in DTYPES:
             return None
         place = self._add(op, operands, attributes, self.type_of(node))
@@ -237,7 +237,7 @@ class Reader:
         )
 
     def _effect(self, node: fx.Node) -> bool:
-        """Whether a node must stay in its order among those that have effects; notes what kind the graph has."""
+        """Whether a node keeps its order among those that have effects; notes what kind the graph has."""
         if node.op == "get_attr":
             return False
         target = node.target

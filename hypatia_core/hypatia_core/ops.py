@@ -43,7 +43,7 @@ WriteFunction = Callable[["Writer", list[Any], list[Any]], Any]
 
 @dataclass(frozen=True)
 class Number:
-    """A constant without dimensions: a number where an operation takes one, else a tensor of its element type."""
+    """A constant without dimensions: a number where an operation takes one, else a tensor of its type."""
 
     value: float | int
     dtype: torch.dtype
@@ -128,7 +128,7 @@ def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
 
 
 def _read_mv(reader: Reader, node: fx.Node) -> int | None:
-    """A matrix times a vector, and a vector times a vector, as products of matrices with one row or column."""
+    """A matrix or a vector times a vector, as products of matrices with one row or column."""
     a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
     inner = b.shape[0]
     column = reader.computed(
@@ -162,7 +162,8 @@ def _read_addmm(reader: Reader, node: fx.Node) -> int | None:
 
 
 def _axis(node: fx.Node, argument: Any, axis: int) -> int:
-    return axis % max(argument.meta["val"].dim(), 1)
+    rank: int = argument.meta["val"].dim()
+    return axis % max(rank, 1)
 
 
 def _read_permute(reader: Reader, node: fx.Node) -> int | None:
@@ -381,7 +382,7 @@ def _write_constant(writer: Writer, operands: list[Any], attributes: list[Any]) 
 
 
 def _read_full(reader: Reader, node: fx.Node) -> int | None:
-    value = node.args[1]
+    value: Any = node.args[1]
     result = node.meta["val"]
     if type(value) not in (int, float) or result.dtype not in DTYPES or result.dtype is torch.bool:
         return None
@@ -447,10 +448,10 @@ TABLE: tuple[Op, ...] = (
     Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
     Op(
         "permute",
-        {t: _read_permute for t in (aten.t.default, aten.transpose.int, aten.permute.default)},
+        dict.fromkeys((aten.t.default, aten.transpose.int, aten.permute.default), _read_permute),
         _write_permute,
     ),
-    Op("reshape", {target: _read_reshape for target in _RESHAPES}, _write_reshape),
+    Op("reshape", dict.fromkeys(_RESHAPES, _read_reshape), _write_reshape),
     Op("expand", {aten.expand.default: _read_expand}, _write_expand),
     Op("slice", {aten.slice.Tensor: _read_slice, aten.select.int: _read_select}, _write_slice),
     Op(
@@ -479,16 +480,16 @@ TABLE: tuple[Op, ...] = (
 )
 
 #: Operations whose result is their operand: only its place in memory may differ.
-SAME_VALUE: dict[Any, ReadFunction] = {
-    target: _same_value
-    for target in (
+SAME_VALUE: dict[Any, ReadFunction] = dict.fromkeys(
+    (
         aten.clone.default,
         aten.alias.default,
         aten.detach.default,
         aten.lift_fresh_copy.default,
         aten.contiguous.default,
-    )
-}
+    ),
+    _same_value,
+)
 
 READS: dict[Any, ReadFunction] = {
     target: read for op in TABLE for target, read in op.reads.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,7 @@ class GraphReport:
 
     @property
     def own_seconds(self) -> float:
-        """Time of Hypatia's own stages: without torch's tracing, the executors, and the runs that verify and measure."""
+        """Time of our own stages: without torch's tracing, the executors, verification and measurement."""
         foreign = ("verify", "measure")
         return sum(
             s for name, s in self.stages.items() if name not in foreign and not name.startswith("compile ")
@@ -97,7 +98,7 @@ def graphs_of(backend: Any) -> list[GraphReport]:
     return graphs
 
 
-def labelled(run: Any, graphs: list[GraphReport]) -> Any:
+def labelled(run: Callable[..., Any], graphs: list[GraphReport]) -> Callable[..., Any]:
     """A callable that `report` takes."""
 
     if inspect.ismethod(run):
@@ -117,8 +118,8 @@ def report(compiled: Any) -> Report:
         compiled: the compiled module or function, called at least once.
 
     Returns:
-        A report with one entry a graph; empty where none was compiled yet. Equal `torch.compile` calls of the same
-        code share what Dynamo keeps for it, and so the report.
+        A report with one entry a graph; empty where none was compiled yet. Equal `torch.compile` calls of the
+        same code share what Dynamo keeps for it, and so the report.
 
     Raises:
         TypeError: the argument does not come from `torch.compile`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypatia_core import _hypatia_core
+from hypatia_core._hypatia_core import HypatiaError, optimize_graph
 from hypatia_core.fx_import import Imported
 from hypatia_core.options import Options
 from hypatia_core.report import GraphReport
@@ -24,7 +24,13 @@ def search(imported: Imported, options: Options, report: GraphReport) -> str | N
             "matches": options.max_matches,
         },
     }
-    text, account_text = _hypatia_core.optimize_graph(json.dumps(imported.wire), json.dumps(settings))
+    try:
+        text, account_text = optimize_graph(json.dumps(imported.wire), json.dumps(settings))
+    except BaseException as error:
+        # A panic of the engine is no `Exception`, and would pass every fallback.
+        if type(error).__name__ == "PanicException":
+            raise HypatiaError(f"the engine panicked: {error}") from error
+        raise
     account = json.loads(account_text)
     report.rules = dict(account["rules"])
     report.cost_before, report.cost_after = account["seconds_before"], account["seconds_after"]

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 - it is a decision, no error
     """A graph that the pipeline leaves as it came; the message is the reason in the report."""
 
 

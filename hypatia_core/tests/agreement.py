@@ -1,4 +1,4 @@
-"""Whether a compiled callable agrees with eager, by the criterion that the backend holds its own candidates to."""
+"""Whether a compiled callable agrees with eager, by the backend's own criterion."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from torch.utils import _pytree as pytree
 
 from hypatia_core.check import judge
 
+#: What is compiled.
+Function = Callable[..., Any]
+
 
 def hypatia(function: Callable[..., Any], **options: Any) -> Any:
-    """A function or module compiled without a C++ compiler's help; what fails in the backend fails the test."""
+    """A function or module compiled without a C++ compiler; what fails in the backend fails the test."""
     dynamic = options.pop("dynamic", None)
     chosen = {"executor": "aten", "on_error": "raise", **options}
     return torch.compile(function, backend="hypatia", dynamic=dynamic, options=chosen)
@@ -28,11 +31,11 @@ def widened(value: Any) -> Any:
     """The same structure in float64; a module is copied."""
     if isinstance(value, torch.nn.Module):
         return copy.deepcopy(value).double()
-    return pytree.tree_map_only(
-        torch.Tensor,
-        lambda x: x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x,
-        value,
-    )
+    return pytree.tree_map_only(torch.Tensor, _widened_tensor, value)
+
+
+def _widened_tensor(x: torch.Tensor) -> torch.Tensor:
+    return x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x
 
 
 def assert_near(ours: Any, eager: Any, exact: Any) -> None:

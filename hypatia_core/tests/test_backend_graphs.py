@@ -1,4 +1,4 @@
-"""Graphs: several of one function, of varying sizes, with control flow, custom operations, transforms and threads."""
+"""Graphs: several of one function, varying sizes, control flow, custom operations, transforms, threads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 import hypatia_core
-from agreement import assert_agrees, hypatia, same
-from hypatia_core import backend
+from agreement import Function, assert_agrees, hypatia, same
+from hypatia_core import backend, fx_export
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_graph_breaks() -> None:
     def function(x: Tensor) -> Tensor:
-        y = -(-x) * 2
+        y = x.neg().neg() * 2
         torch._dynamo.graph_break()
         if y.sum() > 0:
             return y + 1
@@ -87,16 +87,16 @@ def test_we_add_no_guards_and_no_recompilations() -> None:
 
 def test_sizes_known_at_run_time_only() -> None:
     with torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True):
-        function = lambda x: (x.nonzero() * 1, (x * 1 + 0)[x > 0], -(-x))  # noqa: E731
+        function: Function = lambda x: (x.nonzero() * 1, (x * 1 + 0)[x > 0], x.neg().neg())  # noqa: E731
         compiled = hypatia(function)
         for x in (torch.tensor([1.0, 0, 2]), torch.tensor([0.0, 0, 5])):
             assert same(compiled(x), function(x))
-        item = lambda x: torch.full((3,), 1.0) * x.sum().item()  # noqa: E731
+        item: Function = lambda x: torch.full((3,), 1.0) * x.sum().item()  # noqa: E731
         assert same(hypatia(item)(torch.ones(2)), item(torch.ones(2)))
 
 
 def test_numbers_as_inputs() -> None:
-    function = lambda x, n, f: x * f + n  # noqa: E731
+    function: Function = lambda x, n, f: x * f + n  # noqa: E731
     compiled = hypatia(function)
     for n, f in ((1, 2.0), (2, 3.5), (3, float("inf")), (4, 0.1)):
         assert same(compiled(torch.ones(2), n, f), function(torch.ones(2), n, f))
@@ -104,7 +104,7 @@ def test_numbers_as_inputs() -> None:
 
 def test_writing_adds_no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     added: list[int] = []
-    true_write = backend.write
+    true_write = fx_export.write
 
     def write(text: str, imported: Any, graph: Any) -> Any:
         value = next(n.meta["val"] for n in graph.graph.nodes if isinstance(n.meta.get("val"), torch.SymInt))
@@ -179,7 +179,7 @@ def test_a_graph_with_effects_runs_once(custom: list[str]) -> None:
     def function(x: Tensor) -> Tensor:
         y = x * 1
         torch.ops.hypatia_test.write_first(y)
-        return -(-y)
+        return y.neg().neg()
 
     custom.clear()
     compiled = hypatia(function)
@@ -190,7 +190,7 @@ def test_a_graph_with_effects_runs_once(custom: list[str]) -> None:
 def test_higher_order_operations() -> None:
     def function(x: Tensor) -> Tensor:
         y = torch.cond(x.sum() > 0, lambda z: z.sin() * 1, lambda z: z.cos() + 0, (x,))
-        return -(-y)
+        return y.neg().neg()
 
     compiled = hypatia(function)
     for x in (torch.ones(3), -torch.ones(3)):
@@ -208,7 +208,7 @@ def test_higher_order_operations() -> None:
 def test_checkpointing() -> None:
     layer = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     other = copy.deepcopy(layer)
-    run = lambda m, x: torch.utils.checkpoint.checkpoint(m, x, use_reentrant=False)  # noqa: E731
+    run: Function = lambda m, x: torch.utils.checkpoint.checkpoint(m, x, use_reentrant=False)  # noqa: E731
     x = torch.randn(2, 4)
     hypatia(run)(layer, x).sum().backward()
     run(other, x).sum().backward()
@@ -217,16 +217,16 @@ def test_checkpointing() -> None:
 
 def test_function_transforms() -> None:
     w = torch.randn(4, 4)
-    per_sample = lambda x: torch.func.vmap(torch.func.grad(lambda v: (v @ w * 1).sin().sum()))(x)  # noqa: E731
+    per_sample: Function = lambda x: torch.func.vmap(torch.func.grad(lambda v: (v @ w * 1).sin().sum()))(x)  # noqa: E731
     x = torch.randn(3, 4)
     torch.testing.assert_close(hypatia(per_sample)(x), per_sample(x))
-    jacobian = lambda v: torch.func.jacfwd(lambda u: (u @ w).tanh())(v)  # noqa: E731
+    jacobian: Function = lambda v: torch.func.jacfwd(lambda u: (u @ w).tanh())(v)  # noqa: E731
     torch.testing.assert_close(hypatia(jacobian)(x[0]), jacobian(x[0]))
 
 
 def test_functional_call() -> None:
     model = nn.Linear(4, 4)
-    run = lambda p, x: torch.func.functional_call(model, p, (x,))  # noqa: E731
+    run: Function = lambda p, x: torch.func.functional_call(model, p, (x,))  # noqa: E731
     compiled, x = hypatia(run), torch.randn(2, 4)
     for scale in (1.0, 2.0):
         parameters = {name: p.detach() * scale for name, p in model.named_parameters()}
@@ -234,7 +234,7 @@ def test_functional_call() -> None:
 
 
 def test_nested_compilation() -> None:
-    inner = hypatia(lambda x: -(-x) * 2)
+    inner = hypatia(lambda x: x.neg().neg() * 2)
     outer = hypatia(lambda x: inner(x) + 0)
     assert torch.equal(outer(torch.ones(3)), torch.full((3,), 2.0))
 
@@ -245,7 +245,7 @@ def test_a_graph_that_comes_back_to_itself() -> None:
         return compiled(x - 1) if float(x[0]) > 0 else x.clone()
 
     again.register_fake(lambda x: torch.empty_like(x))
-    function = lambda x: torch.ops.hypatia_test.again(-(-x)) + 1  # noqa: E731
+    function: Function = lambda x: torch.ops.hypatia_test.again(x.neg().neg()) + 1  # noqa: E731
     compiled = hypatia(function)
     assert torch.equal(compiled(torch.full((2,), 3.0)), torch.full((2,), 4.0))
 
@@ -311,12 +311,12 @@ def test_a_name_for_the_call_is_accepted() -> None:
 
 
 def test_attributes_of_the_graph() -> None:
-    function = lambda x: x + torch.tensor([1.0, 2.0]) * 1  # noqa: E731
+    function: Function = lambda x: x + torch.tensor([1.0, 2.0]) * 1  # noqa: E731
     assert torch.equal(hypatia(function, measure=False)(torch.ones(2)), torch.tensor([2.0, 3.0]))
 
 
 def test_many_operands() -> None:
-    function = lambda xs: sum(xs[1:], xs[0]) * 1 + 0  # noqa: E731
+    function: Function = lambda xs: sum(xs[1:], xs[0]) * 1 + 0  # noqa: E731
     xs = [torch.randn(3) for _ in range(80)]
     torch.testing.assert_close(hypatia(function, verify=False, measure=False)(xs), function(xs))
     ys = [torch.rand(3) + 0.5 for _ in range(80)]

@@ -57,6 +57,8 @@ def test_buffers_are_mutated_as_by_eager() -> None:
 
 
 class Counter(nn.Module):
+    seen: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
@@ -78,7 +80,7 @@ ALIASES: dict[str, Callable[[Tensor], Any]] = {
     "the input itself": lambda x: x,
     "input times one": lambda x: x * 1,
     "double transpose": lambda x: x.t().t(),
-    "double negation": lambda x: -(-x),
+    "double negation": lambda x: x.neg().neg(),
     "copy of the input": lambda x: x.clone(),
     "the same twice": lambda x: [x + 1] * 2,
     "equal values twice": lambda x: (x + 1, x + 1),
@@ -176,7 +178,9 @@ def test_changed_weights_are_seen(change: Callable[[nn.Linear], None]) -> None:
     x = torch.randn(3, 4)
     with torch.no_grad():
         assert torch.allclose(compiled(x), model(x))
-    change(model[0])
+    first = model[0]
+    assert isinstance(first, nn.Linear)
+    change(first)
     with torch.no_grad():
         assert torch.allclose(compiled(x), model(x), atol=1e-6)
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from agreement import Function
 from hypatia_core.check import Reference, judge
 
 NAN, INF = math.nan, math.inf
 
 
 def verdict(ours: list[float], theirs: list[float], truth: list[float]) -> bool:
-    narrow = lambda x: [torch.tensor(x)]  # noqa: E731
+    narrow: Function = lambda x: [torch.tensor(x)]  # noqa: E731
     reference = [torch.tensor(truth, dtype=torch.float64)]
     return judge(narrow(ours), narrow(theirs), reference, exact=False).accepted
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import hypatia_core
-from agreement import assert_agrees, hypatia
+from agreement import Function, assert_agrees, hypatia
 from hypatia_core import compat
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +30,7 @@ def test_inference_and_training(executor: str, verify: bool) -> None:
 
 @pytest.mark.parametrize("executor", ["aten", "aot_eager"])
 def test_dynamic_sizes(executor: str) -> None:
-    function = lambda x: (x @ x.t()) @ x * 1  # noqa: E731
+    function: Function = lambda x: (x @ x.t()) @ x * 1  # noqa: E731
     compiled = hypatia(function, executor=executor, dynamic=True, measure=False)
     for n in (3, 5):
         assert_agrees(function, torch.randn(n, 4), compiled=compiled)
@@ -39,7 +39,7 @@ def test_dynamic_sizes(executor: str) -> None:
 def test_inductor() -> None:
     if compat.cpp_compiler() is None:
         pytest.skip("no C++ compiler")
-    function = lambda a, b, v: ((a @ b) @ v).relu() + v.sum(0)  # noqa: E731
+    function: Function = lambda a, b, v: ((a @ b) @ v).relu() + v.sum(0)  # noqa: E731
     compiled = hypatia(function, executor="inductor", measure=False)
     assert_agrees(function, torch.randn(16, 16), torch.randn(16, 16), torch.randn(16, 1), compiled=compiled)
     (graph,) = hypatia_core.report(compiled).graphs

@@ -136,7 +136,7 @@ def test_minilm_with_its_real_weights() -> None:
         exact = widened(model)(input_ids=ids, attention_mask=mask).last_hidden_state
     assert_near(ours, theirs, exact)
     graph = hypatia_core.report(compiled).graphs[0]
-    assert graph.nodes_before > 50 and graph.error is not None or not graph.rewritten
+    assert graph.nodes_before > 50 and (graph.error is not None or not graph.rewritten)
 
 
 def test_convolution_net_of_timm() -> None:

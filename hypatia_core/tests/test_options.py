@@ -88,11 +88,16 @@ def test_wrong_variables_name_themselves(name: str, text: str, monkeypatch: pyte
 
 def test_a_block_is_left_when_it_raises_and_concerns_its_thread() -> None:
     seen: list[str] = []
-    with pytest.raises(ValueError, match="out"), config(numerics="exact"):
-        thread = threading.Thread(target=lambda: seen.append(config.numerics))
-        thread.start()
-        thread.join()
-        raise ValueError("out")
+
+    def block() -> None:
+        with config(numerics="exact"):
+            thread = threading.Thread(target=lambda: seen.append(config.numerics))
+            thread.start()
+            thread.join()
+            raise ValueError("out")
+
+    with pytest.raises(ValueError, match="out"):
+        block()
     assert seen == ["reassociate"] and config.numerics == "reassociate"
 
 

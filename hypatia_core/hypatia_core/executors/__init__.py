@@ -1,4 +1,4 @@
-"""Ways to run an optimised graph. An executor has a name, a claim and a compile method; adding one adds a file."""
+"""Ways to run an optimised graph: each has a name, a claim and a compile method; adding one adds a file."""
 
 from __future__ import annotations
 

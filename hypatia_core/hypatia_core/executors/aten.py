@@ -12,7 +12,7 @@ from hypatia_core.executors.base import Executor, Runnable
 
 
 class Aten(Executor):
-    """Flat Python over ATen, each value freed at its last use. Needs no compiler; ready as soon as it is printed."""
+    """Flat Python over ATen, each value freed at its last use. Needs no compiler."""
 
     name = "aten"
 

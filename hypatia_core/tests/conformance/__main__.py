@@ -1,4 +1,4 @@
-"""Runs every case and writes docs/conformance.md: `python -m conformance` from hypatia_core/tests, or `make conformance`."""
+"""Runs every case and writes docs/conformance.md: `make conformance`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ def main() -> int:
     parser.add_argument(
         "--as-found", action="store_true", help="only graphs that the search improves are rewritten"
     )
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="sample inputs of a case, at most")
     arguments = parser.parse_args()
     part, parts = map(int, arguments.part.split("/"))
     torch.set_num_threads(1)
     hypatia_core.set_log_level("ERROR")
     warnings.simplefilter("ignore", hypatia_core.HypatiaWarning)
-    chosen = [c for c in cases() if not arguments.only or arguments.only in c.name][part::parts]
+    chosen = [c for c in cases(arguments.samples) if not arguments.only or arguments.only in c.name][
+        part::parts
+    ]
     begun = time.monotonic()
     results = []
     hypatia = compile_with("hypatia", executor="aten", verify=False, measure=False, on_error="raise")
@@ -49,20 +52,21 @@ def main() -> int:
             print(f"{i} of {len(chosen)} in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print(dict(Counter(r.outcome.value for r in results)))
     if len(chosen) == len(cases()):
-        PAGE.write_text(page(results), encoding="utf-8")
+        PAGE.write_text(page(results, arguments.samples), encoding="utf-8")
     return int(any(r.outcome is Outcome.FAILED for r in results))
 
 
-def page(results: list[Result]) -> str:
+def page(results: list[Result], samples: int) -> str:
     """The results as a page of the documentation."""
     lines = [
         "# Conformance",
         "",
-        "Every operator (`op_db`) and module (`module_db`) of the tables that ship with torch, in float32 on the CPU, "
-        "forward and backward, against eager: values, types, strides, changes of the inputs, gradients. "
-        f"At most {SAMPLES} sample inputs a case, with and without gradients.",
+        "Every operator (`op_db`) and module (`module_db`) of the tables that ship with torch, in float32 "
+        "on the CPU, forward and backward, against eager: values, types, strides, changes of the inputs, "
+        "gradients. "
+        f"At most {samples} sample inputs a case, with and without gradients.",
         "",
-        f"Written by `make conformance` with torch {torch.__version__}, executor `aten`, without verification. "
+        f"Written by `make conformance` with torch {torch.__version__}, executor `aten`, unverified. "
         "A failure is *allowed* where torch's own `aot_eager` fails on the same samples.",
         "",
         "| | cases | samples | " + " | ".join(o.value for o in Outcome) + " |",

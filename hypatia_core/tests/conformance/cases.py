@@ -1,4 +1,4 @@
-"""What is run: every operator and every module of the tables that ship with torch, with their sample inputs."""
+"""What is run: every operator and module of the tables that ship with torch, with their sample inputs."""
 
 from __future__ import annotations
 
@@ -58,40 +58,40 @@ class Case:
     differentiable: bool
 
 
-def cases() -> list[Case]:
-    """Every case that works in float32 on the CPU, operators first."""
-    return [*_operators(), *_modules()]
+def cases(samples: int = SAMPLES) -> list[Case]:
+    """Every case that works in float32 on the CPU, operators first, with at most so many samples."""
+    return [*_operators(samples), *_modules(samples)]
 
 
-def _operators() -> Iterator[Case]:
+def _operators(count: int) -> Iterator[Case]:
     for op in op_db:
         if torch.float32 in op.supported_dtypes("cpu") and op.name not in UNINITIALIZED:
             name = f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
             differentiable = op.supports_autograd and torch.float32 in op.supported_backward_dtypes("cpu")
-            yield Case("operator", name, _operator_samples(op), differentiable)
+            yield Case("operator", name, _operator_samples(op, count), differentiable)
 
 
-def _operator_samples(op: Any) -> Callable[[bool], Iterator[Sample]]:
+def _operator_samples(op: Any, count: int) -> Callable[[bool], Iterator[Sample]]:
     def samples(requires_grad: bool) -> Iterator[Sample]:
         given = op.sample_inputs("cpu", torch.float32, requires_grad=requires_grad)
-        for sample in itertools.islice(given, SAMPLES):
+        for sample in itertools.islice(given, count):
             yield Sample(op.get_op(), (sample.input, *sample.args), sample.kwargs)
 
     return samples
 
 
-def _modules() -> Iterator[Case]:
+def _modules(count: int) -> Iterator[Case]:
     for module in module_db:
         if torch.float32 in module.supported_dtypes("cpu"):
-            yield Case("module", module.name, _module_samples(module), True)
+            yield Case("module", module.name, _module_samples(module, count), True)
 
 
-def _module_samples(info: Any) -> Callable[[bool], Iterator[Sample]]:
+def _module_samples(info: Any, count: int) -> Callable[[bool], Iterator[Sample]]:
     def samples(requires_grad: bool) -> Iterator[Sample]:
         given = info.module_inputs_func(
             info, device="cpu", dtype=torch.float32, requires_grad=requires_grad, training=requires_grad
         )
-        for sample in itertools.islice(given, SAMPLES):
+        for sample in itertools.islice(given, count):
             module = info.module_cls(*sample.constructor_input.args, **sample.constructor_input.kwargs)
             module = module.to("cpu", torch.float32).train(requires_grad)
             call = sample.forward_input

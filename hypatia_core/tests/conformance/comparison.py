@@ -135,7 +135,7 @@ def _difference(actual: _Run, expected: _Run) -> str | None:
         ours, theirs = getattr(actual, what), getattr(expected, what)
         if len(ours) != len(theirs):
             return f"{len(ours)} {what}, eager has {len(theirs)}"
-        for i, (a, b) in enumerate(zip(ours, theirs)):
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             found = _difference_of_values(a, b)
             if found is not None:
                 return f"{what} {i}: {found}"
@@ -144,7 +144,7 @@ def _difference(actual: _Run, expected: _Run) -> str | None:
 
 def _difference_of_values(a: Any, b: Any) -> str | None:
     if not isinstance(b, torch.Tensor):
-        return None if type(a) is type(b) and (a == b or a != a and b != b) else f"{a!r}, eager has {b!r}"
+        return None if type(a) is type(b) and (a == b or (a != a and b != b)) else f"{a!r}, eager has {b!r}"
     if not isinstance(a, torch.Tensor):
         return f"{type(a).__name__} in place of a tensor"
     if (a.shape, a.dtype, a.layout, a.requires_grad) != (b.shape, b.dtype, b.layout, b.requires_grad):
@@ -159,5 +159,5 @@ def _difference_of_values(a: Any, b: Any) -> str | None:
     try:
         torch.testing.assert_close(a, b, equal_nan=True)
     except AssertionError as error:
-        return str(error).strip().splitlines()[0] + " " + " ".join(str(error).split()[:0])
+        return str(error).strip().splitlines()[0]
     return None

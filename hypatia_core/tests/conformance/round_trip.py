@@ -1,4 +1,4 @@
-"""Every graph read into the engine's form and written back, also where the search would leave it as it came."""
+"""Every graph read into the engine's form and written back, also where the search finds nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from hypatia_core import backend
+from hypatia_core import search as engine
 from hypatia_core.fx_import import Imported
 
 
@@ -18,7 +19,7 @@ def every_graph_rewritten() -> Iterator[None]:
 
     A single operator seldom gives the search anything to do, so that reading and writing would go untested.
     """
-    search = backend.search
+    search = engine.search
 
     def search_or_same(imported: Imported, *arguments: Any) -> str:
         return search(imported, *arguments) or json.dumps(imported.wire)
