@@ -24,6 +24,9 @@ pub fn islands(graph: &Graph) -> Vec<Island> {
     let work: Vec<usize> = (0..graph.nodes.len())
         .filter(|&i| !matches!(graph.nodes[i].kind, Kind::Input { .. }))
         .collect();
+    if work.is_empty() {
+        return Vec::new();
+    }
     let last_use = last_uses(graph);
     cuts(graph, &work, &last_use)
         .windows(2)
@@ -79,9 +82,10 @@ fn cuts(graph: &Graph, work: &[usize], last_use: &[usize]) -> Vec<usize> {
         .unwrap_or(0)
         .max(1);
     let mut cuts = vec![0];
-    for position in 1..work.len() {
-        let begun = cuts[cuts.len() - 1];
-        if crossing[position] <= least && position - begun >= LEAST {
+    let mut begun = 0;
+    for (position, &count) in crossing.iter().enumerate().take(work.len()).skip(1) {
+        if count <= least && position - begun >= LEAST {
+            begun = position;
             cuts.push(position);
         }
     }
@@ -228,6 +232,11 @@ mod tests {
         assert!(parts[3..parts.len() - 1].iter().all(|p| p.graph == *middle));
         let solved: Vec<Graph> = parts.iter().map(|p| p.graph.clone()).collect();
         assert_eq!(join(&graph, &parts, &solved), graph);
+    }
+
+    #[test]
+    fn a_program_that_computes_nothing_has_no_island() {
+        assert!(islands(&stack(0)).is_empty());
     }
 
     #[test]
