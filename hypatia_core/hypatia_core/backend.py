@@ -19,6 +19,7 @@ from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
 from hypatia_core.options import Options
+from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, graphs_of, labelled
 from hypatia_core.search import search
 from hypatia_core.sizes import Unsupported
@@ -98,9 +99,10 @@ class Compilation:
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
         imported: Imported | None = None
         rewritten: GraphModule | None = None
+        parts: list[Region] | None = []
         try:
             imported = self._import(graph)
-            rewritten = self._optimize(imported, graph)
+            rewritten, parts = self._optimize(imported, graph)
         except Unsupported as reason:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
@@ -110,6 +112,9 @@ class Compilation:
             original,
             candidates,
             graph,
+            by_region=RegionByRegion(graph, rewritten or graph, parts, self.options.numerics == "exact")
+            if work > LARGE and parts is not None and imported is not None and not imported.random
+            else None,
             verify=self.options.verify,
             measure=self.options.measure,
             exact=self.options.numerics == "exact",
@@ -123,19 +128,21 @@ class Compilation:
         with self._timed("import"):
             return Reader(compat.static_inputs()).read(graph.graph)
 
-    def _optimize(self, imported: Imported, graph: GraphModule) -> GraphModule | None:
+    def _optimize(
+        self, imported: Imported, graph: GraphModule
+    ) -> tuple[GraphModule | None, list[Region] | None]:
         if imported.observable:
             raise Unsupported("it has effects, so that it cannot be run twice to be verified")
         with self._timed("search"):
-            text = search(imported, self.options, self.report)
-        if text is None:
-            return None
+            found = search(imported, self.options, self.report)
+        if found is None:
+            return None, []
         with self._timed("export"):
-            rewritten = write(text, imported, graph)
+            rewritten, places = write(found.text, imported, graph)
         self.report.nodes_after = sum(
             1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
         )
-        return rewritten
+        return rewritten, regions(found.regions, imported, places)
 
     def _candidates(
         self, graph: GraphModule, rewritten: GraphModule | None, fake_inputs: Sequence[Any]

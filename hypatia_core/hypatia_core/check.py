@@ -90,13 +90,18 @@ class Verdict:
 
 
 def judge(
-    candidate: Sequence[Any], original: Sequence[Any], reference: Sequence[Any] | None, exact: bool
+    candidate: Sequence[Any],
+    original: Sequence[Any],
+    reference: Sequence[Any] | None,
+    exact: bool,
+    free_ulps: float = FREE_ULPS,
 ) -> Verdict:
     """Compares a candidate's outputs with the original's and the float64 run's.
 
     Args:
         candidate, original, reference: outputs in order; no reference means that the original stands for it.
         exact: whether every output must equal the original's (`torch.equal`).
+        free_ulps: errors below so many units in the last place of an output's scale are let pass.
     """
     worst = original_worst = 0.0
     for i, (ours, theirs) in enumerate(zip(candidate, original, strict=True)):
@@ -118,7 +123,7 @@ def judge(
         error, original_error = (
             _largest((y.to(truth.dtype) - truth)[comparable]) / scale for y in (ours, theirs)
         )
-        allowed = max(ERROR_MULTIPLE * original_error, FREE_ULPS * torch.finfo(theirs.dtype).eps)
+        allowed = max(ERROR_MULTIPLE * original_error, free_ulps * torch.finfo(theirs.dtype).eps)
         if not bool(comparable.all()):
             error = max(error, _special_error(ours, theirs, truth, ~comparable, scale))
         worst, original_worst = max(worst, error), max(original_worst, original_error)

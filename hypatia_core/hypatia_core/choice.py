@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.check import Reference, judge
+from hypatia_core.check import FREE_ULPS, Reference, judge
 from hypatia_core.executors.base import Runnable
+from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport
 
 #: A candidate must be faster than the original by this part before it is installed.
@@ -42,6 +44,7 @@ class Choice:
         candidates: list[Candidate],
         graph: GraphModule,
         *,
+        by_region: RegionByRegion | None,
         verify: bool,
         measure: bool,
         exact: bool,
@@ -53,6 +56,7 @@ class Choice:
         self._original = original
         self._candidates = candidates
         self._graph: GraphModule | None = graph
+        self._by_region = by_region
         self._verify = verify
         self._measure = measure
         self._exact = exact
@@ -93,7 +97,7 @@ class Choice:
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
-                self._candidates, self._graph = [], None
+                self._candidates, self._graph, self._by_region = [], None, None
             return self._run
 
     def _choose(self, inputs: list[Any]) -> Candidate:
@@ -110,21 +114,29 @@ class Choice:
         begun = time.perf_counter()
         assert self._graph is not None
         wanted = self._outputs(self._original, inputs)
-        reference: tuple[Any, ...] | None
+        reference: tuple[Any, ...] | None = None
+        free_ulps = FREE_ULPS
+        candidates = self._candidates
         try:
             with _RandomStateKept():
-                reference = Reference(self._graph).run_on(inputs)
+                if self._by_region is None:
+                    reference = Reference(self._graph).run_on(inputs)
+                    self._report.verified = "the whole graph against float64"
+                else:
+                    candidates = self._tried_by_region(self._by_region, inputs)
+                    # Rounding errors of so many operations in a row, as a random walk.
+                    free_ulps *= math.sqrt(len(self._graph.graph.nodes))
         except (
             Exception
         ) as error:  # an operation without a float64 form: the original itself is the reference
-            reference = None
+            self._report.verified = "against the original"
             self._refused(f"no float64 run ({_brief(error)}): candidates were compared with the original")
         accepted = []
-        for candidate in self._candidates:
+        for candidate in candidates:
             outputs = self._tried(candidate, inputs)
             if outputs is None:
                 continue
-            verdict = judge(outputs, wanted, reference, self._exact)
+            verdict = judge(outputs, wanted, reference, self._exact, free_ulps)
             if verdict.accepted:
                 accepted.append(candidate)
                 self._report.error, self._report.original_error = verdict.error, verdict.original_error
@@ -132,6 +144,16 @@ class Choice:
                 self._refused(f"{candidate.name}: {verdict.reason}")
         self._report.stages["verify"] = time.perf_counter() - begun
         return accepted
+
+    def _tried_by_region(self, by_region: RegionByRegion, inputs: list[Any]) -> list[Candidate]:
+        """The candidates whose rewritten regions hold against float64."""
+        verdict = by_region.try_on(inputs)
+        count = len(by_region.verdicts)
+        self._report.verified = f"{count} rewritten regions against float64, the whole against the original"
+        if verdict.accepted:
+            return self._candidates
+        self._refused(f"a rewritten region: {verdict.reason}")
+        return [candidate for candidate in self._candidates if not candidate.rewritten]
 
     def _running(self, inputs: list[Any]) -> list[Candidate]:
         """The candidates that run at all; where one does not, the user's own error comes first."""

@@ -35,6 +35,7 @@ class Writer:
         self._mode = compat.fake_mode([v for v in values if v is not None])
         self._sizes = SizeWriter(self.graph, self._inputs)
         self._device = torch.device("cpu")
+        self.places: list[Any] = []
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -48,6 +49,7 @@ class Writer:
         for node in wire["nodes"]:
             operands = [places[o] for o in node.get("operands", [])]
             places.append(self._write_node(node, operands))
+        self.places = places
         outputs = self._settle([self.node(places[o]) for o in wire["outputs"]])
         returned: list[Any] = []
         for kind, value in self.imported.returns:
@@ -283,10 +285,13 @@ def _any_layout(target: Any) -> bool:
     return known and target not in (aten.view_as_complex.default, aten._reshape_alias.default)
 
 
-def write(text: str, imported: Imported, original: fx.GraphModule) -> fx.GraphModule:
-    """The engine's JSON as a graph module that is called like the original.
+def write(text: str, imported: Imported, original: fx.GraphModule) -> tuple[fx.GraphModule, list[Any]]:
+    """The engine's JSON as a graph module that is called like the original, and the node of each wire position.
+
+    A position without a node is a constant.
 
     Raises:
         Unsupported: something cannot be written; the message says what.
     """
-    return Writer(imported, original).write(json.loads(text))
+    writer = Writer(imported, original)
+    return writer.write(json.loads(text)), writer.places

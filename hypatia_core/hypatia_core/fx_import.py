@@ -44,6 +44,8 @@ class Imported:
     observable: bool
     #: Whether the graph draws random numbers.
     random: bool
+    #: The node whose value each position of the wire has; a position may be between nodes and have none.
+    nodes: dict[int, fx.Node]
 
 
 @dataclass
@@ -90,8 +92,11 @@ class Reader:
             else:
                 returns.append(("as is", value))
         wire = {"version": WIRE_VERSION, "nodes": self.nodes, "outputs": outputs}
+        nodes: dict[int, fx.Node] = {}
+        for node, place in self._places.items():
+            nodes.setdefault(place, node)
         return Imported(
-            wire, self.opaque_nodes, self.sizes, self.devices, returns, self.observable, self.random
+            wire, self.opaque_nodes, self.sizes, self.devices, returns, self.observable, self.random, nodes
         )
 
     def _is_tensor_work(self, node: fx.Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from hypatia_core._hypatia_core import HypatiaError, optimize_graph
 from hypatia_core.fx_import import Imported
@@ -10,8 +11,18 @@ from hypatia_core.options import Options
 from hypatia_core.report import GraphReport
 
 
-def search(imported: Imported, options: Options, report: GraphReport) -> str | None:
-    """The cheaper graph that the engine found, as JSON; None where the original stands. Fills in the report.
+@dataclass(frozen=True)
+class Found:
+    """A cheaper graph, and where it differs."""
+
+    #: The graph as JSON.
+    text: str
+    #: For each different part that changed, its inputs and outputs: pairs of positions in the original and in the result.
+    regions: list[dict[str, list[tuple[int, int]]]]
+
+
+def search(imported: Imported, options: Options, report: GraphReport) -> Found | None:
+    """The cheaper graph that the engine found; None where the original stands. Fills in the report.
 
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
@@ -43,4 +54,4 @@ def search(imported: Imported, options: Options, report: GraphReport) -> str | N
         "stopped by": account["stops"],
         **{f"{name} seconds": seconds for name, seconds in account["stages"].items()},
     }
-    return text
+    return None if text is None else Found(text, account["regions"])

@@ -1,6 +1,7 @@
 //! Cutting a large program where few values cross, so that equal parts (layers) are searched once.
 
 use rustc_hash::FxHashMap;
+use serde::Serialize;
 
 use crate::graph::{Graph, Kind, Node};
 
@@ -147,9 +148,18 @@ fn island(graph: &Graph, nodes: &[usize], last_use: &[usize]) -> Island {
     }
 }
 
-/// The program with each island's graph in its place; `solved` stand in the order of [`islands`].
-pub fn join(whole: &Graph, islands: &[Island], solved: &[Graph]) -> Graph {
+/// An island in both programs: pairs of a node of the original and the node of the result that has its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Region {
+    pub inputs: Vec<(usize, usize)>,
+    pub outputs: Vec<(usize, usize)>,
+}
+
+/// The program with each island's graph in its place, and where each island stands in both programs; `solved` stand in
+/// the order of [`islands`].
+pub fn join(whole: &Graph, islands: &[Island], solved: &[Graph]) -> (Graph, Vec<Region>) {
     let mut nodes: Vec<Node> = Vec::with_capacity(whole.nodes.len());
+    let mut regions: Vec<Region> = Vec::with_capacity(islands.len());
     let mut place: FxHashMap<usize, usize> = FxHashMap::default();
     for (i, node) in whole.nodes.iter().enumerate() {
         if matches!(node.kind, Kind::Input { .. }) {
@@ -165,19 +175,23 @@ pub fn join(whole: &Graph, islands: &[Island], solved: &[Graph]) -> Graph {
                 continue;
             }
             own.push(nodes.len());
+            let operands = node.operands.iter().map(|&o| own[o]).collect();
             nodes.push(Node {
-                operands: node.operands.iter().map(|&o| own[o]).collect(),
+                operands,
                 ..node.clone()
             });
         }
         for (&output, &given) in island.outputs.iter().zip(&graph.outputs) {
             place.insert(output, own[given]);
         }
+        let pairs = |list: &[usize]| list.iter().map(|&node| (node, place[&node])).collect();
+        regions.push(Region {
+            inputs: pairs(&island.inputs),
+            outputs: pairs(&island.outputs),
+        });
     }
-    Graph {
-        nodes,
-        outputs: whole.outputs.iter().map(|o| place[o]).collect(),
-    }
+    let outputs = whole.outputs.iter().map(|o| place[o]).collect();
+    (Graph { nodes, outputs }, regions)
 }
 
 #[cfg(test)]
@@ -231,7 +245,13 @@ mod tests {
         let middle = &parts[2].graph;
         assert!(parts[3..parts.len() - 1].iter().all(|p| p.graph == *middle));
         let solved: Vec<Graph> = parts.iter().map(|p| p.graph.clone()).collect();
-        assert_eq!(join(&graph, &parts, &solved), graph);
+        let (joined, regions) = join(&graph, &parts, &solved);
+        assert_eq!(joined, graph);
+        assert!(
+            regions
+                .iter()
+                .all(|r| r.outputs.iter().all(|(a, b)| a == b))
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use egg::Id;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
@@ -13,7 +13,7 @@ use crate::cost::Machine;
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
-use crate::island::{islands, join};
+use crate::island::{Region, islands, join};
 use crate::language::{Head, Term};
 use crate::rules::Soundness;
 use crate::saturate::{Limits, Stop, saturate};
@@ -60,6 +60,8 @@ pub struct Account {
     /// Rounds of the longest search, and how many searches stopped for which reason.
     pub iterations: usize,
     pub stops: BTreeMap<Stop, usize>,
+    /// Where each different island that changed stands in both programs.
+    pub regions: Vec<Region>,
     /// Wall time of each stage, in seconds; nothing depends on it.
     pub stages: BTreeMap<&'static str, f64>,
 }
@@ -117,8 +119,15 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
             account,
         });
     }
-    let result = join(graph, &parts, &solved);
+    let (result, regions) = join(graph, &parts, &solved);
     result.check()?;
+    // Equal islands were rewritten alike: the first of each kind stands for all.
+    let mut shown: FxHashSet<&Graph> = FxHashSet::default();
+    for (part, region) in parts.iter().zip(regions) {
+        if known[&part.graph].graph.is_some() && shown.insert(&part.graph) {
+            account.regions.push(region);
+        }
+    }
     account.nodes_after = result.nodes.len();
     Ok(Optimized {
         graph: Some(result),
