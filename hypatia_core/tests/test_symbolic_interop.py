@@ -112,7 +112,7 @@ def test_the_torch_function_is_differentiable() -> None:
     )
     symbol.to_callable(["x", "y"], backend="torch")(a, b).sum().backward()
     expected = [symbol.derivative("x").eval({"x": s, "y": t}) for s, t in [(0.5, 2.0), (-1.0, 3.0)]]
-    assert a.grad.tolist() == pytest.approx(expected)
+    assert a.grad is not None and a.grad.tolist() == pytest.approx(expected)
 
 
 def test_shared_parts_are_named_once() -> None:

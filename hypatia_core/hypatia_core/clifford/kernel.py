@@ -30,7 +30,7 @@ def _plain(*tensors: Tensor) -> bool:
 
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The common shape of batches."""
-    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+    return tuple(torch.broadcast_shapes(*shapes))
 
 
 def _batch(left: torch.Size, right: torch.Size) -> int:

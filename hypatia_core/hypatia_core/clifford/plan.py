@@ -68,7 +68,7 @@ def constant(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return cached(*args, **kwargs)  # type: ignore[arg-type]
 
-    marked: Callable[P, R] = torch.compiler.assume_constant_result(call)  # type: ignore[no-untyped-call]
+    marked: Callable[P, R] = torch.compiler.assume_constant_result(call)
     return marked
 
 
