@@ -211,12 +211,13 @@ fn apply(
     egraph: &mut TensorGraph,
     rule: &'static Rewrite,
     class: Id,
-    mut found: Match,
+    found: Match,
 ) -> Result<Option<Step>> {
     for (condition, arguments) in &rule.conditions {
         let mut ids = Vec::with_capacity(arguments.len());
         for &argument in arguments {
-            match found.gather(egraph, argument) {
+            // On a copy: what is recorded must state the sum or product as it was matched.
+            match found.clone().gather(egraph, argument) {
                 Some(id) => ids.push(id),
                 None => return Ok(None),
             }
