@@ -4,7 +4,7 @@
 #   make test          lint's counterpart: every test that a change has to pass
 #   make test-full     those, the slow ones and every way of installing
 #   make test-install  every way of installing, each in an environment of its own
-#   make test-torch TORCH=2.7   the tests with another torch
+#   make test-torch TORCH=2.15   the tests with another torch
 #   make conformance  torch's own operators and modules, all of them; writes docs/conformance.md
 #   make lint          format, types, stubs, clippy
 #   make bench         timings, in alternating rounds
@@ -73,7 +73,7 @@ test-install: $(NATIVE)
 	$(PY) -m pytest -m install -v hypatia_core/tests
 
 test-torch:
-	@[[ -n "$(TORCH)" ]] || { echo "say which: make test-torch TORCH=2.7"; exit 2; }
+	@[[ -n "$(TORCH)" ]] || { echo "say which: make test-torch TORCH=2.15"; exit 2; }
 	$(MAKE) test-python VENV=.venv-torch-$(TORCH) TORCH=$(TORCH)
 
 conformance: $(NATIVE)

@@ -21,8 +21,8 @@ def every_graph_rewritten() -> Iterator[None]:
     """
     search = engine.search
 
-    def search_or_same(imported: Imported, *arguments: Any) -> str:
-        return search(imported, *arguments) or json.dumps(imported.wire)
+    def search_or_same(imported: Imported, *arguments: Any) -> engine.Found:
+        return search(imported, *arguments) or engine.Found(json.dumps(imported.wire), [])
 
     with mock.patch.object(backend, "search", search_or_same):
         yield
