@@ -286,7 +286,7 @@ def _any_layout(target: Any) -> bool:
 
 
 def write(text: str, imported: Imported, original: fx.GraphModule) -> tuple[fx.GraphModule, list[Any]]:
-    """The engine's JSON as a graph module that is called like the original, and the node of each wire position.
+    """The engine's JSON as a graph module called like the original, and the node of each wire position.
 
     A position without a node is a constant.
 

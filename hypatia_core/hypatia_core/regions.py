@@ -1,8 +1,9 @@
 """Verifying a large graph region by region, so that time and memory stay bounded.
 
-A region is a part of the graph that was rewritten, with values that both programs have at its borders. The original
-runs once, in its own precision; each region is then run on the values that it had there: as it was, as it is now, and
-as it was in float64. Only one region is held in float64 at a time, and equal regions (layers) are tried once.
+A region is a part of the graph that was rewritten, with values that both programs have at its borders. The
+original runs once, in its own precision; each region is then run on the values that it had there: as it was, as
+it is now, and as it was in float64. Only one region is held in float64 at a time, and equal regions (layers) are
+tried once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Region:
     outputs: list[tuple[fx.Node, fx.Node]]
 
 
-def regions(found: list[dict[str, list[tuple[int, int]]]], imported: Imported, places: list[Any]) -> list[Region] | None:
+def regions(
+    found: list[dict[str, list[tuple[int, int]]]], imported: Imported, places: list[Any]
+) -> list[Region] | None:
     """The regions that the engine named, as nodes; None where a border lies between nodes of the original.
 
     Args:
@@ -76,7 +79,9 @@ def _part(graph: GraphModule, inputs: list[fx.Node], outputs: list[fx.Node]) -> 
 class RegionByRegion(fx.Interpreter):
     """Runs the original once and tries each region as soon as the values at its borders are there."""
 
-    def __init__(self, original: GraphModule, rewritten: GraphModule, parts: list[Region], exact: bool) -> None:
+    def __init__(
+        self, original: GraphModule, rewritten: GraphModule, parts: list[Region], exact: bool
+    ) -> None:
         super().__init__(original)
         self._original = original
         self._rewritten = rewritten
@@ -101,7 +106,9 @@ class RegionByRegion(fx.Interpreter):
         result = super().run_node(n)
         if any(n is node for region in self._waiting for node, _ in [*region.inputs, *region.outputs]):
             self._held[n] = result
-            for region in [r for r in self._waiting if all(a in self._held for a, _ in [*r.inputs, *r.outputs])]:
+            for region in [
+                r for r in self._waiting if all(a in self._held for a, _ in [*r.inputs, *r.outputs])
+            ]:
                 self._waiting.remove(region)
                 self.verdicts.append(self._try(region))
             kept = {a for region in self._waiting for a, _ in [*region.inputs, *region.outputs]}
@@ -110,7 +117,9 @@ class RegionByRegion(fx.Interpreter):
 
     def _try(self, region: Region) -> Verdict:
         before, needs = _part(self._original, [a for a, _ in region.inputs], [a for a, _ in region.outputs])
-        after, needs_after = _part(self._rewritten, [b for _, b in region.inputs], [b for _, b in region.outputs])
+        after, needs_after = _part(
+            self._rewritten, [b for _, b in region.inputs], [b for _, b in region.outputs]
+        )
         values = [self._held[a] for a, _ in region.inputs]
         reference = Reference(before).run_on([*values, *(self._inputs[i] for i in needs)])
         ours = after(*values, *(self._inputs[i] for i in needs_after))

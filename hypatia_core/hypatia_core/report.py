@@ -65,7 +65,9 @@ class GraphReport:
         if self.cost_before is not None and self.cost_after is not None:
             lines.append(f"  estimated  {1e3 * self.cost_before:.3f} → {1e3 * self.cost_after:.3f} ms")
         if self.error is not None and self.original_error is not None:
-            lines.append(f"  error      {self.error:.1e} (original {self.original_error:.1e}), {self.verified}")
+            lines.append(
+                f"  error      {self.error:.1e} (original {self.original_error:.1e}), {self.verified}"
+            )
         lines += [f"  {count:4d}×  {rule}" for rule, count in self.rules.items()]
         lines += [f"  refused    {reason}" for reason in self.refusals]
         if self.stages:

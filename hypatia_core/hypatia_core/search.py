@@ -17,7 +17,7 @@ class Found:
 
     #: The graph as JSON.
     text: str
-    #: For each different part that changed, its inputs and outputs: pairs of positions in the original and in the result.
+    #: For each different part that changed, its inputs and outputs: pairs of positions, original and result.
     regions: list[dict[str, list[tuple[int, int]]]]
 
 

@@ -121,13 +121,13 @@ def test_a_wrong_candidate_is_refused(numerics: str, monkeypatch: pytest.MonkeyP
     true_write = fx_export.write
 
     def write_wrongly(*arguments: Any) -> Any:
-        graph = true_write(*arguments)
+        graph, places = true_write(*arguments)
         output = next(n for n in graph.graph.nodes if n.op == "output")
         with graph.graph.inserting_before(output):
             worse = graph.graph.call_function(torch.ops.aten.mul.Tensor, (output.args[0][0], 1.001))
         output.args = ((worse,),)
         graph.recompile()
-        return graph
+        return graph, places
 
     monkeypatch.setattr(backend, "write", write_wrongly)
     function = (lambda a: a.neg().neg()) if numerics == "exact" else chain

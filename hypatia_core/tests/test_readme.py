@@ -18,6 +18,15 @@ def test_its_first_example_runs(name: str, fresh_python: Run) -> None:
     assert "1 graph" in fresh_python(example.group(1)).stdout
 
 
+def test_its_other_examples_print_what_stands_beside_them(fresh_python: Run) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1:]
+    assert len(examples) == 2
+    for example in examples:
+        wanted = re.findall(r"^print\(.*\)\s+# (.*)$", example, re.MULTILINE)
+        assert wanted and fresh_python(example).stdout.splitlines() == wanted
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_its_table_has_every_option_and_no_other(name: str) -> None:
     rows = re.findall(
