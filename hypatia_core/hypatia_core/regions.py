@@ -1,9 +1,9 @@
 """Verifying a large graph region by region, so that time and memory stay bounded.
 
-A region is a part of the graph that was rewritten, with values that both programs have at its borders. The
-original runs once, in its own precision; each region is then run on the values that it had there: as it was, as
-it is now, and as it was in float64. Only one region is held in float64 at a time, and equal regions (layers) are
-tried once.
+A region is a part of the graph that was rewritten, with values that both programs have at its borders.
+The original runs once, in its own precision; each region is then run on the values that it had there: as it
+was, as it is now, and as it was in float64. Only one region is held in float64 at a time, and equal regions
+(layers) are tried once.
 """
 
 from __future__ import annotations
