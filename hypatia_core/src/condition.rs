@@ -45,6 +45,7 @@ conditions! {
     "keeps-last"      2 keeps_last      "the reshape leaves the last dimension as it is";
     "flattens-rows"   2 flattens_rows   "all dimensions but the last become one";
     "is-below-last"   2 is_below_last   "the axis is not the last one";
+    "is-last-alone"   2 is_last_alone   "just the last axis is reduced";
     "is-row-axis"     3 is_row_axis     "the axis counts the rows of the product";
     "is-column-axis"  3 is_column_axis  "the axis counts the columns of the product";
     "reduces-rows"    3 reduces_rows    "just the axis of the product's rows is reduced";
@@ -156,6 +157,14 @@ fn flattens_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 fn is_below_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     let axis = usize::try_from(known.attribute(ids[0])?.int()?).ok()?;
     Some(axis + 1 < known.tensor_type(ids[1])?.rank())
+}
+
+fn is_last_alone(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (axes, s) = (
+        known.attribute(ids[0])?.axes()?,
+        known.attribute(ids[1])?.shape()?,
+    );
+    Some(axes.len() == 1 && axes[0] + 1 == s.len())
 }
 
 /// The rank of the product of two stacks of matrices.

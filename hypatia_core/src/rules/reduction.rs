@@ -34,6 +34,11 @@ rules! {
         => "(reshape (sum ?x {axes-below ?x ?s ?axes} true) {reduced-shape ?s ?axes})" Reassociates
         if "only-units ?x ?s";
         "a sum over an extent of one is no sum"; "x: f32[4,3] s: [1,4,3] axes: [2]";
+    "sum-along-rows-passes-through-reshape"
+        "(sum (reshape ?x ?s) ?axes true)"
+        => "(reshape (sum ?x {last-axis ?x} true) {reduced-shape ?s ?axes})" Reassociates
+        if "keeps-last ?x ?s", "is-last-alone ?axes ?s";
+        "rows stay rows, each with its own sum"; "x: f32[2,3,4] s: [6,4] axes: [1]";
     "sum-of-permute-moves-axes"
         "(sum (permute ?x ?p) ?axes true)" => "(permute (sum ?x {moved-axes ?axes ?p} true) ?p)" Reassociates;
         "axis i of the permuted tensor is axis p[i] of x"; "x: f32[4,3] p: [1,0] axes: [0]";
