@@ -119,7 +119,7 @@ def test_a_cheaper_form_is_found_and_agrees(name: str, dtype: torch.dtype) -> No
     torch.manual_seed(0)
     torch._dynamo.reset()
     inputs = make(dtype)
-    options = {"executor": "aten", "measure": False, "on_error": "raise"}
+    options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
     compiled = torch.compile(program, backend="hypatia", options=options)
     with torch.no_grad():
         wanted = program(*[x.double() for x in inputs])
@@ -136,7 +136,7 @@ def test_a_cheaper_form_is_found_and_agrees(name: str, dtype: torch.dtype) -> No
 def test_exact_numerics_reorders_nothing() -> None:
     torch._dynamo.reset()
     a, b, v = square(3, torch.float32)
-    options = {"executor": "aten", "numerics": "exact", "on_error": "raise"}
+    options: dict[str, Any] = {"executor": "aten", "numerics": "exact", "on_error": "raise"}
     compiled = torch.compile(lambda a, b, v: (a @ b) @ v[:, :THIN], backend="hypatia", options=options)
     with torch.no_grad():
         assert torch.equal(compiled(a, b, v), (a @ b) @ v[:, :THIN])
