@@ -20,7 +20,7 @@ from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
 from hypatia_core.options import Options
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
-from hypatia_core.report import GraphReport, graphs_of, labelled
+from hypatia_core.report import GraphReport, brief, graphs_of, labelled
 from hypatia_core.search import search
 from hypatia_core.sizes import Unsupported
 
@@ -179,12 +179,6 @@ class Compilation:
         finally:
             self.report.stages[stage] = time.perf_counter() - begun
             logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
-
-
-def brief(error: BaseException) -> str:
-    """An exception in one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def fall_back(reason: str, error: Exception, options: Options, report: GraphReport) -> None:

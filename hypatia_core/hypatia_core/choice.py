@@ -16,7 +16,7 @@ from hypatia_core import compat
 from hypatia_core.check import FREE_ULPS, Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.regions import RegionByRegion
-from hypatia_core.report import GraphReport
+from hypatia_core.report import GraphReport, brief
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
@@ -130,7 +130,7 @@ class Choice:
             Exception
         ) as error:  # an operation without a float64 form: the original itself is the reference
             self._report.verified = "against the original"
-            self._refused(f"no float64 run ({_brief(error)}): candidates were compared with the original")
+            self._refused(f"no float64 run ({brief(error)}): candidates were compared with the original")
         accepted = []
         for candidate in candidates:
             outputs = self._tried(candidate, inputs)
@@ -173,7 +173,7 @@ class Choice:
         ) as error:  # whatever a candidate raises where the original does not, it is the one that goes
             if not original_first:
                 self._outputs(self._original, inputs)
-            self._failed(f"{candidate.name} failed when run: {_brief(error)}", error)
+            self._failed(f"{candidate.name} failed when run: {brief(error)}", error)
             return None
 
     def _fastest(self, accepted: list[Candidate], inputs: list[Any]) -> Candidate:
@@ -206,11 +206,6 @@ class Choice:
             result = candidate.run(arguments)
             self._seconds[candidate.name] = time.perf_counter() - begun
         return tuple(result) if isinstance(result, (list, tuple)) else (result,)
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 class _RandomStateKept:

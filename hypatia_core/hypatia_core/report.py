@@ -146,3 +146,9 @@ def report(compiled: Any) -> Report:
         ]
         graphs = next((found for b in sharing if (found := getattr(b, _GRAPHS, []))), [])
     return Report(list(graphs))
+
+
+def brief(error: BaseException) -> str:
+    """An exception in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch.fx import GraphModule
+
+from hypatia_core import compat
 
 #: Runs a graph on a list of inputs, which it may empty.
 Runnable = Callable[[list[Any]], Any]
@@ -25,3 +29,22 @@ class Executor(ABC):
     @abstractmethod
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Makes the graph runnable. The graph stays as it is; the inputs are fake."""
+
+
+def compiled_apart(
+    compiler: Callable[[GraphModule, list[Any]], Callable[..., Any]],
+    graph: GraphModule,
+    fake_inputs: Sequence[Any],
+) -> Runnable:
+    """What another compiler makes of a copy of the graph, its tracing kept apart from the one under way."""
+    owned = GraphModule(graph, copy.deepcopy(graph.graph))
+    inputs = [x.detach() if isinstance(x, torch.Tensor) else x for x in fake_inputs]
+    with torch.no_grad(), compat.fresh_tracing_context(compat.fake_mode(inputs)):
+        compiled = compiler(owned, inputs)
+
+    def call(arguments: list[Any]) -> Any:
+        given = tuple(arguments)
+        arguments.clear()
+        return compiled(*given)
+
+    return compat.boxed(call)

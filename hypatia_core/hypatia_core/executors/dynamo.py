@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.executors.base import Executor, Runnable, compiled_apart
 
 
 class DynamoBackend(Executor):
@@ -30,15 +28,4 @@ class DynamoBackend(Executor):
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """What the backend makes of a copy of the graph."""
-        backend = compat.dynamo_backend(self.name)
-        owned = GraphModule(graph, copy.deepcopy(graph.graph))
-        inputs = [x.detach() if isinstance(x, torch.Tensor) else x for x in fake_inputs]
-        with torch.no_grad(), compat.fresh_tracing_context(compat.fake_mode(inputs)):
-            compiled = backend(owned, inputs)
-
-        def call(arguments: list[Any]) -> Any:
-            given = tuple(arguments)
-            arguments.clear()
-            return compiled(*given)
-
-        return compat.boxed(call)
+        return compiled_apart(compat.dynamo_backend(self.name), graph, fake_inputs)

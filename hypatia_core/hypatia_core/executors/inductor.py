@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.executors.base import Executor, Runnable, compiled_apart
 
 
 class Inductor(Executor):
@@ -28,14 +26,6 @@ class Inductor(Executor):
         """Inductor's own pipeline on a copy of the graph."""
         # Inductor's own random numbers would differ from eager's.
         patches = {"fallback_random": True}
-        owned = GraphModule(graph, copy.deepcopy(graph.graph))
-        inputs = [x.detach() if isinstance(x, torch.Tensor) else x for x in fake_inputs]
-        with torch.no_grad(), compat.fresh_tracing_context(compat.fake_mode(inputs)):
-            compiled = compat.inductor(owned, inputs, patches)
-
-        def call(arguments: list[Any]) -> Any:
-            given = tuple(arguments)
-            arguments.clear()
-            return compiled(*given)
-
-        return compat.boxed(call)
+        return compiled_apart(
+            lambda owned, inputs: compat.inductor(owned, inputs, patches), graph, fake_inputs
+        )
