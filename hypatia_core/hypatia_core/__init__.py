@@ -40,6 +40,7 @@ from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
+from hypatia_core.weights import invalidate
 
 __all__ = [
     "GraphReport",
@@ -56,6 +57,7 @@ __all__ = [
     "compile_fx_graph",
     "config",
     "hypatia_backend",
+    "invalidate",
     "is_equivalent",
     "optimize_ast",
     "parse_expr",

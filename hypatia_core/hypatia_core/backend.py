@@ -18,11 +18,15 @@ from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
+from hypatia_core.lowering import lower
 from hypatia_core.options import Options
+from hypatia_core.packed_call import compiled_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled
 from hypatia_core.search import search
 from hypatia_core.sizes import Unsupported
+from hypatia_core.timing import TIMINGS
+from hypatia_core.weights import Memo, divide, positions
 
 
 class HypatiaWarning(UserWarning):
@@ -96,6 +100,7 @@ class Compilation:
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
         aten = executors.named("aten")[0]
+        static = sorted(compat.static_inputs()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
         imported: Imported | None = None
         rewritten: GraphModule | None = None
@@ -107,7 +112,9 @@ class Compilation:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
             fall_back(f"not rewritten: {brief(error)}", error, self.options, self.report)
-        candidates = self._candidates(graph, rewritten, fake_inputs)
+        best = graph if rewritten is None else rewritten
+        divided = self._divide(best, positions(static, best), original.run)
+        candidates = self._candidates(best, rewritten is not None, divided, fake_inputs)
         return Choice(
             original,
             candidates,
@@ -144,13 +151,32 @@ class Compilation:
         )
         return rewritten, regions(found.regions, imported, places)
 
+    def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
+        """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""
+        if self.options.weights == "off" or not static:
+            return None
+        try:
+            with self._timed("implementations"):
+                found = lower(best, static, TIMINGS) if self._may_lower() else None
+                lowered, self.report.implementations = found or (best, {})
+                division = divide(lowered, static)
+        except Exception as error:  # a fault of ours must not be the user's
+            fall_back(f"weights were not folded: {brief(error)}", error, self.options, self.report)
+            return None
+        if division is None:
+            return None
+        strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
+        return Memo(division, original, strict, cap, self._refuse, self.report)
+
+    def _may_lower(self) -> bool:
+        return self.options.measure and self.options.numerics != "exact"
+
     def _candidates(
-        self, graph: GraphModule, rewritten: GraphModule | None, fake_inputs: Sequence[Any]
+        self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
-        best = graph if rewritten is None else rewritten
         candidates: list[Candidate] = []
         for runner in self.runners:
-            if runner.name == "aten" and rewritten is None:
+            if runner.name == "aten" and not rewritten and divided is None:
                 continue
             reason = runner.refusal(best)
             if reason is not None:
@@ -158,12 +184,16 @@ class Compilation:
                 continue
             try:
                 with self._timed(f"compile {runner.name}"):
-                    run = runner.compile(best, fake_inputs)
+                    run = (
+                        runner.compile(best, fake_inputs)
+                        if divided is None
+                        else compiled_over(divided, runner)
+                    )
             except Exception as error:  # the next executor may do better
                 fall_back(f"{runner.name} failed: {brief(error)}", error, self.options, self.report)
                 continue
-            name = runner.name if rewritten is None else f"{runner.name}, rewritten"
-            candidates.append(Candidate(name, runner.name, rewritten is not None, run))
+            name = f"{runner.name}, rewritten" if rewritten else runner.name
+            candidates.append(Candidate(name, runner.name, rewritten, run))
         return candidates
 
     def _refuse(self, reason: str) -> None:

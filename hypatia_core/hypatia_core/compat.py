@@ -225,3 +225,53 @@ def register_pytree_node(cls: type, flatten: Callable[..., Any], unflatten: Call
     from torch.utils._pytree import register_pytree_node as register
 
     register(cls, flatten, unflatten)
+
+
+def packed_kernels() -> dict[str, Any]:
+    """Kernels over weights in a library's own layout, by name; without one, its implementations are missing.
+
+    Read in 2.15 (`aten/src/ATen/native/mkldnn`). They register when `torch._inductor.mkldnn_ir` is imported
+    or with torch itself, by version.
+    """
+    found: dict[str, Any] = {}
+    for namespace, names in (
+        ("mkl", ("_mkl_linear", "_mkl_reorder_linear_weight")),
+        (
+            "mkldnn",
+            (
+                *("_linear_pointwise", "_reorder_linear_weight"),
+                *("_convolution_pointwise", "_reorder_convolution_weight"),
+            ),
+        ),
+    ):
+        if namespace == "mkldnn" and not torch.backends.mkldnn.is_available():
+            continue
+        for name in names:
+            try:
+                packet = getattr(getattr(torch.ops, namespace), name)
+            except AttributeError:
+                continue
+            for overload in packet.overloads():
+                found[name if overload == "default" else f"{name}.{overload}"] = getattr(packet, overload)
+    return found
+
+
+def hint(size: Any) -> int:
+    """The size that a symbol had when it was captured. Read in 2.15 (`torch.SymInt.node.hint`)."""
+    if isinstance(size, torch.SymInt):
+        known = getattr(size.node, "hint", None)
+        return int(known) if known is not None else 1
+    return int(size)
+
+
+def new_fake_mode() -> Any:
+    """A mode in which tensors have types and no memory. Read in 2.15 (`torch._subclasses`)."""
+    from torch._subclasses import FakeTensorMode
+
+    return FakeTensorMode()
+
+
+def holders(storage: torch.UntypedStorage) -> int:
+    """How many hold a storage; 2, for "others too", where torch does not say. Read in 2.15 (`torch._C`)."""
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    return int(count(storage._cdata)) if count is not None else 2

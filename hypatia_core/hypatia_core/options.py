@@ -14,6 +14,7 @@ from hypatia_core._hypatia_core import HypatiaError
 
 Numerics = Literal["exact", "accurate", "reassociate", "reals"]
 OnError = Literal["warn", "raise"]
+Weights = Literal["sampled", "strict", "off"]
 
 #: What torch users write as ``mode=``, and what it means here.
 MODES: dict[str, dict[str, Any]] = {
@@ -26,6 +27,13 @@ MODES: dict[str, dict[str, Any]] = {
 
 def _option(default: Any, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"meaning": meaning})
+
+
+_CHOICES = (
+    ("numerics", get_args(Numerics)),
+    ("on_error", get_args(OnError)),
+    ("weights", get_args(Weights)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +62,15 @@ class Options:
     measure: bool = _option(
         True, "choose between candidates by timing them; without it the cost model decides"
     )
+    weights: Weights = _option(
+        "sampled",
+        "what depends on weights alone is computed once, and again when they changed, which is noticed by "
+        "versions, addresses and 'sampled' memory, or by all of their memory ('strict'); with 'off' it is "
+        "computed on each call",
+    )
+    weights_cap: int = _option(
+        4_096, "megabytes that folded and packed copies of weights may take for one graph"
+    )
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")
     max_matches: int = _option(
@@ -61,7 +78,7 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        for name, accepted in (("numerics", get_args(Numerics)), ("on_error", get_args(OnError))):
+        for name, accepted in _CHOICES:
             value = getattr(self, name)
             if value not in accepted:
                 raise HypatiaError(

@@ -33,6 +33,11 @@ class GraphReport:
     #: The name of what runs, and whether it runs the rewritten graph.
     executor: str = "aten"
     rewritten: bool = False
+    #: How many operations each implementation runs, where it is not torch's own.
+    implementations: dict[str, int] = field(default_factory=dict)
+    #: Bytes of weights that folded values came from, and of folded values, as last computed.
+    weights_read: int = 0
+    weights_kept: int = 0
     #: Measured seconds of each candidate, by name.
     measured: dict[str, float] = field(default_factory=dict)
     #: The installed program's error and the original's, against float64; None where they were not compared.
@@ -69,6 +74,12 @@ class GraphReport:
                 f"  error      {self.error:.1e} (original {self.original_error:.1e}), {self.verified}"
             )
         lines += [f"  {count:4d}×  {rule}" for rule, count in self.rules.items()]
+        lines += [f"  {count:4d}×  {name}" for name, count in self.implementations.items()]
+        if self.weights_read:
+            lines.append(
+                f"  weights    {self.weights_kept / 1e6:.1f} MB computed once, "
+                f"from {self.weights_read / 1e6:.1f} MB"
+            )
         lines += [f"  refused    {reason}" for reason in self.refusals]
         if self.stages:
             stages = ", ".join(f"{name} {1e3 * s:.0f}" for name, s in self.stages.items())

@@ -3,6 +3,7 @@
 mod clifford;
 mod logging;
 mod rules;
+mod snapshot;
 mod symbolic;
 mod tensor;
 
@@ -30,6 +31,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     logging::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
+    snapshot::register(module)?;
     symbolic::register(module)?;
     tensor::register(module)
 }

@@ -1,0 +1,89 @@
+"""What an implementation is: one way to run an operation, beside the one that torch would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import fx
+
+
+class Unit(Protocol):
+    """An operation that may be run in several ways: nodes of a graph, and what its time depends on."""
+
+    @property
+    def operation(self) -> str:
+        """The operation's name, as implementations claim it."""
+
+    @property
+    def node(self) -> fx.Node:
+        """The node whose value it makes."""
+
+    @property
+    def operands(self) -> tuple[fx.Node | None, ...]:
+        """The nodes that it takes: the activation, then weights."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What its time depends on: shapes, element type, parameters."""
+
+    def on(self, operands: tuple[fx.Node | None, ...]) -> Unit:
+        """The same operation on other operands, in another graph."""
+
+
+@dataclass
+class Emitter:
+    """Adds calls to a graph, each with the fake value that it will have."""
+
+    graph: fx.Graph
+    mode: Any
+
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Adds a call and computes its fake value."""
+        node = self.graph.call_function(target, args, kwargs)
+        fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
+        with self.mode:
+            node.meta["val"] = target(*fake_args, **fake_kwargs)
+        return node
+
+    def pack(self, target: Any, weight: fx.Node, *args: Any) -> fx.Node:
+        """Adds a call that packs a weight; its fake value is the weight's: torch has none for packed ones."""
+        node = self.graph.call_function(target, (weight, *args))
+        node.meta.update(val=weight.meta["val"], packed=True)
+        return node
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to run an operation.
+
+    A row of the table of implementations; with `write` it is all that there is to add.
+    """
+
+    #: By which the report and the profile call it.
+    name: str
+    #: The operation that it runs.
+    operation: str
+    #: Whether it can run this one here.
+    takes: Callable[[Any], bool]
+    #: Adds it to a graph and gives the node of its value.
+    write: Callable[[Emitter, Any], fx.Node]
+
+
+def is_packed(node: fx.Node) -> bool:
+    """Whether a node's value is a weight in a library's own layout, which no other operation can read."""
+    return bool(node.meta.get("packed"))
+
+
+def on_cpu_in_float32(*nodes: fx.Node | None) -> bool:
+    """Whether all are dense float32 tensors in the processor's memory."""
+    values = [node.meta.get("val") for node in nodes if node is not None]
+    return all(
+        isinstance(v, torch.Tensor)
+        and v.dtype is torch.float32
+        and v.device.type == "cpu"
+        and v.layout is torch.strided
+        for v in values
+    )

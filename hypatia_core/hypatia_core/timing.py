@@ -1,0 +1,92 @@
+"""How long an implementation takes at one shape on this machine: measured once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx import GraphModule
+
+from hypatia_core import compat
+from hypatia_core.implementations import Implementation, Unit
+from hypatia_core.implementations.base import Emitter
+from hypatia_core.weights import divide
+
+#: Rounds in which the implementations take turns.
+ROUNDS = 5
+#: A round repeats what takes less than this, in seconds.
+LONG_ENOUGH = 0.5e-3
+
+
+class Timings:
+    """Seconds by implementation and unit, each measured when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[Any, ...], dict[str, float]] = {}
+
+    def of(self, unit: Unit, competing: list[Implementation]) -> dict[str, float]:
+        """The time of each implementation that runs, by name."""
+        key = (torch.get_num_threads(), *unit.key)
+        known = self._seconds.setdefault(key, {})
+        if any(row.name not in known for row in competing):
+            with compat.without_fake_mode(), torch.no_grad():
+                known.update(_measured(unit, competing))
+        return {row.name: known[row.name] for row in competing if row.name in known}
+
+
+#: What was measured in this process.
+TIMINGS = Timings()
+
+
+def _measured(unit: Unit, competing: list[Implementation]) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(0)
+    real = [None if node is None else _random(node.meta["val"], generator) for node in unit.operands]
+    runs = {row.name: _alone(unit, row, real) for row in competing}
+    repeats = {name: _repeats(run) for name, run in runs.items()}
+    best: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            for _ in range(repeats[name]):
+                run()
+            seconds = (time.perf_counter() - begun) / repeats[name]
+            best[name] = min(best.get(name, seconds), seconds)
+    return best
+
+
+def _repeats(run: Callable[[], Any]) -> int:
+    run()
+    begun = time.perf_counter()
+    run()
+    return max(1, int(LONG_ENOUGH / max(time.perf_counter() - begun, 1e-7)))
+
+
+def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any]:
+    """An implementation as a function of no arguments, its weights packed."""
+    graph, mode = fx.Graph(), compat.new_fake_mode()
+    operands: list[fx.Node | None] = []
+    for i, tensor in enumerate(real):
+        node = None
+        if tensor is not None:
+            node = graph.placeholder(f"operand_{i}")
+            node.meta["val"] = mode.from_tensor(tensor)
+        operands.append(node)
+    graph.output((row.write(Emitter(graph, mode), unit.on(tuple(operands))),))
+    module = GraphModule({}, graph)
+    inputs = [tensor for tensor in real if tensor is not None]
+    # The first operand is the activation; all others are weights.
+    division = divide(module, range(1, len(inputs)))
+    if division is None:
+        return lambda: module(*inputs)
+    folded = division.weights_only(*(inputs[i] for i in division.sources))
+    arguments = [*(inputs[i] for i in division.kept), *folded]
+    return lambda: division.rest(*arguments)
+
+
+def _random(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    sizes, steps = ([compat.hint(n) for n in numbers] for numbers in (like.shape, like.stride()))
+    tensor = torch.empty_strided(sizes, steps, dtype=like.dtype, device=like.device)
+    return tensor.copy_(torch.randn(sizes, generator=generator, dtype=like.dtype))

@@ -1,0 +1,380 @@
+"""What depends on weights alone: computed once, outside the graph, and never stale.
+
+A graph at inference is divided into what depends on parameters and buffers only, and the rest. The first part
+runs once for each set of weights that comes by; its results feed the rest. On every call the weights are
+compared with what they were: their versions (which every in-place operation raises), addresses and strides
+(which `p.data = …` and a new parameter change) and samples of their memory, for the one write that leaves no
+other trace (`p.data.mul_()`).
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx import GraphModule
+
+from hypatia_core import compat
+from hypatia_core._hypatia_core import Snapshot
+from hypatia_core.executors.base import Runnable
+from hypatia_core.report import GraphReport
+
+#: Weights that change so often in a row, each time before their results were used twice, are left alone…
+RESTLESS = 4
+#: … for so many calls.
+PAUSE = 256
+
+aten = torch.ops.aten
+
+#: Operations that compute nothing: what only they make of a weight stays where it is.
+_FREE = frozenset(
+    overload
+    for packet in (
+        *(aten.view, aten._unsafe_view, aten.permute, aten.t, aten.transpose, aten.expand, aten.unsqueeze),
+        *(aten.squeeze, aten.slice, aten.select, aten.alias, aten.detach, aten.diagonal, aten.full),
+        *(
+            aten.arange,
+            aten.scalar_tensor,
+            aten.zeros,
+            aten.ones,
+            aten.empty,
+            aten.split,
+            aten.split_with_sizes,
+        ),
+    )
+    for overload in (getattr(packet, name) for name in packet.overloads())
+) | {operator.getitem}
+
+
+@dataclass(frozen=True)
+class Division:
+    """A graph in two parts."""
+
+    #: Makes the folded values from the sources.
+    weights_only: GraphModule
+    #: Positions, among the graph's inputs, of the weights that it takes.
+    sources: list[int]
+    #: Makes the outputs from the inputs that it still takes, followed by the folded values.
+    rest: GraphModule
+    #: Positions of those inputs.
+    kept: list[int]
+
+    def fake_inputs(self) -> list[Any]:
+        """The fake values that the rest takes."""
+        return [node.meta.get("val") for node in self.rest.graph.nodes if node.op == "placeholder"]
+
+
+def dependent_on(
+    graph: GraphModule, weights: Iterable[int]
+) -> tuple[set[fx.Node], set[fx.Node], set[fx.Node]]:
+    """The nodes that depend on no other inputs than weights; of these, those that need one at all; and those
+    that compute something."""
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    written = {
+        node.args[0] for node in graph.graph.nodes if _mutates(node) and isinstance(node.args[0], fx.Node)
+    }
+    sources = {placeholders[i] for i in weights} - written
+    constant, needs_weights = set(sources), set(sources)
+    works: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" and isinstance(node.meta.get("val"), torch.Tensor):
+            constant.add(node)
+        elif _is_pure(node) and all(argument in constant for argument in node.all_input_nodes):
+            constant.add(node)
+            if any(argument in needs_weights for argument in node.all_input_nodes):
+                needs_weights.add(node)
+            if node.target not in _FREE or any(argument in works for argument in node.all_input_nodes):
+                works.add(node)
+    return constant, needs_weights, works
+
+
+def divide(graph: GraphModule, weights: Iterable[int]) -> Division | None:
+    """Divides a functional graph into what depends on weights alone and the rest; None where that is nothing.
+
+    Args:
+        graph: a functional ATen graph.
+        weights: positions of its inputs that are parameters or buffers.
+    """
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    constant, needs_weights, works = dependent_on(graph, weights)
+    output = next(node for node in graph.graph.nodes if node.op == "output")
+    # What is returned is the caller's to change: it is computed afresh on each call.
+    frontier = [
+        node
+        for node in graph.graph.nodes
+        if node in needs_weights
+        and node in works
+        and isinstance(node.meta.get("val"), torch.Tensor)
+        and any(user not in constant and user is not output for user in node.users)
+    ]
+    return _divided(graph, placeholders, constant, frontier) if frontier else None
+
+
+def _mutates(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _is_pure(node: fx.Node) -> bool:
+    if node.op != "call_function":
+        return False
+    if node.target is operator.getitem:
+        return True
+    return (
+        isinstance(node.target, torch._ops.OpOverload)
+        and not node.target._schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in node.target.tags
+        and node.target.namespace in ("aten", "prims", "mkl", "mkldnn")
+    )
+
+
+def _divided(
+    graph: GraphModule, placeholders: list[fx.Node], constant: set[fx.Node], frontier: list[fx.Node]
+) -> Division:
+    needed: set[fx.Node] = set()
+    work = list(frontier)
+    while work:
+        node = work.pop()
+        if node not in needed:
+            needed.add(node)
+            work.extend(node.all_input_nodes)
+    first, rest = fx.Graph(), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph.graph.nodes:
+        if node in needed:
+            copies[node] = first.node_copy(node, lambda n: copies[n])
+    first.output(tuple(copies[node] for node in frontier))
+
+    copies = {}
+    for node in placeholders:
+        copies[node] = rest.node_copy(node)
+    folded = {}
+    for i, node in enumerate(frontier):
+        folded[node] = rest.placeholder(f"folded_{i}")
+        folded[node].meta = dict(node.meta)
+    for node in graph.graph.nodes:
+        if node.op == "output":
+            afresh = {n: copy for n, copy in copies.items() if n.op == "placeholder" or n not in constant}
+            rest.output(fx.node.map_arg(node.args[0], partial(_computed, rest, afresh)))
+        elif node.op != "placeholder" and node not in folded:
+            copies[node] = rest.node_copy(node, lambda n: folded.get(n) or copies[n])
+    rest.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or _mutates(node))
+    kept = []
+    for i, node in enumerate(placeholders):
+        if copies[node].users:
+            kept.append(i)
+        else:
+            rest.erase_node(copies[node])
+    rest.lint()
+    return Division(
+        GraphModule(graph, first),
+        [i for i, node in enumerate(placeholders) if node in needed],
+        GraphModule(graph, rest),
+        kept,
+    )
+
+
+def _computed(rest: fx.Graph, copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:
+    """A value in the graph of the rest, computed there from its inputs."""
+    if node not in copies:
+        for argument in node.all_input_nodes:
+            _computed(rest, copies, argument)
+        copies[node] = rest.node_copy(node, lambda n: copies[n])
+    return copies[node]
+
+
+@dataclass
+class Entry:
+    """The folded values of one set of weights."""
+
+    snapshot: Snapshot
+    values: list[Any]
+    bytes: int
+    uses: int = 0
+    #: Held, so that no other tensor comes to lie at the addresses that the snapshot knows.
+    storages: list[Any] = field(default_factory=list)
+    #: The values as an executor takes them, by what prepared them.
+    prepared: dict[Callable[[list[Any]], Any], Any] = field(default_factory=dict)
+
+
+class Memo:
+    """The folded values of every set of weights that came by, each compared with its weights on each use.
+
+    Args:
+        division: how to make them.
+        original: runs the whole graph, where they cannot be had.
+        strict: whether every byte of the weights is compared, and not samples only.
+        cap: bytes that folded values may take in all; above, nothing more is folded.
+        refused: told why something was not folded.
+        report: where the memory is written down.
+    """
+
+    def __init__(
+        self,
+        division: Division,
+        original: Runnable,
+        strict: bool,
+        cap: int,
+        refused: Callable[[str], None],
+        report: GraphReport,
+    ) -> None:
+        self._fold = compat.boxed_forward(division.weights_only)
+        self.division = division
+        self._original = original
+        self._strict = strict
+        self._cap = cap
+        self._refused = refused
+        self._report = report
+        self._entries: list[Entry] = []
+        self._last: Entry | None = None
+        self._lock = threading.RLock()
+        self._restless = 0
+        self._pause = 0
+        _MEMOS.add(self)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the folded values take."""
+        return sum(entry.bytes for entry in self._entries)
+
+    def around(self, rest: Callable[[list[Any], Any], Any], prepare: Callable[[list[Any]], Any]) -> Runnable:
+        """Runs the rest of the graph on folded values that are fresh, or the original where there are none.
+
+        Args:
+            rest: takes the inputs that the rest of the graph keeps, and what `prepare` made.
+            prepare: makes of folded values what `rest` takes; once for each set of weights.
+        """
+        sources, kept, original = self.division.sources, self.division.kept, self._original
+
+        def call(inputs: list[Any]) -> Any:
+            entry = self._last
+            weights = [inputs[i] for i in sources]
+            if entry is None or entry.snapshot.changed(weights) is not None:
+                entry = self._found(weights)
+                if entry is None:
+                    return original(inputs)
+            entry.uses += 1
+            prepared = entry.prepared.get(prepare)
+            if prepared is None:
+                prepared = entry.prepared[prepare] = prepare(entry.values)
+            arguments = [inputs[i] for i in kept]
+            inputs.clear()
+            return rest(arguments, prepared)
+
+        return compat.boxed(call)
+
+    def drop(self, addresses: set[int] | None = None) -> None:
+        """Forgets what came from weights whose storage is at one of these addresses, or everything."""
+        with self._lock:
+            self._last = None
+            self._entries = [
+                entry
+                for entry in self._entries
+                if addresses is not None and not addresses & {s.data_ptr() for s in entry.storages}
+            ]
+
+    def _found(self, weights: list[Any]) -> Entry | None:
+        with self._lock:
+            if self._pause > 0:
+                self._pause -= 1
+                return None
+            # What nobody else holds will not come by again, nor what has changed since.
+            self._entries = [entry for entry in self._entries if not _is_left(entry)]
+            for entry in self._entries:
+                if entry.snapshot.changed(weights) is None:
+                    self._last = entry
+                    return entry
+            for entry in [entry for entry in self._entries if entry.snapshot.outdated(weights)]:
+                self._entries.remove(entry)
+                if self._too_restless(entry):
+                    return None
+            try:
+                entry = self._folded(weights)
+            except Exception as error:  # folding is ours alone: without it the original still runs
+                self._refused(f"weights were not folded: {type(error).__name__}: {error}")
+                self._pause = PAUSE
+                return None
+            if self.bytes + entry.bytes > self._cap:
+                self._refused(
+                    f"weights were not folded: {self.bytes + entry.bytes} bytes, over the cap of {self._cap}"
+                )
+                self._pause = PAUSE
+                return None
+            self._entries.append(entry)
+            self._last = entry
+            self._report.weights_read, self._report.weights_kept = sum(map(_memory, weights)), self.bytes
+            return entry
+
+    def _too_restless(self, entry: Entry) -> bool:
+        self._restless = 0 if entry.uses > 1 else self._restless + 1
+        if self._restless < RESTLESS:
+            return False
+        self._restless, self._last, self._pause = 0, None, PAUSE
+        self._refused("the weights change between calls: for a while they are not folded")
+        return True
+
+    def _folded(self, weights: list[Any]) -> Entry:
+        # The snapshot comes first: what changes meanwhile is noticed on the next call.
+        snapshot = Snapshot(weights, [_extent(w) for w in weights], self._strict)
+        with torch.no_grad():
+            values = list(self._fold(list(weights)))
+        storages = [weight.untyped_storage() for weight in weights]
+        return Entry(snapshot, values, sum(map(_memory, values)), storages=storages)
+
+
+def _is_left(entry: Entry) -> bool:
+    """Whether nobody but this entry holds one of its weights."""
+    return any(compat.holders(storage) == 1 for storage in entry.storages)
+
+
+_MEMOS: weakref.WeakSet[Memo] = weakref.WeakSet()
+
+
+def invalidate(model: torch.nn.Module | torch.Tensor | None = None) -> None:
+    """Makes every compiled program that folded weights of a model compute them again on its next call.
+
+    Changes are noticed without it. It is for a write that leaves no trace and misses the samples: a few
+    elements through `p.data[…] = …`, or memory shared with another process.
+    `options={"weights": "strict"}` finds these by itself, at the price of reading every weight on every call.
+
+    Args:
+        model: the module or tensor that changed; None for all.
+
+    >>> import torch, hypatia_core
+    >>> hypatia_core.invalidate(torch.nn.Linear(2, 2))
+    """
+    addresses = None
+    if model is not None:
+        tensors = [model] if isinstance(model, torch.Tensor) else [*model.parameters(), *model.buffers()]
+        addresses = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    for memo in list(_MEMOS):
+        memo.drop(addresses)
+
+
+def _extent(tensor: torch.Tensor) -> int:
+    """Bytes that can be read from a tensor's address on; 0 where its memory is not the processor's."""
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.numel() == 0:
+        return 0
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    room = tensor.untyped_storage().nbytes() - tensor.storage_offset() * tensor.itemsize
+    return max(0, min((last + 1) * tensor.itemsize, room))
+
+
+def _memory(value: Any) -> int:
+    """Bytes that a folded value takes; packed ones at the size of what they were packed from."""
+    if not isinstance(value, torch.Tensor):
+        return 0
+    size: int = value.numel() * value.itemsize
+    return size
+
+
+def positions(weights: Sequence[int], graph: GraphModule) -> list[int]:
+    """Those positions at which the graph takes a plain tensor."""
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    return [i for i in weights if isinstance(placeholders[i].meta.get("val"), torch.Tensor)]
