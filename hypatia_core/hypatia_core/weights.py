@@ -363,7 +363,7 @@ def _extent(tensor: torch.Tensor) -> int:
         return 0
     last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
     room = tensor.untyped_storage().nbytes() - tensor.storage_offset() * tensor.itemsize
-    return max(0, min((last + 1) * tensor.itemsize, room))
+    return int(max(0, min((last + 1) * tensor.itemsize, room)))
 
 
 def _memory(value: Any) -> int:
