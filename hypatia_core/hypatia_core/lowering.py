@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.implementations import FINDERS, TABLE, Implementation, Unit
 from hypatia_core.implementations.base import Emitter
+from hypatia_core.sizes import Unsupported
 from hypatia_core.timing import Timings
 from hypatia_core.weights import dependent_on
 
@@ -18,6 +22,15 @@ from hypatia_core.weights import dependent_on
 LEAST_GAIN = 0.05
 #: … and this many seconds: about what one more call from Python costs.
 LEAST_SECONDS = 10e-6
+
+aten = torch.ops.aten
+
+#: Operations whose meaning hangs on how their operand lies in memory.
+_LAYOUT_READERS = frozenset(
+    overload
+    for packet in (aten.view, aten._unsafe_view, aten.as_strided, aten._reshape_alias, aten.view_as_complex)
+    for overload in (getattr(packet, name) for name in packet.overloads())
+)
 
 
 def lower(
@@ -29,35 +42,104 @@ def lower(
         graph: a functional ATen graph; it stays as it is.
         weights: positions of its inputs that are parameters or buffers.
         timings: what is known of this machine.
+
+    Raises:
+        Unsupported: an operation cannot be given the memory layout that it had; the message says which.
     """
-    lowered = GraphModule(graph, copy.deepcopy(graph.graph))
-    constant, _, _ = dependent_on(lowered, weights)
-    values = [node.meta.get("val") for node in lowered.graph.nodes if node.op == "placeholder"]
-    mode = compat.fake_mode([value for value in values if value is not None])
-    chosen: Counter[str] = Counter()
-    for node in list(lowered.graph.nodes):
-        unit = next((found for find in FINDERS if (found := find(node, constant)) is not None), None)
-        if unit is None:
-            continue
-        row = _fastest(unit, timings)
+    constant, _, _ = dependent_on(graph, weights)
+    units: dict[fx.Node, Unit] = {}
+    taken: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        unit = next((found for find in FINDERS if (found := find(node, constant, taken)) is not None), None)
+        if unit is not None:
+            units[unit.node] = unit
+            taken.update(unit.covered)
+    if not units:
+        return None
+    lowered = _Lowering(graph, units, timings)
+    lowered.run()
+    return (GraphModule(graph, lowered.graph), dict(lowered.chosen)) if lowered.chosen else None
+
+
+@dataclass
+class _Lowering:
+    """Writes a graph anew, from its first node to its last, each with the layout that its value has now."""
+
+    original: GraphModule
+    units: dict[fx.Node, Unit]
+    timings: Timings
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    chosen: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        values = [n.meta.get("val") for n in self.original.graph.nodes if n.op == "placeholder"]
+        self._emitter = Emitter(self.graph, compat.fake_mode([v for v in values if v is not None]))
+        self._now: dict[fx.Node, fx.Node] = {}
+        #: Nodes whose value lies otherwise than in the original.
+        self._moved: set[fx.Node] = set()
+
+    def run(self) -> None:
+        """Writes every node."""
+        last_of = {node: unit.node for unit in self.units.values() for node in unit.covered}
+        for node in self.original.graph.nodes:
+            if node.op == "output":
+                self.graph.output(fx.node.map_arg(node.args[0], self._where_it_lay)).meta = dict(node.meta)
+            elif node in self.units:
+                self._write_unit(self.units[node])
+            elif node not in last_of:
+                self._copy(node)
+        self.graph.lint()
+
+    def _write_unit(self, unit: Unit) -> None:
+        here = unit.on(
+            [self._now[node] for node in unit.activations],
+            [None if node is None else self._now[node] for node in unit.weights],
+        )
+        row = self._fastest(here)
         if row is None:
-            continue
-        with lowered.graph.inserting_before(node):
-            node.replace_all_uses_with(row.write(Emitter(lowered.graph, mode), unit))
-        lowered.graph.erase_node(node)
-        chosen[f"{unit.operation}: {row.name}"] += 1
-    if not chosen:
-        return None
-    lowered.graph.lint()
-    lowered.recompile()
-    return lowered, dict(chosen)
+            for node in unit.covered:
+                self._copy(node)
+            return
+        self._now[unit.node] = written = row.write(self._emitter, here)
+        self.chosen[f"{unit.operation}: {row.name}"] += 1
+        if written.meta["val"].stride() != unit.node.meta["val"].stride():
+            self._moved.add(unit.node)
+
+    def _fastest(self, unit: Unit) -> Implementation | None:
+        own, *others = [row for row in TABLE if row.operation == unit.operation and row.takes(unit)]
+        if not others:
+            return None
+        seconds = self.timings.of(unit, [own, *others])
+        best = min(others, key=lambda row: seconds[row.name])
+        gain = seconds[own.name] - seconds[best.name]
+        return best if gain > max(LEAST_SECONDS, LEAST_GAIN * seconds[own.name]) else None
+
+    def _copy(self, node: fx.Node) -> None:
+        moved = any(argument in self._moved for argument in node.all_input_nodes)
+        reads_layout = moved and (
+            node.target in _LAYOUT_READERS
+            or (isinstance(node.target, torch._ops.OpOverload) and node.target.namespace != "aten")
+        )
+        place = self._where_it_lay if reads_layout else self._now.__getitem__
+        copied = self.graph.node_copy(node, place)
+        self._now[node] = copied
+        if moved and not reads_layout:
+            arguments = fx.node.map_arg((copied.args, copied.kwargs), lambda n: n.meta["val"])
+            with self._emitter.mode:
+                copied.meta["val"] = copied.target(*arguments[0], **arguments[1])  # type: ignore[operator]
+            if _strides(copied.meta["val"]) != _strides(node.meta["val"]):
+                self._moved.add(node)
+
+    def _where_it_lay(self, node: fx.Node) -> fx.Node:
+        """The node's value, laid in memory as the original's."""
+        if node not in self._moved:
+            return self._now[node]
+        if not node.meta["val"].is_contiguous():
+            raise Unsupported(f"{node.name} would have to be laid out as it was")
+        return self._emitter.call(aten.clone.default, self._now[node], memory_format=torch.contiguous_format)
 
 
-def _fastest(unit: Unit, timings: Timings) -> Implementation | None:
-    own, *others = [row for row in TABLE if row.operation == unit.operation and row.takes(unit)]
-    if not others:
-        return None
-    seconds = timings.of(unit, [own, *others])
-    best = min(others, key=lambda row: seconds[row.name])
-    gain = seconds[own.name] - seconds[best.name]
-    return best if gain > max(LEAST_SECONDS, LEAST_GAIN * seconds[own.name]) else None
+def _strides(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.stride()
+    return [_strides(v) for v in value] if isinstance(value, (list, tuple)) else None

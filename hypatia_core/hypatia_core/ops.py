@@ -479,6 +479,21 @@ TABLE: tuple[Op, ...] = (
     ),
 )
 
+
+def _read_as_strided(reader: Reader, node: fx.Node) -> int | None:
+    """As its operand, where each element stays where it is: at most the strides of single elements differ."""
+    before, after = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+    if any(isinstance(size, torch.SymInt) for value in (before, after) for size in value.shape):
+        return None
+    seen = [
+        [(size, step) for size, step in zip(value.shape, value.stride(), strict=True) if size != 1]
+        for value in (before, after)
+    ]
+    if before.shape != after.shape or seen[0] != seen[1] or before.storage_offset() != after.storage_offset():
+        return None
+    return reader.tensor(node.args[0])
+
+
 #: Operations whose result is their operand: only its place in memory may differ.
 SAME_VALUE: dict[Any, ReadFunction] = dict.fromkeys(
     (
@@ -492,6 +507,8 @@ SAME_VALUE: dict[Any, ReadFunction] = dict.fromkeys(
 )
 
 READS: dict[Any, ReadFunction] = {
-    target: read for op in TABLE for target, read in op.reads.items()
-} | SAME_VALUE
+    **{target: read for op in TABLE for target, read in op.reads.items()},
+    **SAME_VALUE,
+    aten.as_strided.default: _read_as_strided,
+}
 WRITES: dict[str, WriteFunction] = {op.name: op.write for op in TABLE}

@@ -43,7 +43,10 @@ TIMINGS = Timings()
 
 def _measured(unit: Unit, competing: list[Implementation]) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
-    real = [None if node is None else _random(node.meta["val"], generator) for node in unit.operands]
+    real = [
+        None if node is None else _random(node.meta["val"], generator)
+        for node in (*unit.activations, *unit.weights)
+    ]
     runs = {row.name: _alone(unit, row, real) for row in competing}
     repeats = {name: _repeats(run) for name, run in runs.items()}
     best: dict[str, float] = {}
@@ -67,18 +70,19 @@ def _repeats(run: Callable[[], Any]) -> int:
 def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any]:
     """An implementation as a function of no arguments, its weights packed."""
     graph, mode = fx.Graph(), compat.new_fake_mode()
-    operands: list[fx.Node | None] = []
+    nodes: list[fx.Node | None] = []
     for i, tensor in enumerate(real):
         node = None
         if tensor is not None:
             node = graph.placeholder(f"operand_{i}")
             node.meta["val"] = mode.from_tensor(tensor)
-        operands.append(node)
-    graph.output((row.write(Emitter(graph, mode), unit.on(tuple(operands))),))
+        nodes.append(node)
+    count = len(unit.activations)
+    activations = [node for node in nodes[:count] if node is not None]
+    graph.output((row.write(Emitter(graph, mode), unit.on(activations, nodes[count:])),))
     module = GraphModule({}, graph)
     inputs = [tensor for tensor in real if tensor is not None]
-    # The first operand is the activation; all others are weights.
-    division = divide(module, range(1, len(inputs)))
+    division = divide(module, range(count, len(inputs)))
     if division is None:
         return lambda: module(*inputs)
     folded = division.weights_only(*(inputs[i] for i in division.sources))
@@ -89,4 +93,5 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
 def _random(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     sizes, steps = ([compat.hint(n) for n in numbers] for numbers in (like.shape, like.stride()))
     tensor = torch.empty_strided(sizes, steps, dtype=like.dtype, device=like.device)
-    return tensor.copy_(torch.randn(sizes, generator=generator, dtype=like.dtype))
+    # Positive, as some weights have to be: variances, for one.
+    return tensor.copy_(torch.rand(sizes, generator=generator, dtype=like.dtype) + 0.5)

@@ -12,11 +12,7 @@ from torch import nn
 
 import hypatia_core
 from agreement import hypatia
-from hypatia_core import compat, weights
-from hypatia_core.implementations import TABLE
-from hypatia_core.implementations.base import Emitter
-from hypatia_core.implementations.linear import Linear
-from hypatia_core.packed_call import hide, with_kernels
+from hypatia_core import weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,40 +229,3 @@ def test_a_copy_of_the_model_has_weights_of_its_own() -> None:
     other = folding(twin)
     torch.testing.assert_close(other(x), twin(x))
     torch.testing.assert_close(compiled(x), model(x))
-
-
-@pytest.mark.parametrize("row", [row for row in TABLE if row.operation == "linear"], ids=lambda row: row.name)
-@pytest.mark.parametrize("stored_transposed", [False, True])
-@pytest.mark.parametrize("with_bias", [False, True])
-@pytest.mark.parametrize("hidden", [False, True])
-def test_an_implementation_of_a_product(
-    row: hypatia_core.implementations.Implementation, stored_transposed: bool, with_bias: bool, hidden: bool
-) -> None:
-    x, weight, bias = torch.randn(5, 8), torch.randn(6, 8), torch.randn(6)
-    stored = weight.t().contiguous() if stored_transposed else weight
-    real = [x, stored, *([bias] if with_bias else [])]
-    graph, mode = torch.fx.Graph(), compat.new_fake_mode()
-    nodes = []
-    for i, tensor in enumerate(real):
-        node = graph.placeholder(f"operand_{i}")
-        node.meta["val"] = mode.from_tensor(tensor)
-        nodes.append(node)
-    unit = Linear(nodes[0], nodes[0], nodes[1], nodes[2] if with_bias else None, stored_transposed)
-    if not row.takes(unit):
-        pytest.skip(f"{row.name} does not take this one here")
-    graph.output((row.write(Emitter(graph, mode), unit),))
-    module = torch.fx.GraphModule({}, graph)
-    division = weights.divide(module, range(1, len(real)))
-    with torch.no_grad():
-        if division is None:
-            (result,) = module(*real)
-        else:
-            values = list(division.weights_only(*(real[i] for i in division.sources)))
-            arguments = [real[i] for i in division.kept]
-            if hidden:
-                apart = hide(division.rest, len(arguments))
-                dense, kernels = apart.prepare(values)
-                (result,) = with_kernels(lambda given: apart.graph(*given), arguments + dense, kernels)
-            else:
-                (result,) = division.rest(*arguments, *values)
-    torch.testing.assert_close(result, torch.nn.functional.linear(x, weight, bias if with_bias else None))

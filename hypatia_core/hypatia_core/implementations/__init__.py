@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from hypatia_core.implementations import convolution as _convolution
 from hypatia_core.implementations import linear as _linear
 from hypatia_core.implementations.base import Implementation, Unit, is_packed
 
-#: Every implementation; a new one is a row here, in the module of its operation.
-TABLE: list[Implementation] = [*_linear.IMPLEMENTATIONS]
+#: Every implementation; a new one is a row of its operation's module, whose first row is torch's own.
+TABLE: list[Implementation] = [*_linear.IMPLEMENTATIONS, *_convolution.IMPLEMENTATIONS]
 
-#: Finds the operation that a node is, given the nodes that depend on weights alone.
-FINDERS = [_linear.linear]
+#: Finds the operation that a node begins, given the nodes that depend on weights alone, and those that belong
+#: to another already.
+FINDERS = [_linear.linear, _convolution.convolution]
 
 __all__ = ["FINDERS", "TABLE", "Implementation", "Unit", "is_packed"]

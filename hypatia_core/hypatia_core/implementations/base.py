@@ -22,15 +22,23 @@ class Unit(Protocol):
         """The node whose value it makes."""
 
     @property
-    def operands(self) -> tuple[fx.Node | None, ...]:
-        """The nodes that it takes: the activation, then weights."""
+    def activations(self) -> tuple[fx.Node, ...]:
+        """The nodes that it takes anew on each call."""
+
+    @property
+    def weights(self) -> tuple[fx.Node | None, ...]:
+        """The nodes that it takes of what depends on weights alone."""
+
+    @property
+    def covered(self) -> tuple[fx.Node, ...]:
+        """The nodes that it stands for, its own among them; the others have no further use."""
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What its time depends on: shapes, element type, parameters."""
 
-    def on(self, operands: tuple[fx.Node | None, ...]) -> Unit:
-        """The same operation on other operands, in another graph."""
+    def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Unit:
+        """The same operation on other nodes, in another graph."""
 
 
 @dataclass
@@ -46,6 +54,12 @@ class Emitter:
         fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
         with self.mode:
             node.meta["val"] = target(*fake_args, **fake_kwargs)
+        return node
+
+    def call_like(self, value: fx.Node, target: Any, *args: Any) -> fx.Node:
+        """Adds a call that torch has no fake form of, and whose value is of the type of another."""
+        node = self.graph.call_function(target, args)
+        node.meta["val"] = value.meta["val"]
         return node
 
     def pack(self, target: Any, weight: fx.Node, *args: Any) -> fx.Node:

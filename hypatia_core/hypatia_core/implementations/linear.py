@@ -29,15 +29,25 @@ class Linear:
     operation: str = "linear"
 
     @property
-    def operands(self) -> tuple[fx.Node | None, ...]:
-        """What it takes, weights last."""
-        return (self.x, self.weight, self.bias)
+    def activations(self) -> tuple[fx.Node, ...]:
+        """The matrix."""
+        return (self.x,)
 
-    def on(self, operands: tuple[fx.Node | None, ...]) -> Linear:
-        """The same on other operands."""
-        x, weight, bias = operands
-        assert x is not None and weight is not None
-        return replace(self, x=x, weight=weight, bias=bias)
+    @property
+    def weights(self) -> tuple[fx.Node | None, ...]:
+        """The weight and the bias."""
+        return (self.weight, self.bias)
+
+    @property
+    def covered(self) -> tuple[fx.Node, ...]:
+        """The product alone."""
+        return (self.node,)
+
+    def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Linear:
+        """The same on other nodes."""
+        weight, bias = weights
+        assert weight is not None
+        return replace(self, x=activations[0], weight=weight, bias=bias)
 
     @property
     def rows(self) -> Any:
@@ -65,7 +75,7 @@ class Linear:
         return emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
 
 
-def linear(node: fx.Node, weights: set[fx.Node]) -> Linear | None:
+def linear(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Linear | None:
     """The product with a weight that a node is, if it is one."""
     if node.target is aten.mm.default:
         (x, factor), bias = node.args, None

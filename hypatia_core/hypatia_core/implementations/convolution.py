@@ -1,0 +1,275 @@
+"""Convolutions with what follows them: a batch norm in its weights, a sum, an activation."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import fx
+
+from hypatia_core import compat
+from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32
+
+aten = torch.ops.aten
+
+_BATCH_NORM = aten._native_batch_norm_legit_no_training.default
+
+_KERNELS = compat.packed_kernels()
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function of one element, and the name and numbers that oneDNN knows it by."""
+
+    target: Any
+    arguments: tuple[Any, ...]
+    name: str
+    scalars: tuple[float, ...] = ()
+    algorithm: str = ""
+
+
+def activation(node: fx.Node) -> Activation | None:
+    """The activation that a node is, if it is one that can be fused."""
+    rest = tuple(node.args[1:])
+    if node.kwargs and node.target is not aten.gelu.default:
+        return None
+    match node.target:
+        case aten.relu.default:
+            return Activation(node.target, rest, "relu")
+        case aten.sigmoid.default:
+            return Activation(node.target, rest, "sigmoid")
+        case aten.tanh.default:
+            return Activation(node.target, rest, "tanh")
+        case aten.silu.default:
+            return Activation(node.target, rest, "swish")
+        case aten.hardswish.default:
+            return Activation(node.target, rest, "hardswish")
+        case aten.hardtanh.default:
+            low, high = rest if len(rest) == 2 else (*rest, *(-1.0, 1.0)[len(rest) :])
+            return Activation(node.target, (low, high), "hardtanh", (low, high))  # type: ignore[arg-type]
+        case aten.gelu.default if not node.kwargs:
+            return Activation(node.target, rest, "gelu", (), "none")
+    return None
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """act(norm(x ∗ w + b) + other), of which only the convolution must be there."""
+
+    node: fx.Node
+    convolution: fx.Node
+    x: fx.Node
+    weight: fx.Node
+    bias: fx.Node | None
+    #: Scale, shift, mean and variance of a batch norm at inference, of which the first two may be missing.
+    norm: tuple[fx.Node | None, ...]
+    epsilon: float
+    #: What is added before the activation.
+    other: fx.Node | None
+    activation: Activation | None
+    covered: tuple[fx.Node, ...]
+    operation: str = "convolution"
+
+    @property
+    def activations(self) -> tuple[fx.Node, ...]:
+        """The image, and what is added."""
+        return (self.x,) if self.other is None else (self.x, self.other)
+
+    @property
+    def weights(self) -> tuple[fx.Node | None, ...]:
+        """The filters, the bias, and those of the norm."""
+        return (self.weight, self.bias, *self.norm)
+
+    def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Convolution:
+        """The same on other nodes."""
+        weight, bias, *norm = weights
+        assert weight is not None
+        other = activations[1] if self.other is not None else None
+        return replace(self, x=activations[0], other=other, weight=weight, bias=bias, norm=tuple(norm))
+
+    @property
+    def geometry(self) -> tuple[Any, Any, Any, int]:
+        """Padding, stride, dilation and groups."""
+        _, _, _, stride, padding, dilation, _, _, groups = self.convolution.args
+        return padding, stride, dilation, groups  # type: ignore[return-value]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Shapes, layouts, geometry and what is fused."""
+        values = [node.meta["val"] for node in (*self.activations, self.weight)]
+        return (
+            self.operation,
+            *(compat.hint(n) for value in values for n in (*value.shape, *value.stride())),
+            str(self.geometry),
+            *(node is not None for node in (self.bias, *self.norm)),
+            self.other is not None,
+            None if self.activation is None else self.activation.name,
+        )
+
+
+def convolution(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Convolution | None:
+    """The convolution of images with a weight that a node is, with what follows it that can be fused."""
+    if node.target is not aten.convolution.default:
+        return None
+    x, weight, bias, _, _, _, transposed, _, _ = node.args
+    if transposed or weight not in weights or x in weights or (bias is not None and bias not in weights):
+        return None
+    if not on_cpu_in_float32(x, weight, bias) or x.meta["val"].ndim != 4:  # type: ignore[arg-type, union-attr]
+        return None
+    if not all(isinstance(size, int) and size > 0 for size in x.meta["val"].shape):  # type: ignore[union-attr]
+        return None
+    unit = Convolution(node, node, x, weight, bias, (), 0.0, None, None, (node,))  # type: ignore[arg-type]
+    for extend in (_with_norm, _with_sum, _with_activation):
+        following = _only_user(unit.node)
+        if following is not None and following not in taken:
+            unit = extend(unit, following, weights)
+    return unit
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _with_norm(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
+    first = _only_user(following)
+    if following.target is not _BATCH_NORM or first is None or first.target is not operator.getitem:
+        return unit
+    _, *norm, _, epsilon = following.args
+    if first.args[1] != 0 or any(part is not None and part not in weights for part in norm):
+        return unit
+    covered = (*unit.covered, following, first)
+    return replace(unit, node=first, norm=tuple(norm), epsilon=epsilon, covered=covered)  # type: ignore[arg-type]
+
+
+def _with_sum(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
+    if following.target is not aten.add.Tensor or following.kwargs:
+        return unit
+    others = [term for term in following.args if term is not unit.node]
+    if len(others) != 1 or not isinstance(others[0], fx.Node):
+        return unit
+    other, value = others[0].meta["val"], unit.node.meta["val"]
+    if others[0] in weights or not on_cpu_in_float32(others[0]) or other.shape != value.shape:
+        return unit
+    return replace(unit, node=following, other=others[0], covered=(*unit.covered, following))
+
+
+def _with_activation(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
+    fused = activation(following)
+    if fused is None:
+        return unit
+    return replace(unit, node=following, activation=fused, covered=(*unit.covered, following))
+
+
+def _as_torch_does(emitter: Emitter, unit: Convolution) -> fx.Node:
+    node = emitter.call(aten.convolution.default, unit.x, unit.weight, unit.bias, *unit.convolution.args[3:])
+    if unit.norm:
+        normed = emitter.call(_BATCH_NORM, node, *unit.norm, 0.1, unit.epsilon)
+        node = emitter.call(operator.getitem, normed, 0)
+    if unit.other is not None:
+        node = emitter.call(aten.add.Tensor, node, unit.other)
+    if unit.activation is not None:
+        node = emitter.call(unit.activation.target, node, *unit.activation.arguments)
+    return node
+
+
+def _folded(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node | None]:
+    """Weight and bias with the norm in them: w·s and (b − mean)·s + shift, s = scale/√(variance + ε)."""
+    if not unit.norm:
+        return unit.weight, unit.bias
+    scale, shift, mean, variance = unit.norm
+    factor = emitter.call(aten.rsqrt.default, emitter.call(aten.add.Tensor, variance, unit.epsilon))
+    if scale is not None:
+        factor = emitter.call(aten.mul.Tensor, factor, scale)
+    weight = emitter.call(
+        aten.mul.Tensor, unit.weight, emitter.call(aten.view.default, factor, [-1, 1, 1, 1])
+    )
+    centred = (
+        emitter.call(aten.neg.default, mean)
+        if unit.bias is None
+        else emitter.call(aten.sub.Tensor, unit.bias, mean)
+    )
+    bias = emitter.call(aten.mul.Tensor, centred, factor)
+    return weight, bias if shift is None else emitter.call(aten.add.Tensor, bias, shift)
+
+
+def _channels_last(emitter: Emitter, node: fx.Node) -> fx.Node:
+    if node.meta["val"].is_contiguous(memory_format=torch.channels_last):
+        return node
+    return emitter.call(aten.clone.default, node, memory_format=torch.channels_last)
+
+
+def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
+    x = _channels_last(emitter, unit.x)
+    weight, bias = _folded(emitter, unit)
+    weight = emitter.call(aten.clone.default, weight, memory_format=torch.channels_last)
+    padding, stride, dilation, groups = unit.geometry
+    packed = emitter.pack(
+        *(_KERNELS["_reorder_convolution_weight"], weight, padding, stride, dilation, groups),
+        list(x.meta["val"].shape),
+    )
+    geometry = (padding, stride, dilation, groups)
+    fused = unit.activation
+    name, scalars, algorithm = (
+        ("none", [], "") if fused is None else (fused.name, list(fused.scalars), fused.algorithm)
+    )
+    if unit.other is None:
+        call = (x, packed, bias, *geometry, name, scalars, algorithm)
+        return emitter.call(_KERNELS["_convolution_pointwise"], *call)
+    other = _channels_last(emitter, unit.other)
+    last = (None, [], None) if fused is None else (name, scalars, algorithm)
+    return emitter.call_like(
+        other,
+        *(_KERNELS["_convolution_pointwise.binary"], x, other, packed, bias, *geometry, "add", 1.0, *last),
+    )
+
+
+def _mixes_channels_only(unit: Convolution) -> bool:
+    padding, stride, _, groups = unit.geometry
+    kernel = unit.weight.meta["val"].shape[2:]
+    plain = (tuple(kernel), tuple(padding), tuple(stride), groups) == ((1, 1), (0, 0), (1, 1), 1)
+    return plain and unit.other is None
+
+
+def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
+    x = _channels_last(emitter, unit.x)
+    images, channels, height, width = x.meta["val"].shape
+    weight, bias = _folded(emitter, unit)
+    columns = emitter.call(
+        aten.clone.default,
+        emitter.call(aten.permute.default, emitter.call(aten.view.default, weight, [-1, channels]), [1, 0]),
+        memory_format=torch.contiguous_format,
+    )
+    rows = emitter.call(
+        aten.view.default, emitter.call(aten.permute.default, x, [0, 2, 3, 1]), [-1, channels]
+    )
+    if bias is None:
+        product = emitter.call(aten.mm.default, rows, columns)
+    else:
+        product = emitter.call(aten.addmm.default, bias, rows, columns)
+    if unit.activation is not None:
+        product = emitter.call(unit.activation.target, product, *unit.activation.arguments)
+    shaped = emitter.call(aten.view.default, product, [images, height, width, -1])
+    return emitter.call(aten.permute.default, shaped, [0, 3, 1, 2])
+
+
+def _has(*names: str) -> bool:
+    return all(name in _KERNELS for name in names)
+
+
+IMPLEMENTATIONS = [
+    Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
+    Implementation(
+        "oneDNN, packed weight, channels last, fused",
+        "convolution",
+        lambda unit: _has("_convolution_pointwise.binary", "_reorder_convolution_weight"),
+        _onednn_packed,
+    ),
+    Implementation(
+        "product of the channels, channels last",
+        "convolution",
+        _mixes_channels_only,
+        _product_of_channels,
+    ),
+]

@@ -1,0 +1,214 @@
+"""Every implementation of every operation against torch's own in float64, plain and hidden from a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from hypatia_core import implementations, lowering, packed_call, weights
+from hypatia_core.timing import Timings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Preferring(Timings):
+    """Says of one implementation that it is the fastest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def of(
+        self, unit: implementations.Unit, competing: list[implementations.Implementation]
+    ) -> dict[str, float]:
+        return {row.name: 1.0 if row.name == self.name else 2.0 for row in competing}
+
+
+def captured(model: nn.Module, x: torch.Tensor) -> tuple[GraphModule, list[torch.Tensor], range]:
+    """A model's graph over its weights and one input, the inputs, and the positions of the weights."""
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    names = list(state)
+
+    def run(*inputs: torch.Tensor) -> Any:
+        return torch.func.functional_call(model, dict(zip(names, inputs[1:], strict=True)), (inputs[0],))
+
+    inputs = [x, *(value.detach() for value in state.values())]
+    return make_fx(run, tracing_mode="fake")(*inputs), inputs, range(1, len(inputs))
+
+
+def names(operation: str) -> list[str]:
+    return [row.name for row in implementations.TABLE if row.operation == operation]
+
+
+def wide(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = model.double()(x.double())
+    model.float()
+    return result
+
+
+def assert_as_good(model: nn.Module, x: torch.Tensor, row: str, hidden: bool) -> dict[str, int]:
+    """Runs a model by one implementation where it can; gives what was chosen."""
+    model.eval()
+    with torch.no_grad():
+        graph, inputs, positions = captured(model, x)
+        found = lowering.lower(graph, positions, Preferring(row))
+        if found is None:
+            return {}
+        lowered, chosen = found
+        division = weights.divide(lowered, positions)
+        (expected, result) = (graph(*inputs), None)
+        if division is None:
+            result = lowered(*inputs)
+        else:
+            values = list(division.weights_only(*(inputs[i] for i in division.sources)))
+            kept = [inputs[i] for i in division.kept]
+            if hidden:
+                apart = packed_call.hide(division.rest, len(kept))
+                dense, kernels = apart.prepare(values)
+                run: Callable[[list[Any]], Any] = lambda given: apart.graph(*given)  # noqa: E731
+                result = packed_call.with_kernels(run, kept + dense, kernels)
+            else:
+                result = division.rest(*kept, *values)
+        assert result.stride() == expected.stride()
+        truth = wide(model, x)
+        scale = truth.abs().max()
+        error = (result.double() - truth).abs().max() / scale
+        own = (expected.double() - truth).abs().max() / scale
+        assert error <= max(4 * own, 16 * torch.finfo(torch.float32).eps)
+    return chosen
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("row", names("linear"))
+def test_products(row: str, bias: bool, hidden: bool) -> None:
+    chosen = assert_as_good(nn.Linear(24, 40, bias=bias), torch.randn(5, 24), row, hidden)
+    assert set(chosen) <= {f"linear: {row}"}
+
+
+@pytest.mark.parametrize("row", names("linear"))
+def test_products_with_a_weight_stored_as_columns(row: str) -> None:
+    class Columns(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.randn(24, 40)), nn.Parameter(torch.randn(40))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.addmm(self.bias, x, self.weight)
+
+    assert_as_good(Columns(), torch.randn(5, 24), row, hidden=False)
+
+
+GEOMETRIES: dict[str, dict[str, Any]] = {
+    "3×3": {"kernel_size": 3, "padding": 1},
+    "strided": {"kernel_size": 3, "stride": 2, "padding": 1},
+    "dilated": {"kernel_size": 3, "padding": 2, "dilation": 2},
+    "1×1": {"kernel_size": 1},
+    "1×1, strided": {"kernel_size": 1, "stride": 2},
+    "grouped": {"kernel_size": 3, "padding": 1, "groups": 4},
+    "oblong": {"kernel_size": (1, 3), "padding": (0, 1)},
+}
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "gelu by tanh": lambda: nn.GELU(approximate="tanh"),
+}
+
+
+def lively(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    """A norm that does something."""
+    with torch.no_grad():
+        for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            if value is not None:
+                value.uniform_(0.5, 1.5)
+    return norm
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("row", names("convolution"))
+def test_convolutions(row: str, geometry: str, hidden: bool) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(8, 16, **GEOMETRIES[geometry], bias=hidden), lively(nn.BatchNorm2d(16)), nn.ReLU()
+    )
+    chosen = assert_as_good(model, torch.randn(2, 8, 9, 7), row, hidden)
+    if row.startswith("oneDNN") and torch.backends.mkldnn.is_available():
+        assert chosen == {f"convolution: {row}": 1}
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("row", names("convolution")[1:])
+def test_convolutions_with_an_activation(row: str, act: str) -> None:
+    model = nn.Sequential(nn.Conv2d(8, 16, 1), ACTIVATIONS[act]())
+    assert_as_good(model, 3 * torch.randn(2, 8, 6, 6), row, hidden=False)
+
+
+class Residual(nn.Module):
+    """Two branches that meet in a sum, of which either could claim it."""
+
+    def __init__(self, affine: bool = True) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1, bias=False),
+            lively(nn.BatchNorm2d(8, affine=affine)),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            lively(nn.BatchNorm2d(16, affine=affine)),
+        )
+        self.side = nn.Sequential(nn.Conv2d(8, 16, 1, stride=2), lively(nn.BatchNorm2d(16, affine=affine)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.main(x) + self.side(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_residual_block(affine: bool, hidden: bool) -> None:
+    row = "oneDNN, packed weight, channels last, fused"
+    chosen = assert_as_good(Residual(affine), torch.randn(2, 8, 10, 10), row, hidden)
+    if torch.backends.mkldnn.is_available():
+        assert chosen == {f"convolution: {row}": 3}
+
+
+def test_a_view_that_follows_sees_the_layout_it_expects() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Flatten(), nn.Linear(16 * 4 * 4, 3))
+    assert_as_good(
+        model, torch.randn(2, 8, 6, 6), "oneDNN, packed weight, channels last, fused", hidden=False
+    )
+
+
+def test_a_value_used_twice_is_not_fused_away() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            product: torch.Tensor = torch.relu(y) * y
+            return product
+
+    assert_as_good(
+        Twice(), torch.randn(2, 8, 6, 6), "oneDNN, packed weight, channels last, fused", hidden=True
+    )
+
+
+def test_measured_times_are_kept() -> None:
+    graph, _, positions = captured(nn.Linear(8, 8), torch.randn(4, 8))
+    timings = Timings()
+    lowering.lower(graph, positions, timings)
+    (known,) = timings._seconds.values()
+    assert set(known) <= set(names("linear"))
+    assert all(seconds > 0 for seconds in known.values())
