@@ -40,6 +40,7 @@ from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
+from hypatia_core.serving import Served, compile  # noqa: A004
 from hypatia_core.weights import invalidate
 
 __all__ = [
@@ -52,8 +53,10 @@ __all__ = [
     "PyMultiVector2D",
     "PyMultiVector3D",
     "Report",
+    "Served",
     "Symbol",
     "__version__",
+    "compile",
     "compile_fx_graph",
     "config",
     "hypatia_backend",

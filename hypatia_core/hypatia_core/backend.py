@@ -87,12 +87,19 @@ class Compilation:
     """The way of one captured graph to a callable."""
 
     def __init__(
-        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+        self,
+        stage: str,
+        options: Options,
+        runners: list[Executor],
+        reports: list[GraphReport],
+        weights: frozenset[int] | None = None,
     ) -> None:
+        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
         self.stage = stage
         self.options = options
         self.runners = runners
         self.reports = reports
+        self.weights = weights
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -133,7 +140,8 @@ class Compilation:
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            return Reader(compat.static_inputs()).read(graph.graph)
+            weights = compat.static_inputs() if self.weights is None else self.weights
+            return Reader(weights).read(graph.graph)
 
     def _optimize(
         self, imported: Imported, graph: GraphModule

@@ -28,7 +28,7 @@ PYTHON = [
     ["fx_export", "search", "regions"],
     ["choice"],
     ["backend"],
-    ["fx_graph", "registration"],
+    ["fx_graph", "registration", "serving"],
     ["__init__"],
 ]
 
