@@ -40,8 +40,8 @@ from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
-from hypatia_core.serving import Served, compile  # noqa: A004
 from hypatia_core.weights import invalidate
+from hypatia_core.serving import Served, compile, load  # noqa: A004
 
 __all__ = [
     "GraphReport",
@@ -62,6 +62,7 @@ __all__ = [
     "hypatia_backend",
     "invalidate",
     "is_equivalent",
+    "load",
     "optimize_ast",
     "parse_expr",
     "prove_equivalent",

@@ -100,6 +100,8 @@ class Compilation:
         self.runners = runners
         self.reports = reports
         self.weights = weights
+        #: What the search made of the graph, once it is compiled; None where that is the original.
+        self.rewritten: GraphModule | None = None
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -115,6 +117,7 @@ class Compilation:
         try:
             imported = self._import(graph)
             rewritten, parts = self._optimize(imported, graph)
+            self.rewritten = rewritten
         except Unsupported as reason:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's

@@ -19,7 +19,7 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["cache_folder", "compat", "log", "sizes", "symbolic"],
+    ["cache_folder", "machine", "compat", "log", "sizes", "symbolic"],
     ["clifford"],
     ["options", "report", "ops", "check", "executors"],
     ["implementations", "weights"],

@@ -10,15 +10,16 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from hypatia_core import executors
+from hypatia_core import compat, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.backend import Compilation
 from hypatia_core.options import Options
 from hypatia_core.report import GraphReport
 from hypatia_core.serving.capture import capture
-from hypatia_core.serving.served import OnMismatch, Served
+from hypatia_core.serving.saved import load
+from hypatia_core.serving.served import OnMismatch, Programs, Served
 
-__all__ = ["Served", "compile"]
+__all__ = ["Served", "compile", "load"]
 
 
 def compile(  # noqa: A001 - the name that torch's users know
@@ -85,6 +86,8 @@ def compile(  # noqa: A001 - the name that torch's users know
         captured.constants,
         run,
         graphs,
+        programs=Programs(captured.graph, compilation.rewritten),
+        autocast=compat.any_autocast(),
         otherwise=torch.compile(
             model, backend="hypatia", mode=mode, options=dict(options) if options else None
         )

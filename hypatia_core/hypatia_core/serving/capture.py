@@ -115,6 +115,7 @@ class Reader:
             [],
             takes,
             self.exported.call_spec.out_spec,
+            self._parameters(),
         )
         self._bound(signature, graph)
         output = next(node for node in graph.nodes if node.op == "output")
@@ -156,10 +157,8 @@ class Reader:
     def _names(self, structure: Any) -> list[str]:
         """What messages call each leaf of the arguments."""
         args, kwargs = structure
-        try:
-            parameters = list(inspect.signature(self.model.forward).parameters.values())
-        except (TypeError, ValueError):
-            parameters = []
+        found = self._parameters()
+        parameters = list(found.parameters.values()) if found else []
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         named = [(positional[i] if i < len(positional) else f"args[{i}]", a) for i, a in enumerate(args)]
         names: dict[int, str] = {}
@@ -167,6 +166,12 @@ class Reader:
             for path, leaf in pytree.tree_flatten_with_path(value)[0]:
                 names[leaf] = name + pytree.keystr(path)
         return [names[i] for i in sorted(names)]
+
+    def _parameters(self) -> inspect.Signature | None:
+        try:
+            return inspect.signature(self.model.forward)
+        except (TypeError, ValueError):
+            return None
 
     def _results(self, specs: Any) -> list[Result]:
         names = {

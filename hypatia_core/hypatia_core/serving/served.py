@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
 from hypatia_core import compat
@@ -24,6 +25,14 @@ OnMismatch = Literal["raise", "compile"]
 
 class MismatchError(HypatiaError):
     """A call that does not fit what was compiled; the message says which input, and what is accepted."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The graphs that a program runs as: as captured, and as rewritten where that is another."""
+
+    original: GraphModule
+    rewritten: GraphModule | None
 
 
 class Served(nn.Module):
@@ -43,8 +52,9 @@ class Served(nn.Module):
         run: Runnable,
         graphs: list[GraphReport],
         *,
+        programs: Programs,
+        autocast: bool,
         otherwise: Callable[..., Any] | None = None,
-        saves: Callable[[Served, str | os.PathLike[str]], None] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -53,10 +63,10 @@ class Served(nn.Module):
         self._constants = constants
         self._run = run
         self._otherwise = otherwise
-        self._saves = saves
+        self._programs = programs
         self._hypatia_graphs = graphs
         self._live = Live.of(model, signature)
-        self._autocast = compat.any_autocast()
+        self._autocast = autocast
         self._fast = FastCall(signature, self._live, constants, run, self._slow)
         self._call = self._fast.function
 
@@ -83,9 +93,9 @@ class Served(nn.Module):
         Raises:
             HypatiaError: something in it cannot be saved, or the file cannot be written.
         """
-        if self._saves is None:
-            raise HypatiaError("this program cannot be saved")
-        self._saves(self, path)
+        from hypatia_core.serving.saved import save
+
+        save(self, path)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Find out what does not fit, or run after all."""
@@ -175,12 +185,12 @@ class Served(nn.Module):
         takes = self._signature.takes.unflatten([None] * self._signature.takes.num_leaves)
         if len(args) == len(takes[0]) and list(kwargs) == list(takes[1]):
             return args, kwargs
+        if self._signature.parameters is None:
+            return args, kwargs
         try:
-            bound = inspect.signature(self.model.forward).bind(*args, **kwargs)
+            bound = self._signature.parameters.bind(*args, **kwargs)
         except TypeError as error:
             raise MismatchError(f"the arguments do not fit: {error}") from None
-        except ValueError:  # no signature is known
-            return args, kwargs
         named = dict(bound.arguments)
         names = list(named)
         if any(

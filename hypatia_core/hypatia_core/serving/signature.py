@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -143,6 +143,8 @@ class Signature:
     #: Structures of arguments and result (`torch.utils._pytree.TreeSpec`).
     takes: Any = None
     returns: Any = None
+    #: The parameters of the model's own `forward`; None where Python does not tell.
+    parameters: inspect.Signature | None = None
 
     def relation_refusal(self, symbols: Mapping[str, int]) -> str | None:
         """Which bound or relation between the sizes does not hold, or None."""
@@ -178,8 +180,3 @@ def described(value: Any) -> str:
 def row_of(value: torch.Tensor, shape: list[Size], strides: list[Size]) -> TensorRow:
     """The row that accepts a tensor."""
     return TensorRow(value.dtype, value.device, shape, strides)
-
-
-def replaced(signature: Signature, **changes: Any) -> Signature:
-    """The signature with some fields changed."""
-    return dataclasses.replace(signature, **changes)
