@@ -57,7 +57,10 @@ def _build() -> str:
     digest = hashlib.sha256()
     package = Path(__file__).parent
     native = Path(str(_hypatia_core.__file__))
-    for path in [*sorted(package.rglob("*.py")), native]:
+    for path in sorted(package.rglob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
+    # A build without optimisation has a hundred megabytes: its time and size tell it from another.
+    status = native.stat()
+    digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]

@@ -26,7 +26,7 @@ PYTHON = [
     ["timing", "packed_call"],
     ["fx_import", "lowering"],
     ["fx_export", "search", "regions"],
-    ["choice"],
+    ["choice", "decisions"],
     ["backend"],
     ["fx_graph", "registration", "serving"],
     ["__init__"],
