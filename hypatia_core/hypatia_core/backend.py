@@ -105,6 +105,8 @@ class Compilation:
         self._faultless = True
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
+        #: That or the original with other implementations; None where none was chosen.
+        self.lowered: GraphModule | None = None
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -191,6 +193,7 @@ class Compilation:
                     lower(best, static, decisions.KeptTimings(self._record)) if self._may_lower() else None
                 )
                 lowered, self.report.implementations = found or (best, {})
+                self.lowered = None if found is None else lowered
                 division = divide(lowered, static)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"weights were not folded: {brief(error)}", error)

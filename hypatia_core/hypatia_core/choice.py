@@ -96,6 +96,7 @@ class Choice:
                         self._deciding = False
                 self._report.executor = chosen.executor
                 self._report.rewritten = chosen.rewritten
+                self._report.installed = chosen.name
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run

@@ -86,7 +86,13 @@ def compile(  # noqa: A001 - the name that torch's users know
         captured.constants,
         run,
         graphs,
-        programs=Programs(captured.graph, compilation.rewritten),
+        programs=Programs(
+            captured.graph,
+            compilation.rewritten,
+            compilation.lowered,
+            chosen.weights,
+            chosen.weights_cap,
+        ),
         autocast=compat.any_autocast(),
         otherwise=torch.compile(
             model, backend="hypatia", mode=mode, options=dict(options) if options else None

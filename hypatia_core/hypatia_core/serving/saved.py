@@ -18,15 +18,18 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 from hypatia_core import executors, machine
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Runnable
 from hypatia_core.log import logger
+from hypatia_core.packed_call import compiled_over
 from hypatia_core.report import GraphReport
 from hypatia_core.serving import graph_json, signature_json
 from hypatia_core.serving.served import Programs, Served
+from hypatia_core.weights import Memo, divide
 
 FORMAT = "hypatia-program"
 VERSION = 1
@@ -75,14 +78,19 @@ def save(served: Served, path: str | os.PathLike[str]) -> None:
         "rewritten": None
         if served._programs.rewritten is None
         else graph_json.to_json(served._programs.rewritten.graph),
+        "lowered": None
+        if served._programs.lowered is None
+        else graph_json.to_json(served._programs.lowered.graph),
+        "watch": served._programs.watch,
+        "cap": served._programs.cap,
         "decision": {
-            "executor": report.executor,
-            "rewritten": report.rewritten,
+            "installed": report.installed,
             "measured": report.measured,
             "error": report.error,
             "original_error": report.original_error,
             "verified": report.verified,
             "rules": report.rules,
+            "implementations": report.implementations,
         },
         "weights": weights,
         "constants": constants,
@@ -167,62 +175,85 @@ def _served(program: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Served
     model.train(bool(program["training"]))
     constants = {name: tensors[key] for name, key in program["constants"].items()}
     original = graph_json.from_json(program["original"], constants)
-    rewritten = program["rewritten"]
-    programs = Programs(original, None if rewritten is None else graph_json.from_json(rewritten, constants))
-    run, report = _runnable(programs, program)
+
+    def graph(name: str) -> GraphModule | None:
+        rows = program[name]
+        return None if rows is None else graph_json.from_json(rows, constants)
+
+    here = all(program[key] == value for key, value in _here().items())
+    programs = Programs(
+        original, graph("rewritten"), graph("lowered") if here else None, program["watch"], program["cap"]
+    )
+    static = [i for i, source in enumerate(signature.sources) if source.kind != "input"]
+    run, report = _runnable(programs, static, program["decision"], here)
     return Served(
         model, signature, constants, run, [report], programs=programs, autocast=bool(program["autocast"])
     )
 
 
-def _runnable(programs: Programs, program: dict[str, Any]) -> tuple[Runnable, GraphReport]:
+def _here() -> dict[str, Any]:
+    return {"machine": machine.machine(), "versions": machine.versions()}
+
+
+def _runnable(
+    programs: Programs, static: list[int], decision: dict[str, Any], here: bool
+) -> tuple[Runnable, GraphReport]:
     """What runs the program: as decided before where that holds here, else by a choice still to be made."""
-    decision = program["decision"]
     aten = executors.named("aten")[0]
-    report = GraphReport(
-        "inference",
-        _work(programs.original),
-        _work(programs.rewritten or programs.original),
-        verified=decision["verified"],
-        error=decision["error"],
-        original_error=decision["original_error"],
-        rules=decision["rules"],
-    )
+    best = programs.lowered or programs.rewritten or programs.original
+    report = GraphReport("inference", _work(programs.original), _work(best))
     original = Candidate("original", "aten", False, aten.compile(programs.original, []))
-    if programs.rewritten is None:
+    division = divide(best, static) if programs.watch != "off" else None
+    if best is programs.original and division is None:
         return original.run, report
-    candidate = Candidate("aten, rewritten", "aten", True, aten.compile(programs.rewritten, []))
-    here = {"machine": machine.machine(), "versions": machine.versions()}
-    if all(program[key] == value for key, value in here.items()):
-        measured = report.measured = decision["measured"]
-        faster = (
-            measured[candidate.name] < measured[original.name]
-            if candidate.name in measured and original.name in measured
-            else decision["rewritten"]
+    name = "aten, rewritten" if programs.rewritten is not None else "aten"
+    run = (
+        aten.compile(best, [])
+        if division is None
+        else compiled_over(
+            Memo(
+                division,
+                original.run,
+                programs.watch == "strict",
+                programs.cap * 1_000_000,
+                report.refusals.append,
+                report,
+            ),
+            aten,
         )
-        chosen = candidate if faster else original
-        report.rewritten = chosen.rewritten
-        return chosen.run, report
-    logger.info("the program was saved on another machine or by other versions: it is measured anew")
-    report.error = report.original_error = None
-    report.verified = "not verified"
-    run = Choice(
-        original,
-        [candidate],
-        programs.original,
-        by_region=None,
-        verify=True,
-        measure=True,
-        exact=False,
-        repeatable=True,
-        report=report,
-        refused=report.refusals.append,
-        failed=lambda reason, error: report.refusals.append(reason),
-    ).installed()
-    return run, report
+    )
+    candidate = Candidate(name, "aten", programs.rewritten is not None, run)
+    report.rules = decision["rules"]
+    if not here:
+        logger.info("the program was saved on another machine or by other versions: it is measured anew")
+        choice = Choice(
+            original,
+            [candidate],
+            programs.original,
+            by_region=None,
+            verify=True,
+            measure=True,
+            exact=False,
+            repeatable=True,
+            report=report,
+            refused=report.refusals.append,
+            failed=lambda reason, error: report.refusals.append(reason),
+        )
+        return choice.installed(), report
+    measured = report.measured = decision["measured"]
+    report.verified, report.error = decision["verified"], decision["error"]
+    report.original_error, report.implementations = decision["original_error"], decision["implementations"]
+    # Generated code may have won where the file was written: of what runs here, the faster.
+    if original.name in measured and name in measured:
+        faster = measured[name] < measured[original.name]
+    else:
+        faster = name == original.name or decision["installed"] != original.name
+    chosen = candidate if faster else original
+    report.rewritten = chosen.rewritten
+    return chosen.run, report
 
 
-def _work(graph: torch.fx.GraphModule) -> int:
+def _work(graph: GraphModule) -> int:
     return sum(1 for node in graph.graph.nodes if node.op not in ("placeholder", "output"))
 
 

@@ -33,6 +33,11 @@ class Programs:
 
     original: GraphModule
     rewritten: GraphModule | None
+    #: The last of these with other implementations of its operations; None where there are none.
+    lowered: GraphModule | None
+    #: How weights are watched: the options `weights` and `weights_cap`.
+    watch: str
+    cap: int
 
 
 class Served(nn.Module):
