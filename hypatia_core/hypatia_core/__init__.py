@@ -41,6 +41,7 @@ from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
 from hypatia_core.weights import invalidate
+from hypatia_core.serving import Served, compile, load  # noqa: A004
 
 __all__ = [
     "GraphReport",
@@ -52,13 +53,16 @@ __all__ = [
     "PyMultiVector2D",
     "PyMultiVector3D",
     "Report",
+    "Served",
     "Symbol",
     "__version__",
+    "compile",
     "compile_fx_graph",
     "config",
     "hypatia_backend",
     "invalidate",
     "is_equivalent",
+    "load",
     "optimize_ast",
     "parse_expr",
     "prove_equivalent",

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.fx import GraphModule
 
-from hypatia_core import compat, executors
+from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
@@ -23,9 +24,8 @@ from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled
-from hypatia_core.search import search
+from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
-from hypatia_core.timing import TIMINGS
 from hypatia_core.weights import Memo, divide, positions
 
 
@@ -87,12 +87,26 @@ class Compilation:
     """The way of one captured graph to a callable."""
 
     def __init__(
-        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+        self,
+        stage: str,
+        options: Options,
+        runners: list[Executor],
+        reports: list[GraphReport],
+        weights: frozenset[int] | None = None,
     ) -> None:
+        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
         self.stage = stage
         self.options = options
         self.runners = runners
         self.reports = reports
+        self.weights = weights
+        self._record = decisions.Record()
+        self._key: str | None = None
+        self._faultless = True
+        #: What the search made of the graph, once it is compiled; None where that is the original.
+        self.rewritten: GraphModule | None = None
+        #: That or the original with other implementations; None where none was chosen.
+        self.lowered: GraphModule | None = None
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -100,7 +114,7 @@ class Compilation:
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
         aten = executors.named("aten")[0]
-        static = sorted(compat.static_inputs()) if self.stage == "inference" else []
+        static = sorted(self._static()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
         imported: Imported | None = None
         rewritten: GraphModule | None = None
@@ -108,13 +122,15 @@ class Compilation:
         try:
             imported = self._import(graph)
             rewritten, parts = self._optimize(imported, graph)
+            self.rewritten = rewritten
         except Unsupported as reason:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
-            fall_back(f"not rewritten: {brief(error)}", error, self.options, self.report)
+            self._fall_back(f"not rewritten: {brief(error)}", error)
         best = graph if rewritten is None else rewritten
-        divided = self._divide(best, positions(static, best), original.run)
-        candidates = self._candidates(best, rewritten is not None, divided, fake_inputs)
+        static = positions(static, best)
+        candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
+        decided = self._record.chosen
         return Choice(
             original,
             candidates,
@@ -122,26 +138,42 @@ class Compilation:
             by_region=RegionByRegion(graph, rewritten or graph, parts, self.options.numerics == "exact")
             if work > LARGE and parts is not None and imported is not None and not imported.random
             else None,
-            verify=self.options.verify,
-            measure=self.options.measure,
+            verify=self.options.verify and decided is None,
+            measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
             repeatable=imported is not None and not imported.observable,
             report=self.report,
             refused=self._refuse,
-            failed=lambda reason, error: fall_back(reason, error, self.options, self.report),
+            failed=self._fall_back,
+            decided=self._keep if decided is None else None,
         ).installed()
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            return Reader(compat.static_inputs()).read(graph.graph)
+            return Reader(self._static()).read(graph.graph)
+
+    def _static(self) -> frozenset[int]:
+        return compat.static_inputs() if self.weights is None else self.weights
 
     def _optimize(
         self, imported: Imported, graph: GraphModule
     ) -> tuple[GraphModule | None, list[Region] | None]:
         if imported.observable:
             raise Unsupported("it has effects, so that it cannot be run twice to be verified")
+        if self._recall(imported, graph):
+            try:
+                return self._export(self._record.found, imported, graph)
+            except Exception as error:  # a record is a help, and no more
+                cache_folder.warn_once(f"a record in the cache folder is damaged ({brief(error)})")
+                self._record = decisions.Record()
         with self._timed("search"):
             found = search(imported, self.options, self.report)
+        self._record.note_search(found, self.report)
+        return self._export(found, imported, graph)
+
+    def _export(
+        self, found: Found | None, imported: Imported, graph: GraphModule
+    ) -> tuple[GraphModule | None, list[Region] | None]:
         if found is None:
             return None, []
         with self._timed("export"):
@@ -157,11 +189,14 @@ class Compilation:
             return None
         try:
             with self._timed("implementations"):
-                found = lower(best, static, TIMINGS) if self._may_lower() else None
+                found = (
+                    lower(best, static, decisions.KeptTimings(self._record)) if self._may_lower() else None
+                )
                 lowered, self.report.implementations = found or (best, {})
+                self.lowered = None if found is None else lowered
                 division = divide(lowered, static)
         except Exception as error:  # a fault of ours must not be the user's
-            fall_back(f"weights were not folded: {brief(error)}", error, self.options, self.report)
+            self._fall_back(f"weights were not folded: {brief(error)}", error)
             return None
         if division is None:
             return None
@@ -171,12 +206,63 @@ class Compilation:
     def _may_lower(self) -> bool:
         return self.options.measure and self.options.numerics != "exact"
 
+    def _recall(self, imported: Imported, graph: GraphModule) -> bool:
+        """Whether an earlier process has searched this graph: then its record is taken."""
+        if not self.options.cache:
+            return False
+        with self._timed("recall"):
+            inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]
+            strides = [str(tuple(v.stride())) if isinstance(v, torch.Tensor) else "" for v in inputs]
+            able = [runner.name for runner in self.runners if runner.refusal(graph) is None]
+            self._key = decisions.key(imported, strides, self.stage, able, self.options)
+            record = decisions.find(self._key)
+            if record is None or not record.searched:
+                return False
+            self._record = record
+            record.tell(self.report)
+        return True
+
+    def _keep(self, chosen: Candidate) -> None:
+        """What was decided goes on disk, unless a fault had its part in it."""
+        if self._key is None or not self._faultless:
+            return
+        if self.options.verify and self.options.measure:
+            self._record.note_choice(chosen.name, self.report)
+        decisions.keep(self._key, self._record)
+
+    def _fall_back(self, reason: str, error: Exception) -> None:
+        self._faultless = False
+        fall_back(reason, error, self.options, self.report)
+
+    def _decided(
+        self,
+        original: Candidate,
+        best: GraphModule,
+        rewritten: bool,
+        static: list[int],
+        fake_inputs: Sequence[Any],
+    ) -> list[Candidate]:
+        """The candidates; where an earlier process has chosen one, that one."""
+        chosen = self._record.chosen
+        if chosen == original.name:
+            return []
+        candidates = self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+        if chosen is not None and not candidates:
+            # What was chosen cannot be had now: all is open again.
+            self._record.chosen = None
+            return self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+        if chosen is not None:
+            self._record.tell(self.report)
+        return candidates
+
     def _candidates(
         self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
         candidates: list[Candidate] = []
         for runner in self.runners:
-            if runner.name == "aten" and not rewritten and divided is None:
+            name = f"{runner.name}, rewritten" if rewritten else runner.name
+            unchanged = runner.name == "aten" and not rewritten and divided is None
+            if unchanged or self._record.chosen not in (None, name):
                 continue
             reason = runner.refusal(best)
             if reason is not None:
@@ -190,9 +276,8 @@ class Compilation:
                         else compiled_over(divided, runner)
                     )
             except Exception as error:  # the next executor may do better
-                fall_back(f"{runner.name} failed: {brief(error)}", error, self.options, self.report)
+                self._fall_back(f"{runner.name} failed: {brief(error)}", error)
                 continue
-            name = f"{runner.name}, rewritten" if rewritten else runner.name
             candidates.append(Candidate(name, runner.name, rewritten, run))
         return candidates
 

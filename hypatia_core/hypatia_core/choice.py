@@ -52,6 +52,7 @@ class Choice:
         report: GraphReport,
         refused: Callable[[str], None],
         failed: Callable[[str, Exception], None],
+        decided: Callable[[Candidate], None] | None = None,
     ) -> None:
         self._original = original
         self._candidates = candidates
@@ -64,6 +65,7 @@ class Choice:
         self._report = report
         self._refused = refused
         self._failed = failed
+        self._decided = decided
         # Reentrant: a graph may come back to itself through a custom operation.
         self._lock = threading.RLock()
         self._deciding = False
@@ -94,9 +96,12 @@ class Choice:
                         self._deciding = False
                 self._report.executor = chosen.executor
                 self._report.rewritten = chosen.rewritten
+                self._report.installed = chosen.name
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
+                if self._decided is not None:
+                    self._decided(chosen)
                 self._candidates, self._graph, self._by_region = [], None, None
             return self._run
 

@@ -42,6 +42,64 @@ def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
     return boxed(lambda inputs: run(inputs))
 
 
+def composite_decompositions() -> dict[Any, Callable[..., Any]]:
+    """Decompositions by which an exported program becomes what AOTAutograd would capture, and no more.
+
+    Read in 2.15 (`torch._export.utils`): only the operations that are made of others, such as `linear`.
+    """
+    from torch._export.utils import _collect_all_valid_cia_ops, _get_decomp_for_cia
+
+    return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
+
+
+def size_conditions(
+    exported: Any, environment: Any
+) -> tuple[dict[Any, tuple[int | None, int | None]], list[Any]]:
+    """The bounds of an exported program's symbols, and the relations between them that it relies on.
+
+    Read in 2.15 (`ExportedProgram.range_constraints`, `ShapeEnv.guards`); None for no bound.
+    """
+    from torch.utils._sympy.numbers import int_oo
+
+    ranges = {
+        symbol: (
+            None if bounds.lower in (-int_oo, int_oo) else int(bounds.lower),
+            None if bounds.upper in (-int_oo, int_oo) else int(bounds.upper),
+        )
+        for symbol, bounds in exported.range_constraints.items()
+        if symbol.is_Symbol
+    }
+    return ranges, [guard.expr for guard in getattr(environment, "guards", ())]
+
+
+def tensor_check(
+    tensors: Sequence[torch.Tensor], sizes: list[list[int | None]], strides: list[list[int | None]]
+) -> Callable[..., bool]:
+    """A native check that tensors are like these, as Dynamo's guards do it; None is any size or stride.
+
+    Types, dispatch keys (and so autocast), dtypes, devices and `requires_grad` have to be the same. Read in
+    2.15 (`torch._C._dynamo.guards.TensorGuards`).
+    """
+    from torch._C._dynamo.guards import TensorGuards
+
+    check: Callable[..., bool] = TensorGuards(
+        *tensors,
+        dynamic_dims_sizes=sizes,  # type: ignore[arg-type]
+        dynamic_dims_strides=strides,  # type: ignore[arg-type]
+    ).check
+    return check
+
+
+def set_grad_enabled() -> Callable[[bool], None]:
+    """The function under `torch.set_grad_enabled`, which as a context costs a microsecond. Read in 2.15."""
+    return torch._C._set_grad_enabled
+
+
+def any_autocast() -> bool:
+    """Whether autocast is on for any device. Read in 2.15 (`torch._C._is_any_autocast_enabled`)."""
+    return torch._C._is_any_autocast_enabled()
+
+
 def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     """Marks a callable that takes one list and may empty it. Read in 2.15 (`_functorch.aot_autograd`)."""
     function._boxed_call = True  # type: ignore[attr-defined]

@@ -71,6 +71,9 @@ class Options:
     weights_cap: int = _option(
         4_096, "megabytes that folded and packed copies of weights may take for one graph"
     )
+    cache: bool = _option(
+        True, "keep what was found and measured on disk (HYPATIA_CACHE_DIR), and take it from there"
+    )
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")
     max_matches: int = _option(

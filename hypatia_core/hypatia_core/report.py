@@ -33,6 +33,8 @@ class GraphReport:
     #: The name of what runs, and whether it runs the rewritten graph.
     executor: str = "aten"
     rewritten: bool = False
+    #: The name of the candidate that is installed, as among those measured.
+    installed: str = "original"
     #: How many operations each implementation runs, where it is not torch's own.
     implementations: dict[str, int] = field(default_factory=dict)
     #: Bytes of weights that folded values came from, and of folded values, as last computed.
@@ -55,7 +57,7 @@ class GraphReport:
     @property
     def own_seconds(self) -> float:
         """Time of our own stages: without torch's tracing, the executors, verification and measurement."""
-        foreign = ("verify", "measure")
+        foreign = ("capture", "verify", "measure")
         return sum(
             s for name, s in self.stages.items() if name not in foreign and not name.startswith("compile ")
         )

@@ -22,12 +22,15 @@ UNSET: dict[str, str | None] = {
     "PYTHONPATH": None,
 }
 # What a fresh process compiles matters to none of its tests, so it may be quick.
-QUICK = {"HYPATIA_EXECUTOR": "aten"}
+QUICK = {"HYPATIA_EXECUTOR": "aten", "HYPATIA_CACHE_DIR": ""}
 # Not to be seen in the environments that the tests make: Hypatia itself, and what each has its own of.
 NOT_SHARED = (
     *("hypatia", "_hypatia", "maturin", "pip", "setuptools"),
     *("_distutils_hack", "distutils-precedence", "pkg_resources"),
 )
+
+# No test finds what another one, or the user, has left on disk.
+os.environ["HYPATIA_CACHE_DIR"] = ""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

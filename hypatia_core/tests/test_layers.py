@@ -19,16 +19,16 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["compat", "log", "sizes", "symbolic"],
+    ["cache_folder", "machine", "compat", "log", "sizes", "symbolic"],
     ["clifford"],
     ["options", "report", "ops", "check", "executors"],
     ["implementations", "weights"],
     ["timing", "packed_call"],
     ["fx_import", "lowering"],
     ["fx_export", "search", "regions"],
-    ["choice"],
+    ["choice", "decisions"],
     ["backend"],
-    ["fx_graph", "registration"],
+    ["fx_graph", "registration", "serving"],
     ["__init__"],
 ]
 
