@@ -92,6 +92,11 @@ impl Congruence {
         Id::from(number)
     }
 
+    /// The term of this number.
+    pub fn term(&self, id: Id) -> &Term {
+        &self.terms[index(id)]
+    }
+
     fn type_of(&self, term: &Term) -> Option<TensorType> {
         match term.head {
             Head::Attribute(_) => None,

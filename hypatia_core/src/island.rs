@@ -18,6 +18,8 @@ pub struct Island {
     pub inputs: Vec<usize>,
     /// For each output of the island, the node of the whole that it gives.
     pub outputs: Vec<usize>,
+    /// For each node of the island, the node of the whole that it is.
+    pub nodes: Vec<usize>,
 }
 
 /// The islands of a program, in its order. Together they hold each node but the inputs once.
@@ -143,6 +145,7 @@ fn island(graph: &Graph, nodes: &[usize], last_use: &[usize]) -> Island {
     };
     Island {
         graph,
+        nodes: inputs.iter().chain(nodes).copied().collect(),
         inputs,
         outputs,
     }

@@ -44,6 +44,7 @@ RUST = [
     ["rules", "congruence", "extract"],
     ["saturate"],
     ["certificate"],
+    ["derivation"],
     ["optimize", "trial"],
     ["python"],
     ["lib"],
