@@ -36,6 +36,7 @@ try:
 except ImportError as error:
     raise _native.outdated(error) from error
 
+from hypatia_core.formula import Formulas, formula
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
@@ -43,6 +44,7 @@ from hypatia_core.report import GraphReport, Report, report
 from hypatia_core.weights import invalidate
 
 __all__ = [
+    "Formulas",
     "GraphReport",
     "HypatiaError",
     "HypatiaWarning",
@@ -56,6 +58,7 @@ __all__ = [
     "__version__",
     "compile_fx_graph",
     "config",
+    "formula",
     "hypatia_backend",
     "invalidate",
     "is_equivalent",

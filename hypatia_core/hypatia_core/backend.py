@@ -15,6 +15,7 @@ from hypatia_core import compat, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
@@ -64,7 +65,7 @@ def hypatia_backend(
     reports = graphs_of(compat.compiling_backend())
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm).compile(graph, inputs)
 
     try:
         run: Callable[..., Any] = compat.aot_autograd(
@@ -87,18 +88,26 @@ class Compilation:
     """The way of one captured graph to a callable."""
 
     def __init__(
-        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+        self,
+        stage: str,
+        options: Options,
+        runners: list[Executor],
+        reports: list[GraphReport],
+        dynamo_graph: GraphModule,
     ) -> None:
         self.stage = stage
         self.options = options
         self.runners = runners
         self.reports = reports
+        self.dynamo_graph = dynamo_graph
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        if (broken := compat.graph_break(self.dynamo_graph)) is not None:
+            self.report.graph_break = {"reason": broken[0], "where": broken[1]}
         aten = executors.named("aten")[0]
         static = sorted(compat.static_inputs()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
@@ -112,6 +121,8 @@ class Compilation:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
             fall_back(f"not rewritten: {brief(error)}", error, self.options, self.report)
+        if self.report.before is None:
+            self._explain(graph)
         best = graph if rewritten is None else rewritten
         divided = self._divide(best, positions(static, best), original.run)
         candidates = self._candidates(best, rewritten is not None, divided, fake_inputs)
@@ -126,6 +137,9 @@ class Compilation:
             measure=self.options.measure,
             exact=self.options.numerics == "exact",
             repeatable=imported is not None and not imported.observable,
+            profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
+            if self.options.profile
+            else None,
             report=self.report,
             refused=self._refuse,
             failed=lambda reason, error: fall_back(reason, error, self.options, self.report),
@@ -142,10 +156,12 @@ class Compilation:
             raise Unsupported("it has effects, so that it cannot be run twice to be verified")
         with self._timed("search"):
             found = search(imported, self.options, self.report)
-        if found is None:
+        if found.text is None:
+            self._explain(graph, imported, found)
             return None, []
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph)
+        self._explain(graph, imported, found, rewritten, places)
         self.report.nodes_after = sum(
             1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
         )
@@ -170,6 +186,15 @@ class Compilation:
 
     def _may_lower(self) -> bool:
         return self.options.measure and self.options.numerics != "exact"
+
+    def _explain(self, graph: GraphModule, *found: Any) -> None:
+        """Fills in what the report shows of the programs; a fault in it costs the report only."""
+        with self._timed("explain"):
+            try:
+                explain(self.report, graph, input_names(self.dynamo_graph, graph.graph), *found)
+            except Exception as error:
+                self._refuse(f"the report is without its graphs: {brief(error)}")
+                logger.debug("%s", "".join(traceback.format_exception(error)))
 
     def _candidates(
         self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]

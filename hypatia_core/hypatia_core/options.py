@@ -71,6 +71,7 @@ class Options:
     weights_cap: int = _option(
         4_096, "megabytes that folded and packed copies of weights may take for one graph"
     )
+    profile: bool = _option(False, "measure each node of both programs at the first call, for the report")
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")
     max_matches: int = _option(

@@ -67,7 +67,16 @@ pub struct Derived {
     pub seconds_right: f64,
 }
 
-/// The steps of a certificate, in the order in which the search found them.
+/// A certificate spelled out.
+#[derive(Debug, Clone, Default)]
+pub struct Derivation {
+    /// In the order in which the search found them.
+    pub steps: Vec<Derived>,
+    /// Nodes of the original and of the result that are equal by these steps.
+    pub equal: Vec<(usize, usize)>,
+}
+
+/// The steps of a certificate, and what is equal by them.
 ///
 /// # Errors
 /// A step is no instance of its rule.
@@ -77,8 +86,8 @@ pub fn derivation(
     original: &Graph,
     result: &Graph,
     machine: &Machine,
-) -> Result<Vec<Derived>> {
-    let (mut bank, before, _) = before_and_after(analysis, original, result)?;
+) -> Result<Derivation> {
+    let (mut bank, before, after) = before_and_after(analysis, original, result)?;
     let mut nodes: FxHashMap<Id, usize> = FxHashMap::default();
     for (node, &id) in before.iter().enumerate() {
         nodes.entry(id).or_insert(node);
@@ -125,7 +134,19 @@ pub fn derivation(
             seconds_right,
         });
     }
-    Ok(steps)
+    let mut classes: FxHashMap<Id, Vec<usize>> = FxHashMap::default();
+    for (node, &id) in before.iter().enumerate() {
+        classes
+            .entry(bank.representative(id))
+            .or_default()
+            .push(node);
+    }
+    let mut equal = Vec::new();
+    for (node, &id) in after.iter().enumerate() {
+        let same = classes.get(&bank.representative(id)).into_iter().flatten();
+        equal.extend(same.map(|&original| (original, node)));
+    }
+    Ok(Derivation { steps, equal })
 }
 
 struct Speller<'a> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
 use crate::certificate::{certify, counts};
 use crate::cost::Machine;
-use crate::derivation::{Derived, derivation};
+use crate::derivation::{Derivation, Derived, derivation};
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
@@ -68,6 +68,8 @@ pub struct Account {
     pub node_seconds_after: Vec<Option<f64>>,
     /// What the estimates were made with.
     pub machine: Machine,
+    /// Nodes of the original, each with a node of the result that is known to have its value.
+    pub values: Vec<(usize, usize)>,
     /// Where each different island that changed stands in both programs.
     pub regions: Vec<Region>,
     /// Wall time of each stage, in seconds; nothing depends on it.
@@ -144,9 +146,14 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     // Equal islands were rewritten alike: the first of each kind stands for all.
     let mut shown: FxHashSet<&Graph> = FxHashSet::default();
     for (part, region) in parts.iter().zip(regions) {
+        account.values.extend(&region.outputs);
+        let equal = known[&part.graph].derivation.equal.iter();
+        account
+            .values
+            .extend(equal.map(|&(a, b)| (part.nodes[a], region.nodes[b])));
         if known[&part.graph].graph.is_some() && shown.insert(&part.graph) {
             account.regions.push(region);
-            account.place(&known[&part.graph].steps, part, &parts);
+            account.place(&known[&part.graph].derivation.steps, part, &parts);
         }
     }
     account.nodes_after = result.nodes.len();
@@ -164,7 +171,7 @@ struct Solved {
     seconds_before: f64,
     seconds_after: f64,
     rules: Vec<(String, usize)>,
-    steps: Vec<Derived>,
+    derivation: Derivation,
     egraph_nodes: usize,
     egraph_classes: usize,
     iterations: usize,
@@ -240,13 +247,13 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
     let seconds_after = seconds(&result, &settings.machine);
     let better = seconds_after < seconds_before * (1.0 - LEAST_GAIN);
     clock.lap("read back");
-    let (rules, steps) = if better {
+    let (rules, derivation) = if better {
         let certificate = certify(&egraph, &saturation.steps, graph, &result)?;
         let machine = &settings.machine;
-        let steps = derivation(&certificate, &egraph.analysis, graph, &result, machine)?;
-        (counts(&certificate), steps)
+        let derivation = derivation(&certificate, &egraph.analysis, graph, &result, machine)?;
+        (counts(&certificate), derivation)
     } else {
-        (Vec::new(), Vec::new())
+        (Vec::new(), Derivation::default())
     };
     clock.lap("certify");
     Ok(Solved {
@@ -258,7 +265,7 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
             seconds_before
         },
         rules,
-        steps,
+        derivation,
         egraph_nodes: egraph.total_number_of_nodes(),
         egraph_classes: egraph.number_of_classes(),
         iterations: saturation.iterations,
