@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,6 @@ class Comparison:
     compiled_seconds: float
     eager_error: float | None
     compiled_error: float | None
-    rounds: int
     threads: int
 
     @property
@@ -48,7 +48,7 @@ class Comparison:
 
     def __str__(self) -> str:
         times = f"eager {1e3 * self.eager_seconds:.3f} ms · compiled {1e3 * self.compiled_seconds:.3f} ms"
-        line = f"  {self.speedup:.2f}× eager: {times}, {self.rounds} rounds, {self.threads} threads"
+        line = f"  {self.speedup:.2f}× eager: {times}, alternating rounds, {self.threads} threads"
         if self.compiled_error is None or self.eager_error is None:
             return f"{line}\n  error      not known: eager cannot be run in float64"
         return (
@@ -56,33 +56,47 @@ class Comparison:
         )
 
 
-def compare(eager: Callable[..., Any], compiled: Callable[..., Any], inputs: Sequence[Any]) -> Comparison:
-    """Calls both in turn, on the same inputs, without gradients.
+@dataclass
+class Contest:
+    """One contender's median seconds of a call, and its error against eager in float64; NaN if not known."""
+
+    seconds: float
+    error: float
+
+
+def contest(contenders: Mapping[str, Callable[..., Any]], inputs: Sequence[Any]) -> dict[str, Contest]:
+    """Calls several callables in turn, on the same inputs, without gradients; `Comparison` has the measures.
 
     Args:
-        eager: the callable as it came.
-        compiled: the same, compiled.
+        contenders: by name; the first is the one that runs in float64 as the reference.
         inputs: the arguments of a call.
     """
+    calls = list(contenders.values())
     with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        ours, theirs = compiled(*inputs), eager(*inputs)
-        reference = _in_float64(eager, inputs)
-        sides = (eager, compiled)
-        times: tuple[list[float], list[float]] = ([], [])
+        results = [call(*inputs) for call in calls]
+        reference = _in_float64(calls[0], inputs)
+        times: list[list[float]] = [[] for _ in calls]
         begun = time.perf_counter()
-        rounds = 0
-        while rounds < ROUNDS and (rounds == 0 or time.perf_counter() - begun < ENOUGH_SECONDS):
-            for side in (0, 1) if rounds % 2 == 0 else (1, 0):
-                times[side].append(_seconds(sides[side], inputs))
-            rounds += 1
-    return Comparison(
-        statistics.median(times[0]),
-        statistics.median(times[1]),
-        None if reference is None else _error(theirs, reference),
-        None if reference is None else _error(ours, reference),
-        rounds,
-        torch.get_num_threads(),
-    )
+        for turn in range(ROUNDS):
+            if turn > 0 and time.perf_counter() - begun > ENOUGH_SECONDS:
+                break
+            first = turn % len(calls)
+            for number in (*range(first, len(calls)), *range(first)):
+                times[number].append(_seconds(calls[number], inputs))
+    errors = [math.nan if reference is None else _error(result, reference) for result in results]
+    medians = map(statistics.median, times)
+    return {
+        name: Contest(seconds, error)
+        for name, seconds, error in zip(contenders, medians, errors, strict=True)
+    }
+
+
+def compare(eager: Callable[..., Any], compiled: Callable[..., Any], inputs: Sequence[Any]) -> Comparison:
+    """A contest of two: the callable as it came, and the same, compiled."""
+    found = contest({"eager": eager, "compiled": compiled}, inputs)
+    errors = (None if math.isnan(one.error) else one.error for one in (found["eager"], found["compiled"]))
+    seconds = (found["eager"].seconds, found["compiled"].seconds)
+    return Comparison(*seconds, *errors, torch.get_num_threads())
 
 
 def _seconds(call: Callable[..., Any], inputs: Sequence[Any]) -> float:

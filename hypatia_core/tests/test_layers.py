@@ -34,6 +34,8 @@ PYTHON = [
     ["backend"],
     ["fx_graph", "registration"],
     ["__init__"],
+    ["cli"],
+    ["__main__"],
 ]
 
 RUST = [

@@ -108,7 +108,7 @@ def test_beside_eager() -> None:
     compiled = compiled_chain(measure=False)
     inputs = (torch.randn(32, 32), torch.randn(32, 32), torch.randn(32, 1))
     comparison = report(compiled, inputs=inputs).comparison
-    assert comparison is not None and comparison.rounds > 0 and comparison.eager_seconds > 0
+    assert comparison is not None and comparison.threads > 0 and comparison.eager_seconds > 0
     assert comparison.compiled_error is not None and comparison.compiled_error < 1e-5
     assert "× eager" in str(report(compiled, inputs=inputs))
 

@@ -9,7 +9,7 @@ function headline(graph) {
   const verdict = (ratio) => (ratio >= 1.02 ? "good" : ratio < 0.98 ? "bad" : "");
   if (compared) {
     const ratio = compared.eager_seconds / compared.compiled_seconds;
-    figures.push(figure(times(ratio), `as fast as eager: ${seconds(compared.eager_seconds)} → ${seconds(compared.compiled_seconds)} a call, ${compared.rounds} alternating rounds`, verdict(ratio)));
+    figures.push(figure(times(ratio), `as fast as eager: ${seconds(compared.eager_seconds)} → ${seconds(compared.compiled_seconds)} a call, in alternating rounds on ${plural(compared.threads, "thread")}`, verdict(ratio)));
   }
   if (graph.speedup) figures.push(figure(times(graph.speedup), `as fast as the original graph: ${seconds(graph.measured.original)} → ${seconds(graph.measured.original / graph.speedup)}`, verdict(graph.speedup)));
   if (typeof graph.cost_before === "number" && graph.cost_before > 1.005 * graph.cost_after) figures.push(figure(times(graph.cost_before / graph.cost_after), `predicted, where rules apply: ${seconds(graph.cost_before)} → ${seconds(graph.cost_after)}`));
