@@ -36,6 +36,7 @@ try:
 except ImportError as error:
     raise _native.outdated(error) from error
 
+from hypatia_core.formula import Formulas, formula
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
@@ -44,6 +45,7 @@ from hypatia_core.weights import invalidate
 from hypatia_core.serving import Served, compile, load  # noqa: A004
 
 __all__ = [
+    "Formulas",
     "GraphReport",
     "HypatiaError",
     "HypatiaWarning",
@@ -59,6 +61,7 @@ __all__ = [
     "compile",
     "compile_fx_graph",
     "config",
+    "formula",
     "hypatia_backend",
     "invalidate",
     "is_equivalent",

@@ -16,6 +16,7 @@ from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.log import announce, logger
@@ -64,7 +65,7 @@ def hypatia_backend(
     reports = graphs_of(compat.compiling_backend())
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm).compile(graph, inputs)
 
     try:
         run: Callable[..., Any] = compat.aot_autograd(
@@ -92,6 +93,7 @@ class Compilation:
         options: Options,
         runners: list[Executor],
         reports: list[GraphReport],
+        dynamo_graph: GraphModule | None = None,
         weights: frozenset[int] | None = None,
     ) -> None:
         """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
@@ -107,12 +109,16 @@ class Compilation:
         self.rewritten: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
         self.lowered: GraphModule | None = None
+        self.dynamo_graph = dynamo_graph
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
+        if broken is not None:
+            self.report.graph_break = {"reason": broken[0], "where": broken[1]}
         aten = executors.named("aten")[0]
         static = sorted(self._static()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
@@ -127,6 +133,8 @@ class Compilation:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"not rewritten: {brief(error)}", error)
+        if self.report.before is None:
+            self._explain(graph)
         best = graph if rewritten is None else rewritten
         static = positions(static, best)
         candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
@@ -142,6 +150,9 @@ class Compilation:
             measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
             repeatable=imported is not None and not imported.observable,
+            profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
+            if self.options.profile
+            else None,
             report=self.report,
             refused=self._refuse,
             failed=self._fall_back,
@@ -172,12 +183,14 @@ class Compilation:
         return self._export(found, imported, graph)
 
     def _export(
-        self, found: Found | None, imported: Imported, graph: GraphModule
+        self, found: Found, imported: Imported, graph: GraphModule
     ) -> tuple[GraphModule | None, list[Region] | None]:
-        if found is None:
+        if found.text is None:
+            self._explain(graph, imported, found)
             return None, []
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph)
+        self._explain(graph, imported, found, rewritten, places)
         self.report.nodes_after = sum(
             1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
         )
@@ -254,6 +267,16 @@ class Compilation:
         if chosen is not None:
             self._record.tell(self.report)
         return candidates
+
+    def _explain(self, graph: GraphModule, *found: Any) -> None:
+        """Fills in what the report shows of the programs; a fault in it costs the report only."""
+        with self._timed("explain"):
+            try:
+                names = {} if self.dynamo_graph is None else input_names(self.dynamo_graph, graph.graph)
+                explain(self.report, graph, names, *found)
+            except Exception as error:
+                self._refuse(f"the report is without its graphs: {brief(error)}")
+                logger.debug("%s", "".join(traceback.format_exception(error)))
 
     def _candidates(
         self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]

@@ -118,6 +118,45 @@ def static_inputs() -> frozenset[int]:
     return frozenset(getattr(metadata, "static_input_indices", None) or ())
 
 
+def input_names(graph: GraphModule) -> list[str | None]:
+    """What the model calls each input of a Dynamo graph, in order; None where Dynamo does not say.
+
+    Read in 2.15 (`torch._dynamo.source`).
+    """
+    names: list[str | None] = []
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            source = getattr(node, "_dynamo_source", None) or getattr(
+                node.meta.get("grapharg"), "source", None
+            )
+            text = getattr(source, "name", None)
+            names.append(str(text() if callable(text) else text) if text is not None else None)
+    return names
+
+
+def original_input(placeholder: Any) -> int | None:
+    """Which input of the Dynamo graph a placeholder of the captured one is; None where it is another thing.
+
+    Read in 2.15 (`torch._functorch._aot_autograd.descriptors.PlainAOTInput`).
+    """
+    description = placeholder.meta.get("desc")
+    index = getattr(description, "idx", None)
+    return index if type(description).__name__ == "PlainAOTInput" and isinstance(index, int) else None
+
+
+def graph_break(graph: GraphModule) -> tuple[str, str | None] | None:
+    """Why Dynamo ended a graph before the function did, and the user's line; None where it did not.
+
+    Read in 2.15 (`torch._dynamo.output_graph.GraphCompileReason`).
+    """
+    reason = getattr(graph, "compile_subgraph_reason", None)
+    if reason is None or not getattr(reason, "graph_break", False):
+        return None
+    stack = getattr(reason, "user_stack", None) or []
+    where = f"{stack[-1].filename}:{stack[-1].lineno}" if stack else None
+    return str(reason.reason), where
+
+
 def fake_mode(values: Sequence[Any]) -> Any:
     """The fake tensor mode that these values were made under, or None. Read in 2.15 (`torch._guards`)."""
     from torch._guards import detect_fake_mode
@@ -230,6 +269,14 @@ def backend_of(compiled: Any) -> Any:
             "callback"
         )
     return _innermost(callback) if callback is not None else None
+
+
+def eager_of(compiled: Any) -> Any:
+    """What `torch.compile` was given; None where that cannot be told. Read in 2.15 (`eval_frame`)."""
+    original = getattr(compiled, "_orig_mod", None)
+    if original is None:
+        original = getattr(compiled, "_torchdynamo_orig_callable", None)
+    return original
 
 
 def cached_backends(compiled: Any) -> list[Any]:

@@ -53,7 +53,7 @@ class Record:
         for name, value in self.account.items():
             setattr(report, name, value)
 
-    def note_search(self, found: Found | None, report: GraphReport) -> None:
+    def note_search(self, found: Found, report: GraphReport) -> None:
         """Keep what the search found."""
         self.searched, self.found = True, found
         self.account |= {name: getattr(report, name) for name in _SEARCHED}
@@ -111,7 +111,7 @@ def find(name: str) -> Record | None:
         found = record["found"]
         return Record(
             bool(record["searched"]),
-            None if found is None else Found(str(found["text"]), list(found["regions"])),
+            None if found is None else Found(found["text"], list(found["regions"]), dict(found["account"])),
             record["chosen"],
             {name: record["account"][name] for name in (*_SEARCHED, *_CHOSEN) if name in record["account"]},
             {unit: dict(seconds) for unit, seconds in record["timings"].items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from hypatia_core._hypatia_core import HypatiaError, optimize_graph
 from hypatia_core.fx_import import Imported
@@ -13,16 +14,18 @@ from hypatia_core.report import GraphReport
 
 @dataclass(frozen=True)
 class Found:
-    """A cheaper graph, and where it differs."""
+    """What the search found: a cheaper graph, and where it differs."""
 
-    #: The graph as JSON.
-    text: str
+    #: The graph as JSON; None where the original stands.
+    text: str | None
     #: For each different part that changed, its inputs and outputs: pairs of positions, original and result.
     regions: list[dict[str, list[tuple[int, int]]]]
+    #: The engine's account of what it did.
+    account: dict[str, Any]
 
 
-def search(imported: Imported, options: Options, report: GraphReport) -> Found | None:
-    """The cheaper graph that the engine found; None where the original stands. Fills in the report.
+def search(imported: Imported, options: Options, report: GraphReport) -> Found:
+    """The cheaper graph that the engine found, if there is one. Fills in the report.
 
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
@@ -54,4 +57,4 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found |
         "stopped by": account["stops"],
         **{f"{name} seconds": seconds for name, seconds in account["stages"].items()},
     }
-    return None if text is None else Found(text, account["regions"])
+    return Found(text, account["regions"], account)

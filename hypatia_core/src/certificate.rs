@@ -97,27 +97,8 @@ fn needed(
     original: &Graph,
     result: &Graph,
 ) -> Result<Vec<usize>> {
-    let signature = Signature {
-        inputs: signature_inputs(original),
-        opaque: analysis.opaque.clone(),
-    };
-    let mut bank = Congruence::new(signature);
-    let before = state(&mut bank, original, &analysis.opaque)?;
-    let after = state(&mut bank, result, &analysis.opaque)?;
-    // The table's terms, in the bank's numbers.
-    let mut places: Vec<Id> = Vec::with_capacity(certificate.terms.len());
-    for term in &certificate.terms {
-        let children: SmallVec<[Id; 4]> = term
-            .children
-            .iter()
-            .map(|&c| places[usize::from(c)])
-            .collect();
-        let place = match term.head {
-            Head::Attribute(number) => bank.add_attribute(analysis.attribute(number).clone()),
-            head => bank.add(head, children),
-        };
-        places.push(place);
-    }
+    let (mut bank, before, after) = before_and_after(analysis, original, result)?;
+    let places = state_table(&mut bank, certificate, analysis);
     for (number, instance) in certificate.instances.iter().enumerate() {
         let (left, right) = state_instance(&mut bank, instance, &places)
             .map_err(|e| Error::new(format!("step {number}, {}: {e}", instance.rewrite.name())))?;
@@ -137,6 +118,44 @@ fn needed(
     bank.explain(&pairs)
         .map(|used| used.into_iter().collect())
         .ok_or_else(|| Error::new("the result does not follow from the steps"))
+}
+
+/// Both programs as ground terms: the bank that holds them, and the term of each node of either.
+pub(crate) fn before_and_after(
+    analysis: &TensorAnalysis,
+    original: &Graph,
+    result: &Graph,
+) -> Result<(Congruence, Vec<Id>, Vec<Id>)> {
+    let signature = Signature {
+        inputs: signature_inputs(original),
+        opaque: analysis.opaque.clone(),
+    };
+    let mut bank = Congruence::new(signature);
+    let before = state(&mut bank, original, &analysis.opaque)?;
+    let after = state(&mut bank, result, &analysis.opaque)?;
+    Ok((bank, before, after))
+}
+
+/// The certificate's table, in the bank's numbers.
+pub(crate) fn state_table(
+    bank: &mut Congruence,
+    certificate: &Certificate,
+    analysis: &TensorAnalysis,
+) -> Vec<Id> {
+    let mut places: Vec<Id> = Vec::with_capacity(certificate.terms.len());
+    for term in &certificate.terms {
+        let children: SmallVec<[Id; 4]> = term
+            .children
+            .iter()
+            .map(|&c| places[usize::from(c)])
+            .collect();
+        let place = match term.head {
+            Head::Attribute(number) => bank.add_attribute(analysis.attribute(number).clone()),
+            head => bank.add(head, children),
+        };
+        places.push(place);
+    }
+    places
 }
 
 fn signature_inputs(graph: &Graph) -> FxHashMap<u32, TensorType> {
@@ -193,7 +212,7 @@ fn state(bank: &mut Congruence, graph: &Graph, opaque: &[OpaqueOp]) -> Result<Ve
 }
 
 /// Both sides of an instance, after its conditions were asked of the ground terms.
-fn state_instance(
+pub(crate) fn state_instance(
     bank: &mut Congruence,
     instance: &Instance,
     places: &[Id],

@@ -12,6 +12,7 @@ pub mod clifford;
 pub mod condition;
 pub mod congruence;
 pub mod cost;
+pub mod derivation;
 pub mod error;
 pub mod evaluate;
 pub mod extract;

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
 use crate::certificate::{certify, counts};
 use crate::cost::Machine;
+use crate::derivation::{Derivation, Derived, derivation};
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
-use crate::island::{Region, islands, join};
+use crate::island::{Island, Region, islands, join};
 use crate::language::{Head, Term};
 use crate::rules::Soundness;
 use crate::saturate::{Limits, Stop, saturate};
@@ -60,10 +61,29 @@ pub struct Account {
     /// Rounds of the longest search, and how many searches stopped for which reason.
     pub iterations: usize,
     pub stops: BTreeMap<Stop, usize>,
+    /// Each step of each different island that changed, in the original's numbers.
+    pub steps: Vec<Placed>,
+    /// Estimated seconds of each node, of the original and of the result; none where nothing is known.
+    pub node_seconds_before: Vec<Option<f64>>,
+    pub node_seconds_after: Vec<Option<f64>>,
+    /// What the estimates were made with.
+    pub machine: Machine,
+    /// Nodes of the original, each with a node of the result that is known to have its value.
+    pub values: Vec<(usize, usize)>,
     /// Where each different island that changed stands in both programs.
     pub regions: Vec<Region>,
     /// Wall time of each stage, in seconds; nothing depends on it.
     pub stages: BTreeMap<&'static str, f64>,
+}
+
+/// A step, and each place where it was made: equal islands are searched once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Placed {
+    #[serde(flatten)]
+    pub step: Derived,
+    /// At how many islands it was made, and the node that it starts from on each.
+    pub times: usize,
+    pub places: Vec<usize>,
 }
 
 /// The result of [`optimize`].
@@ -92,6 +112,8 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     let mut known: FxHashMap<&Graph, Solved> = FxHashMap::default();
     let mut account = Account {
         islands: parts.len(),
+        machine: settings.machine,
+        node_seconds_before: node_seconds(graph, &settings.machine),
         ..Account::default()
     };
     let mut solved: Vec<Graph> = Vec::with_capacity(parts.len());
@@ -124,11 +146,18 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     // Equal islands were rewritten alike: the first of each kind stands for all.
     let mut shown: FxHashSet<&Graph> = FxHashSet::default();
     for (part, region) in parts.iter().zip(regions) {
+        account.values.extend(&region.outputs);
+        let equal = known[&part.graph].derivation.equal.iter();
+        account
+            .values
+            .extend(equal.map(|&(a, b)| (part.nodes[a], region.nodes[b])));
         if known[&part.graph].graph.is_some() && shown.insert(&part.graph) {
             account.regions.push(region);
+            account.place(&known[&part.graph].derivation.steps, part, &parts);
         }
     }
     account.nodes_after = result.nodes.len();
+    account.node_seconds_after = node_seconds(&result, &settings.machine);
     Ok(Optimized {
         graph: Some(result),
         account,
@@ -142,6 +171,7 @@ struct Solved {
     seconds_before: f64,
     seconds_after: f64,
     rules: Vec<(String, usize)>,
+    derivation: Derivation,
     egraph_nodes: usize,
     egraph_classes: usize,
     iterations: usize,
@@ -158,6 +188,27 @@ impl Account {
         *self.stops.entry(solved.stop).or_default() += 1;
         for &(stage, seconds) in &solved.stages {
             *self.stages.entry(stage).or_default() += seconds;
+        }
+    }
+
+    /// Adds the steps of an island, with all islands that equal it.
+    fn place(&mut self, steps: &[Derived], island: &Island, islands: &[Island]) {
+        let equal: Vec<&Island> = islands
+            .iter()
+            .filter(|other| other.graph == island.graph)
+            .collect();
+        for step in steps {
+            let at = |other: &&Island| step.at.map(|node| other.nodes[node]);
+            self.steps.push(Placed {
+                step: Derived {
+                    left: step.left.renumbered(&island.nodes),
+                    right: step.right.renumbered(&island.nodes),
+                    at: at(&island),
+                    ..step.clone()
+                },
+                times: equal.len(),
+                places: equal.iter().filter_map(at).collect(),
+            });
         }
     }
 
@@ -196,10 +247,13 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
     let seconds_after = seconds(&result, &settings.machine);
     let better = seconds_after < seconds_before * (1.0 - LEAST_GAIN);
     clock.lap("read back");
-    let rules = if better {
-        counts(&certify(&egraph, &saturation.steps, graph, &result)?)
+    let (rules, derivation) = if better {
+        let certificate = certify(&egraph, &saturation.steps, graph, &result)?;
+        let machine = &settings.machine;
+        let derivation = derivation(&certificate, &egraph.analysis, graph, &result, machine)?;
+        (counts(&certificate), derivation)
     } else {
-        Vec::new()
+        (Vec::new(), Derivation::default())
     };
     clock.lap("certify");
     Ok(Solved {
@@ -211,6 +265,7 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
             seconds_before
         },
         rules,
+        derivation,
         egraph_nodes: egraph.total_number_of_nodes(),
         egraph_classes: egraph.number_of_classes(),
         iterations: saturation.iterations,
@@ -221,19 +276,21 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
 
 /// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
 pub fn seconds(graph: &Graph, machine: &Machine) -> f64 {
-    graph
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let Kind::Op(op) = node.kind else { return None };
-            let operands: Option<Vec<_>> = node
-                .operands
-                .iter()
-                .map(|&o| graph.nodes[o].ty.as_ref())
-                .collect();
-            Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
-        })
-        .sum()
+    node_seconds(graph, machine).into_iter().flatten().sum()
+}
+
+/// Estimated seconds of each node; `None` where nothing is known.
+pub fn node_seconds(graph: &Graph, machine: &Machine) -> Vec<Option<f64>> {
+    let own = |node: &Node| {
+        let Kind::Op(op) = node.kind else { return None };
+        let operands: Option<Vec<_>> = node
+            .operands
+            .iter()
+            .map(|&o| graph.nodes[o].ty.as_ref())
+            .collect();
+        Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
+    };
+    graph.nodes.iter().map(own).collect()
 }
 
 struct Clock {

@@ -77,7 +77,7 @@ def compile(  # noqa: A001 - the name that torch's users know
         if source.kind != "input" and isinstance(captured.fake_inputs[i], torch.Tensor)
     )
     graphs: list[GraphReport] = []
-    compilation = Compilation("inference", chosen, runners, graphs, weights)
+    compilation = Compilation("inference", chosen, runners, graphs, weights=weights)
     run = compilation.compile(captured.graph, captured.fake_inputs)
     graphs[-1].stages["capture"] = seconds
     served = Served(
