@@ -171,7 +171,7 @@ class Compilation:
     ) -> tuple[GraphModule | None, list[Region] | None]:
         if imported.observable:
             raise Unsupported("it has effects, so that it cannot be run twice to be verified")
-        if self._recall(imported, graph):
+        if self._recall(imported, graph) and self._record.found is not None:
             try:
                 return self._export(self._record.found, imported, graph)
             except Exception as error:  # a record is a help, and no more

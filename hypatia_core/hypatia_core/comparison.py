@@ -94,9 +94,14 @@ def contest(contenders: Mapping[str, Callable[..., Any]], inputs: Sequence[Any])
 def compare(eager: Callable[..., Any], compiled: Callable[..., Any], inputs: Sequence[Any]) -> Comparison:
     """A contest of two: the callable as it came, and the same, compiled."""
     found = contest({"eager": eager, "compiled": compiled}, inputs)
-    errors = (None if math.isnan(one.error) else one.error for one in (found["eager"], found["compiled"]))
-    seconds = (found["eager"].seconds, found["compiled"].seconds)
-    return Comparison(*seconds, *errors, torch.get_num_threads())
+    before, after = found["eager"], found["compiled"]
+    return Comparison(
+        before.seconds,
+        after.seconds,
+        None if math.isnan(before.error) else before.error,
+        None if math.isnan(after.error) else after.error,
+        torch.get_num_threads(),
+    )
 
 
 def _seconds(call: Callable[..., Any], inputs: Sequence[Any]) -> float:

@@ -127,7 +127,7 @@ def test_a_record_that_makes_no_graph_is_as_good_as_none(folder: Path) -> None:
     (path,) = records(folder)
     record = decisions.find(path.stem)
     assert record is not None and record.found is not None
-    nonsense = decisions.Record(True, Found(json.dumps({"version": -1}), []), "aten, rewritten", {})
+    nonsense = decisions.Record(True, Found(json.dumps({"version": -1}), [], {}), "aten, rewritten", {})
     decisions.keep(path.stem, nonsense)
     with pytest.warns(CacheWarning, match="is damaged"):
         graph, again = compiled()

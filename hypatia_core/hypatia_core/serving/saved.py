@@ -235,6 +235,7 @@ def _runnable(
             measure=True,
             exact=False,
             repeatable=True,
+            profile=None,
             report=report,
             refused=report.refusals.append,
             failed=lambda reason, error: report.refusals.append(reason),
