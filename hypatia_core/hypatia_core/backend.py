@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch.fx import GraphModule
@@ -17,6 +18,7 @@ from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
+from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
@@ -62,9 +64,12 @@ def hypatia_backend(
     if name is not None:
         logger.debug("the graph belongs to %s", name)
     reports = graphs_of(compat.compiling_backend())
+    tables = Tables.captured(gm, example_inputs)
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, tables).compile(
+            graph, inputs
+        )
 
     try:
         run: Callable[..., Any] = compat.aot_autograd(
@@ -87,12 +92,18 @@ class Compilation:
     """The way of one captured graph to a callable."""
 
     def __init__(
-        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+        self,
+        stage: str,
+        options: Options,
+        runners: list[Executor],
+        reports: list[GraphReport],
+        tables: Tables,
     ) -> None:
         self.stage = stage
         self.options = options
         self.runners = runners
         self.reports = reports
+        self.tables = tables
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -115,6 +126,10 @@ class Compilation:
         best = graph if rewritten is None else rewritten
         divided = self._divide(best, positions(static, best), original.run)
         candidates = self._candidates(best, rewritten is not None, divided, fake_inputs)
+        if imported is not None and rewritten is not None and imported.assumed:
+            candidates = [
+                replace(c, run=while_they_hold(c.run, original.run, imported.assumed)) for c in candidates
+            ]
         return Choice(
             original,
             candidates,
@@ -133,7 +148,8 @@ class Compilation:
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            return Reader(compat.static_inputs()).read(graph.graph)
+            known = {} if self.stage == "backward" else self.tables.among(graph.graph)
+            return Reader(compat.static_inputs(), known).read(graph.graph)
 
     def _optimize(
         self, imported: Imported, graph: GraphModule
