@@ -30,6 +30,13 @@ def compile_fx_graph(
     gm: GraphModule, example_inputs: Sequence[Any], module_info_map: Mapping[str, Any] | None = None
 ) -> OptimizedGraph: ...
 
+@final
+class BilinearMap:
+    def __new__(
+        cls, widths: tuple[int, int, int], terms: Sequence[tuple[int, int, int, float]]
+    ) -> BilinearMap: ...
+    def run(self, double: bool, x: int, y: int, result: int, rows: int, threads: int) -> None: ...
+
 # --- the symbolic algebra -----------------------------------------------------------------------------------
 
 _Number: TypeAlias = int | float | Fraction

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
+from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
@@ -63,9 +65,12 @@ def hypatia_backend(
     if name is not None:
         logger.debug("the graph belongs to %s", name)
     reports = graphs_of(compat.compiling_backend())
+    tables = Tables.captured(gm, example_inputs)
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm).compile(graph, inputs)
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(
+            graph, inputs
+        )
 
     try:
         run: Callable[..., Any] = compat.aot_autograd(
@@ -95,6 +100,7 @@ class Compilation:
         reports: list[GraphReport],
         dynamo_graph: GraphModule | None = None,
         weights: frozenset[int] | None = None,
+        tables: Tables | None = None,
     ) -> None:
         """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
         self.stage = stage
@@ -110,6 +116,7 @@ class Compilation:
         #: That or the original with other implementations; None where none was chosen.
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
+        self.tables = Tables({}, 0) if tables is None else tables
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -139,6 +146,10 @@ class Compilation:
         static = positions(static, best)
         candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
         decided = self._record.chosen
+        if imported is not None and rewritten is not None and imported.assumed:
+            candidates = [
+                replace(c, run=while_they_hold(c.run, original.run, imported.assumed)) for c in candidates
+            ]
         return Choice(
             original,
             candidates,
@@ -161,7 +172,8 @@ class Compilation:
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            return Reader(self._static()).read(graph.graph)
+            known = {} if self.stage == "backward" else self.tables.among(graph.graph)
+            return Reader(self._static(), known).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
         return compat.static_inputs() if self.weights is None else self.weights

@@ -157,6 +157,26 @@ def graph_break(graph: GraphModule) -> tuple[str, str | None] | None:
     return str(reason.reason), where
 
 
+def captured_inputs(gm: GraphModule) -> frozenset[int]:
+    """Positions of a Dynamo graph's inputs that its code captures: what modules, globals and closures hold.
+
+    Read in 2.15 (`GraphArg.source` in a placeholder's `meta`); empty where torch does not say.
+    """
+    return frozenset(
+        position
+        for position, node in enumerate(n for n in gm.graph.nodes if n.op == "placeholder")
+        if _is_captured(getattr(node.meta.get("grapharg"), "source", None))
+    )
+
+
+def _is_captured(source: Any) -> bool:
+    attribute = False
+    while getattr(source, "base", None) is not None:
+        attribute = attribute or type(source).__name__ != "GetItemSource"
+        source = source.base
+    return source is not None and (attribute or not getattr(source, "is_input", False))
+
+
 def fake_mode(values: Sequence[Any]) -> Any:
     """The fake tensor mode that these values were made under, or None. Read in 2.15 (`torch._guards`)."""
     from torch._guards import detect_fake_mode

@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod attribute;
 pub mod attribute_function;
+pub mod bilinear;
 pub mod certificate;
 pub mod clifford;
 pub mod condition;
@@ -27,6 +28,7 @@ mod python;
 pub mod rules;
 pub mod saturate;
 pub mod symbolic;
+pub mod table;
 pub mod tensor_type;
 pub mod trial;
 pub mod view;
