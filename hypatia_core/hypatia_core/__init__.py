@@ -40,6 +40,7 @@ from hypatia_core.backend import HypatiaWarning, hypatia_backend
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
+from hypatia_core.symbolic.accuracy import improve_accuracy
 from hypatia_core.weights import invalidate
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "compile_fx_graph",
     "config",
     "hypatia_backend",
+    "improve_accuracy",
     "invalidate",
     "is_equivalent",
     "optimize_ast",

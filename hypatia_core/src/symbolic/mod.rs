@@ -4,6 +4,7 @@
 //! two expressions are equal is asked of `prove`, which has three answers: canonical forms prove, interval
 //! arithmetic refutes, and what neither settles is unknown.
 
+pub mod accuracy;
 pub mod budget;
 pub mod build;
 pub mod canonical;
