@@ -2,9 +2,9 @@
 
     python benchmarks/accuracy.py [--only NAME ...]
 
-R. W. Hamming, "Numerical Methods for Scientists and Engineers", 2nd edition, chapter 3; the 28 examples are those
-that FPBench and Herbie use. Errors are mean bits over points spread evenly over the doubles of the ranges, judged by
-points that the search has not seen.
+R. W. Hamming, "Numerical Methods for Scientists and Engineers", 2nd edition, chapter 3; the 28 examples are
+those that FPBench and Herbie use. Errors are mean bits over points spread evenly over the doubles of the
+ranges, judged by points that the search has not seen.
 """
 
 import argparse

@@ -37,6 +37,7 @@ except ImportError as error:
     raise _native.outdated(error) from error
 
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
+from hypatia_core.equivalence import ModuleEquivalence, equivalent_modules
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
@@ -47,6 +48,7 @@ __all__ = [
     "GraphReport",
     "HypatiaError",
     "HypatiaWarning",
+    "ModuleEquivalence",
     "Options",
     "PyAlgebra",
     "PyMultiVector",
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "compile_fx_graph",
     "config",
+    "equivalent_modules",
     "hypatia_backend",
     "improve_accuracy",
     "invalidate",

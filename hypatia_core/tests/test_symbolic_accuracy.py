@@ -7,11 +7,18 @@ import struct
 import subprocess
 
 import pytest
-from conftest import CRATE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypatia_core import HypatiaError, improve_accuracy, is_equivalent, optimize_ast, parse_expr, prove_equivalent
+from conftest import CRATE
+from hypatia_core import (
+    HypatiaError,
+    improve_accuracy,
+    is_equivalent,
+    optimize_ast,
+    parse_expr,
+    prove_equivalent,
+)
 
 mpmath = pytest.importorskip("mpmath")
 sympy = pytest.importorskip("sympy")
@@ -34,7 +41,8 @@ def from_ordinal(place):
 def errors(text, ranges, functions, count=60):
     """Mean bits of error of each function over random doubles, judged by mpmath at 3000 bits."""
     names = sorted(parse_expr(text).free_symbols)
-    exact = sympy.lambdify(names, sympy.sympify(text, dict(zip(names, sympy.symbols(names))), rational=True), "mpmath")
+    known = {name: sympy.Symbol(name) for name in names}
+    exact = sympy.lambdify(names, sympy.sympify(text, known, rational=True), "mpmath")
     draw = random.Random(7)
     total, found = [0.0] * len(functions), 0
     with mpmath.workprec(3000), numpy.errstate(all="ignore"):
@@ -158,7 +166,9 @@ TREES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
-        st.tuples(st.sampled_from(["exp", "log", "sqrt", "sin", "cos"]), inner).map(lambda t: f"{t[0]}({t[1]})"),
+        st.tuples(st.sampled_from(["exp", "log", "sqrt", "sin", "cos"]), inner).map(
+            lambda t: f"{t[0]}({t[1]})"
+        ),
     ),
     max_leaves=5,
 )

@@ -124,16 +124,17 @@ class Improvement:
 def improve_accuracy(
     expression: Symbol | str, ranges: Mapping[str, tuple[float, float]] | None = None
 ) -> Improvement:
-    """A form of `expression` with less rounding error for doubles in `ranges`, the given one if none is better.
+    """A form of `expression` with less rounding error over `ranges`; the given one if none is better.
 
-    Forms are equal over the reals, found by identities that hold where the ranges put the variables, or truncated
-    series at zero and infinity. Where one form is good here and another there, they become branches by the value of
-    one variable. Errors are bits: the logarithm to base two of the doubles between the computed value and
-    the real one, which multiple precision gives. Points and limits are fixed, so the answer is the same everywhere.
+    Forms are equal over the reals, found by identities that hold where the ranges put the variables, or
+    truncated series at zero and infinity. Where one form is good here and another there, they become branches
+    by the value of one variable. Errors are bits: the logarithm to base two of the doubles between the
+    computed value and the real one, which multiple precision gives. Points and limits are fixed, so the answer
+    is the same everywhere.
 
     Args:
         expression: a scalar expression, or its text.
-        ranges: the least and the greatest value by variable; a variable that is not named takes every finite double.
+        ranges: the least and the greatest value by variable; one that is not named takes every finite double.
 
     Raises:
         HypatiaError: a range is empty or names no variable, the expression has more than 120 nodes or acts on
@@ -149,13 +150,14 @@ def improve_accuracy(
         >>> better.error_before > 30, better.error_after < 1
         (True, True)
 
-    Source: P. Panchekha, A. Sanchez-Stern, J. R. Wilcox, Z. Tatlock, "Automatically improving accuracy for floating
-    point expressions", PLDI 2015.
+    Source: P. Panchekha, A. Sanchez-Stern, J. R. Wilcox, Z. Tatlock, "Automatically improving accuracy for
+    floating point expressions", PLDI 2015.
     """
     symbol = expression if isinstance(expression, Symbol) else Symbol(expression)
     for name, ends in (ranges or {}).items():
         if len(tuple(ends)) != 2:
             raise HypatiaError(f"the range of '{name}' is {ends!r}; a least and a greatest value are needed")
     given = {name: (float(low), float(high)) for name, (low, high) in (ranges or {}).items()}
-    variable, regimes, before, after, points = _improve_accuracy(symbol, given)
-    return Improvement(symbol, variable, tuple(Regime(*regime) for regime in regimes), (before, after), points)
+    variable, found, before, after, points = _improve_accuracy(symbol, given)
+    regimes = tuple(Regime(*regime) for regime in found)
+    return Improvement(symbol, variable, regimes, (before, after), points)

@@ -12,10 +12,12 @@ use pyo3::types::PyDict;
 
 use crate::error::{Error, Result};
 use crate::symbolic::cost::Cost;
+use crate::symbolic::expression::Expression;
 use crate::symbolic::parse::parse;
 use crate::symbolic::print::to_text;
-use crate::symbolic::prove::{Assumptions, PROOF_STEPS, Status, prove};
+use crate::symbolic::prove::{Answer, Assumptions, PROOF_STEPS, Status, prove};
 use crate::symbolic::simplify::simplify;
+use crate::tensor_expression;
 
 use answer::PyAnswer;
 use conversion::{assumptions_from, expression_or_text};
@@ -91,6 +93,14 @@ fn optimize_ast(
     })
 }
 
+/// Scalars go to the proofs of `symbolic`, tensors to the tensor engine.
+fn decide(left: &Expression, right: &Expression, known: &Assumptions, steps: u64) -> Answer {
+    if left != right && (left.has_tensors() || right.has_tensors()) {
+        return tensor_expression::prove(left, right);
+    }
+    prove(left, right, known, steps)
+}
+
 /// Whether two expressions are proved equal wherever both are defined over the reals.
 #[pyfunction]
 fn is_equivalent(
@@ -102,7 +112,7 @@ fn is_equivalent(
     let assumptions = left.joined_assumptions(&right)?;
     let (left, right) = (left.expression, right.expression);
     without_lock(py, || {
-        Ok(prove(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
+        Ok(decide(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
     })
 }
 
@@ -122,7 +132,7 @@ fn prove_equivalent(
         known.extend(assumptions_from(assumptions)?);
     }
     let (left, right) = (left.expression, right.expression);
-    let answer = without_lock(py, || Ok(prove(&left, &right, &known, steps)))?;
+    let answer = without_lock(py, || Ok(decide(&left, &right, &known, steps)))?;
     Ok(PyAnswer::new(answer, known))
 }
 
