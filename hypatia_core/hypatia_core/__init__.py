@@ -38,9 +38,11 @@ except ImportError as error:
 
 from hypatia_core.formula import Formulas, formula
 from hypatia_core.backend import HypatiaWarning, hypatia_backend
+from hypatia_core.equivalence import ModuleEquivalence, equivalent_modules
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
+from hypatia_core.symbolic.accuracy import improve_accuracy
 from hypatia_core.weights import invalidate
 from hypatia_core.serving import Served, compile, load  # noqa: A004
 
@@ -49,6 +51,7 @@ __all__ = [
     "GraphReport",
     "HypatiaError",
     "HypatiaWarning",
+    "ModuleEquivalence",
     "Options",
     "PyAlgebra",
     "PyMultiVector",
@@ -61,8 +64,10 @@ __all__ = [
     "compile",
     "compile_fx_graph",
     "config",
+    "equivalent_modules",
     "formula",
     "hypatia_backend",
+    "improve_accuracy",
     "invalidate",
     "is_equivalent",
     "load",

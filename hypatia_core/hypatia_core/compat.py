@@ -400,3 +400,9 @@ def holders(storage: torch.UntypedStorage) -> int:
     """How many hold a storage; 2, for "others too", where torch does not say. Read in 2.15 (`torch._C`)."""
     count = getattr(torch._C, "_storage_Use_Count", None)
     return int(count(storage._cdata)) if count is not None else 2
+
+
+def decompositions(operations: Sequence[Any]) -> dict[Any, Callable[..., Any]]:
+    """How torch takes operations apart into simpler ones, for `make_fx`."""
+    table: dict[Any, Callable[..., Any]] = torch._decomp.get_decompositions(operations)
+    return table
