@@ -20,8 +20,9 @@ from hypatia_core.report import GraphReport, brief
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
-#: Rounds of measurement, and the seconds after which no further round is begun.
+#: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
 ROUNDS = 7
+LEAST_ROUNDS = 3
 ENOUGH_SECONDS = 1.0
 
 
@@ -189,16 +190,14 @@ class Choice:
         begun = time.perf_counter()
         entrants = [self._original, *accepted]
         times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
-        rounds = ROUNDS
-        if sum(self._seconds.values()) > ENOUGH_SECONDS:  # the runs that verified took long enough to tell
-            times, rounds = {name: [seconds] for name, seconds in self._seconds.items()}, 0
-        for _ in range(rounds):
+        # The runs that verified do not count: a first run allocates, packs and warms up.
+        for done in range(1, ROUNDS + 1):
             for entrant in entrants:
                 arguments = list(inputs)
                 start = time.perf_counter()
                 entrant.run(arguments)
                 times[entrant.name].append(time.perf_counter() - start)
-            if time.perf_counter() - begun > ENOUGH_SECONDS:
+            if done >= LEAST_ROUNDS and time.perf_counter() - begun > ENOUGH_SECONDS:
                 break
         best = {name: min(seconds) for name, seconds in times.items()}
         self._report.measured = best

@@ -19,7 +19,7 @@ from hypatia_core.timing import Timings
 from hypatia_core.weights import dependent_on
 
 #: Another implementation must gain this part of torch's own time, …
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.03
 #: … and this many seconds: about what one more call from Python costs.
 LEAST_SECONDS = 10e-6
 

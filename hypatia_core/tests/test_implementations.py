@@ -104,6 +104,14 @@ def test_products_with_a_weight_stored_as_columns(row: str) -> None:
     assert_as_good(Columns(), torch.randn(5, 24), row, hidden=False)
 
 
+@pytest.mark.parametrize("shape", [(5, 24), (2, 3, 24)])
+@pytest.mark.parametrize("act", ["relu", "silu", "tanh", "gelu", "gelu by tanh"])
+@pytest.mark.parametrize("row", names("linear"))
+def test_products_with_an_activation(row: str, act: str, shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(nn.Linear(24, 40), ACTIVATIONS[act](), nn.Linear(40, 8))
+    assert_as_good(model, 3 * torch.randn(shape), row, hidden=True)
+
+
 GEOMETRIES: dict[str, dict[str, Any]] = {
     "3×3": {"kernel_size": 3, "padding": 1},
     "strided": {"kernel_size": 3, "stride": 2, "padding": 1},

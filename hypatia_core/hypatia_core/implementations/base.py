@@ -101,3 +101,8 @@ def on_cpu_in_float32(*nodes: fx.Node | None) -> bool:
         and v.layout is torch.strided
         for v in values
     )
+
+
+def only_user(node: fx.Node) -> fx.Node | None:
+    """The one node that takes this node's value, where there is just one."""
+    return next(iter(node.users)) if len(node.users) == 1 else None
