@@ -92,6 +92,8 @@ lint: $(NATIVE)
 
 bench: $(RELEASE) compiler
 	$(PY) hypatia_core/tests/mlp_perf_test.py
+	$(PY) benchmarks/overhead.py
+	$(PY) benchmarks/models.py  # pip install "hypatia-core[bench]" for the two runtimes
 
 docs: $(NATIVE)
 	$(PY) -m pdoc --output-directory site/python hypatia_core '!hypatia_core._native'

@@ -68,10 +68,15 @@ def hypatia_backend(
     tables = Tables.captured(gm, example_inputs)
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(
-            graph, inputs
-        )
+        def compile_graph(graph: GraphModule, inputs: Sequence[Any]) -> Runnable:
+            run = Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(graph, inputs)
+            if stage == "inference" and compat.needs_no_wrapper(inputs, example_inputs):
+                direct.append(run)
+            return run
 
+        return compile_graph
+
+    direct: list[Runnable] = []
     try:
         run: Callable[..., Any] = compat.aot_autograd(
             fw_compiler=compiler("forward"),
@@ -86,6 +91,10 @@ def hypatia_backend(
         reports.append(report)
         fall_back(f"the graph could not be captured: {brief(error)}", error, chosen, report)
         run = gm.forward
+    else:
+        if len(direct) == 1:
+            (inner,) = direct
+            run = lambda *arguments: inner(list(arguments))  # noqa: E731 - what Dynamo calls
     return labelled(run, reports)
 
 
