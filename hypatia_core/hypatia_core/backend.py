@@ -110,8 +110,12 @@ class Compilation:
         dynamo_graph: GraphModule | None = None,
         weights: frozenset[int] | None = None,
         tables: Tables | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
+        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows.
+
+        `names` are what the model calls them, by placeholder; None where the Dynamo graph says so.
+        """
         self.stage = stage
         self.options = options
         self.runners = runners
@@ -126,6 +130,7 @@ class Compilation:
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
+        self.names = names
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -293,8 +298,10 @@ class Compilation:
         """Fills in what the report shows of the programs; a fault in it costs the report only."""
         with self._timed("explain"):
             try:
-                names = {} if self.dynamo_graph is None else input_names(self.dynamo_graph, graph.graph)
-                explain(self.report, graph, names, *found)
+                names = self.names or {}
+                if self.dynamo_graph is not None:
+                    names = input_names(self.dynamo_graph, graph.graph)
+                explain(self.report, graph, names, self._static(), *found)
             except Exception as error:
                 self._refuse(f"the report is without its graphs: {brief(error)}")
                 logger.debug("%s", "".join(traceback.format_exception(error)))
