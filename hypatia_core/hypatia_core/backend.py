@@ -15,6 +15,7 @@ from torch.fx import GraphModule
 
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
@@ -174,6 +175,7 @@ class Compilation:
             verify=self.options.verify and decided is None,
             measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
+            free_ulps=BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
             repeatable=imported is not None and not imported.observable,
             profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
             if self.options.profile
@@ -229,7 +231,9 @@ class Compilation:
         try:
             with self._timed("implementations"):
                 found = (
-                    lower(best, static, decisions.KeptTimings(self._record)) if self._may_lower() else None
+                    lower(best, static, decisions.KeptTimings(self._record), self._precision())
+                    if self._may_lower()
+                    else None
                 )
                 lowered, self.report.implementations = found or (best, {})
                 self.lowered = None if found is None else lowered
@@ -241,6 +245,13 @@ class Compilation:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
         return Memo(division, original, strict, cap, self._refuse, self.report)
+
+    def _precision(self) -> str:
+        """What products may run in; says so where the processor cannot do what was asked for."""
+        if self.options.precision == "bfloat16" and not compat.has_bfloat16():
+            self._refuse("precision='bfloat16': this processor has no arithmetic of it")
+            return "float32"
+        return self.options.precision
 
     def _may_lower(self) -> bool:
         return self.options.measure and self.options.numerics != "exact"

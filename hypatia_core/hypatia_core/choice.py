@@ -49,6 +49,7 @@ class Choice:
         verify: bool,
         measure: bool,
         exact: bool,
+        free_ulps: float = FREE_ULPS,
         repeatable: bool,
         profile: Callable[[list[Any]], None] | None,
         report: GraphReport,
@@ -63,6 +64,7 @@ class Choice:
         self._verify = verify
         self._measure = measure
         self._exact = exact
+        self._free_ulps = free_ulps
         self._repeatable = repeatable
         self._profile = profile
         self._report = report
@@ -125,7 +127,7 @@ class Choice:
         assert self._graph is not None
         wanted = self._outputs(self._original, inputs)
         reference: tuple[Any, ...] | None = None
-        free_ulps = FREE_ULPS
+        free_ulps = self._free_ulps
         candidates = self._candidates
         try:
             with _RandomStateKept():

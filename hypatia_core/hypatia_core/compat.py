@@ -438,3 +438,11 @@ def decompositions(operations: Sequence[Any]) -> dict[Any, Callable[..., Any]]:
     """How torch takes operations apart into simpler ones, for `make_fx`."""
     table: dict[Any, Callable[..., Any]] = torch._decomp.get_decompositions(operations)
     return table
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16. Read in 2.15 (`torch.ops.mkldnn`); without it, no."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False

@@ -84,6 +84,8 @@ class Implementation:
     takes: Callable[[Any], bool]
     #: Adds it to a graph and gives the node of its value.
     write: Callable[[Emitter, Any], fx.Node]
+    #: What it computes in.
+    precision: str = "float32"
 
 
 def is_packed(node: fx.Node) -> bool:

@@ -189,6 +189,18 @@ def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
     return _activated(emitter, unit, rows)
 
 
+def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
+    def narrow(node: fx.Node) -> fx.Node:
+        return emitter.call(aten._to_copy.default, node, dtype=torch.bfloat16)
+
+    columns = emitter.call(aten.permute.default, narrow(unit.rows_of_weight(emitter)), [1, 0])
+    if unit.bias is None:
+        rows = emitter.call(aten.mm.default, narrow(unit.x), columns)
+    else:
+        rows = emitter.call(aten.addmm.default, narrow(unit.bias), narrow(unit.x), columns)
+    return _activated(emitter, unit, emitter.call(aten._to_copy.default, rows, dtype=torch.float32))
+
+
 def _has(*names: str) -> bool:
     return all(name in _KERNELS for name in names)
 
@@ -213,6 +225,7 @@ IMPLEMENTATIONS = [
         lambda unit: _fixed_rows(unit) and _has("_convolution_pointwise", "_reorder_convolution_weight"),
         _as_convolution,
     ),
+    Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(
         "weight stored as columns",
         "linear",
