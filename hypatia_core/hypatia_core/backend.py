@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 import warnings
@@ -118,7 +119,9 @@ class Compilation:
         `names` are what the model calls them, by placeholder; None where the Dynamo graph says so.
         """
         self.stage = stage
-        self.options = options
+        # Ranks that time by themselves may choose differently: what is replicated would drift apart.
+        self.alike = options.measure and compat.among_ranks()
+        self.options = dataclasses.replace(options, measure=False) if self.alike else options
         self.runners = runners
         self.reports = reports
         self.weights = weights
@@ -138,6 +141,8 @@ class Compilation:
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        if self.alike:
+            self._refuse("not measured: the ranks of a process group have to decide alike")
         broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
         if broken is not None:
             self.report.graph_break = {"reason": broken[0], "where": broken[1]}

@@ -13,6 +13,7 @@ import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
+from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import FREE_ULPS, Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.regions import RegionByRegion
@@ -96,7 +97,7 @@ class Choice:
                     self._deciding = True
                     try:
                         with torch.no_grad(), _RandomStateKept():
-                            chosen = self._choose(inputs)
+                            chosen = self._chosen(inputs)
                     finally:
                         self._deciding = False
                 self._report.executor = chosen.executor
@@ -109,6 +110,16 @@ class Choice:
                     self._decided(chosen)
                 self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
             return self._run
+
+    def _chosen(self, inputs: list[Any]) -> Candidate:
+        try:
+            return self._choose(inputs)
+        except HypatiaError:
+            raise  # asked for by `on_error="raise"`
+        except Exception as error:
+            self._outputs(self._original, inputs)  # an error of the user's own comes first
+            self._failed(f"nothing was chosen: {brief(error)}", error)
+            return self._original
 
     def _choose(self, inputs: list[Any]) -> Candidate:
         if not self._repeatable:

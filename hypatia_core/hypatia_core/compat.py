@@ -95,6 +95,12 @@ def set_grad_enabled() -> Callable[[bool], None]:
     return torch._C._set_grad_enabled
 
 
+def among_ranks() -> bool:
+    """Whether this process is one of several of `torch.distributed`; public, but there only where built."""
+    ranks = torch.distributed
+    return ranks.is_available() and ranks.is_initialized() and ranks.get_world_size() > 1
+
+
 def any_autocast() -> bool:
     """Whether autocast is on for any device. Read in 2.15 (`torch._C._is_any_autocast_enabled`)."""
     return torch._C._is_any_autocast_enabled()
