@@ -61,3 +61,29 @@ def test_inductor_trains_with_the_numbers_of_eager() -> None:
     theirs.sum().backward()
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(gradient, model[0].weight.grad)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # of its own use of torch
+def test_openvino() -> None:
+    pytest.importorskip("openvino")
+    function: Function = lambda a, b, v: ((a @ b) @ v).relu()  # noqa: E731
+    compiled = hypatia(function, executor="openvino", measure=False)
+    assert_agrees(function, torch.randn(16, 16), torch.randn(16, 16), torch.randn(16, 1), compiled=compiled)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.executor == "openvino" and graph.rewritten
+
+
+def test_the_modes_of_torch() -> None:
+    function: Function = lambda a, b, v: (a @ b) @ v  # noqa: E731
+    given = torch.randn(16, 16), torch.randn(16, 16), torch.randn(16, 1)
+    torch._dynamo.reset()
+    quick = torch.compile(function, backend="hypatia", mode="reduce-overhead")
+    assert_agrees(function, *given, compiled=quick)
+    (graph,) = hypatia_core.report(quick).graphs
+    assert set(graph.measured) == {"original", "aten, rewritten"}, "nothing whose call costs more is tried"
+    if compat.cpp_compiler() is not None:
+        torch._dynamo.reset()
+        thorough = torch.compile(function, backend="hypatia", mode="max-autotune")
+        assert_agrees(function, *given, compiled=thorough)
+        (graph,) = hypatia_core.report(thorough).graphs
+        assert set(graph.measured) == {"original", "aten, rewritten", "inductor, rewritten"}, "all are tried"

@@ -200,10 +200,13 @@ def resident() -> float:
 def test_memory_stays_flat(capsys: pytest.CaptureFixture[str]) -> None:
     model, v = Model().eval(), torch.randn(32, 1)
 
-    def recompile(times: int) -> None:
-        for _ in range(times):
-            torch._dynamo.reset()
-            hypatia(model)(v)
+    def grown(times: int, backend: str, **more: Any) -> float:
+        for count in (50, times):  # torch's own tables fill at first
+            start = resident()
+            for _ in range(count):
+                torch._dynamo.reset()
+                torch.compile(model, backend=backend, **more)(v)
+        return resident() - start
 
     with torch.no_grad():
         served = hypatia_core.compile(model, v, options={"executor": "aten"})
@@ -214,10 +217,10 @@ def test_memory_stays_flat(capsys: pytest.CaptureFixture[str]) -> None:
         for _ in range(10_000):
             served(v), compiled(v)
         calls = resident() - start
-        recompile(50)  # torch's own tables fill at first
-        start = resident()
-        recompile(200)
-        recompiles = resident() - start
+        # Torch itself keeps something of each compilation: what counts is what we add.
+        torchs = grown(200, "aot_eager")
+        ours = grown(200, "hypatia", options={"executor": "aten"})
     with capsys.disabled():
-        print(f"\n10,000 calls each way: {calls:+.1f} MB; 200 recompiles: {recompiles:+.1f} MB")
-    assert calls < 5 and recompiles < 60
+        print(f"\n10,000 calls each way: {calls:+.1f} MB")
+        print(f"200 recompiles: {ours:+.1f} MB; by torch alone (aot_eager): {torchs:+.1f} MB")
+    assert calls < 5 and ours < torchs + 20

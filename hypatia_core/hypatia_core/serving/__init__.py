@@ -46,8 +46,9 @@ def compile(  # noqa: A001 - the name that torch's users know
             input, what it is and what is accepted) or "compile" (it goes to `torch.compile`).
 
     Returns:
-        A module that is called like the model. It reads the model's weights at every call, and computes no
-        gradients. An input in other strides than its example's is copied into these.
+        A module that is called like the model. It reads the model's parameters and buffers at every call (a
+        tensor that is a mere attribute is the one that was there), and computes no gradients. An input in
+        other strides than its example's is copied into these.
 
     Raises:
         HypatiaError: the model cannot be captured, or an option is unknown; the message says why.
