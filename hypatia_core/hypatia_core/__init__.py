@@ -36,7 +36,9 @@ try:
 except ImportError as error:
     raise _native.outdated(error) from error
 
-from hypatia_core.backend import HypatiaWarning, hypatia_backend
+from hypatia_core.backend import hypatia_backend
+from hypatia_core.calibrate import calibrate
+from hypatia_core.log import HypatiaWarning
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.report import GraphReport, Report, report
@@ -54,6 +56,7 @@ __all__ = [
     "Report",
     "Symbol",
     "__version__",
+    "calibrate",
     "compile_fx_graph",
     "config",
     "hypatia_backend",

@@ -17,7 +17,7 @@ from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
-from hypatia_core.log import announce, logger
+from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over
@@ -27,10 +27,6 @@ from hypatia_core.search import search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.timing import TIMINGS
 from hypatia_core.weights import Memo, divide, positions
-
-
-class HypatiaWarning(UserWarning):
-    """Something ran as it came, and why."""
 
 
 def hypatia_backend(

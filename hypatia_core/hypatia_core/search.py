@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
+from hypatia_core import profile
 from hypatia_core._hypatia_core import HypatiaError, optimize_graph
 from hypatia_core.fx_import import Imported
 from hypatia_core.options import Options
@@ -27,7 +29,8 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found |
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
     """
-    settings = {
+    machine = profile.current().machine()
+    settings: dict[str, Any] = {
         "numerics": options.numerics,
         "limits": {
             "nodes": options.max_nodes,
@@ -35,6 +38,8 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found |
             "matches": options.max_matches,
         },
     }
+    if machine is not None:
+        settings["machine"] = machine
     try:
         text, account_text = optimize_graph(json.dumps(imported.wire), json.dumps(settings))
     except BaseException as error:

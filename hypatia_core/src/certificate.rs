@@ -15,7 +15,7 @@ use crate::graph::{Graph, Kind};
 use crate::language::{Head, Term};
 use crate::pattern::{Binding, Match};
 use crate::rules::Rewrite;
-use crate::saturate::Step;
+use crate::step::Step;
 use crate::tensor_type::TensorType;
 
 /// One equation: a rule, and the terms that stand for its variables, as numbers in the certificate's table.

@@ -3,7 +3,7 @@
 use egg::{Id, Language};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::analysis::{TensorGraph, Value, tensor_type};
+use crate::analysis::{TensorGraph, Value, attribute, tensor_type};
 use crate::cost::Machine;
 use crate::language::Term;
 use crate::tensor_type::TensorType;
@@ -23,14 +23,15 @@ pub fn term_seconds(egraph: &TensorGraph, machine: &Machine, class: Id, term: &T
     let Value::Tensor(result) = &egraph[class].data.value else {
         return EPSILON;
     };
-    let operands: Option<Vec<&TensorType>> = term
-        .split()
-        .0
+    let (operands, attributes) = term.split();
+    let operands: Option<Vec<&TensorType>> =
+        operands.iter().map(|&c| tensor_type(egraph, c)).collect();
+    let attributes: Vec<_> = attributes
         .iter()
-        .map(|&c| tensor_type(egraph, c))
+        .filter_map(|&c| attribute(egraph, c))
         .collect();
     operands.map_or(f64::INFINITY, |operands| {
-        EPSILON + machine.seconds(op, &operands, result)
+        EPSILON + machine.seconds(op, &operands, &attributes, result)
     })
 }
 

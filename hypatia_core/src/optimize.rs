@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
 use crate::certificate::{certify, counts};
-use crate::cost::Machine;
+use crate::cost::{Machine, shape_class};
 use crate::error::{Error, Result};
 use crate::extract::{Selection, extract};
 use crate::graph::{Graph, Kind, Node};
 use crate::island::{Region, islands, join};
 use crate::language::{Head, Term};
-use crate::rules::Soundness;
+use crate::rules::{Rewrite, Soundness};
 use crate::saturate::{Limits, Stop, saturate};
+use crate::tensor_type::DType;
 
 /// What the caller decides.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Settings {
     /// Evaluations of one class that extraction may spend on improving its greedy answer.
     pub extraction_steps: usize,
     pub machine: Machine,
+    /// Rules beside the built-in ones, tried before.
+    #[serde(skip)]
+    pub users: Vec<&'static Rewrite>,
 }
 
 impl Default for Settings {
@@ -37,6 +41,7 @@ impl Default for Settings {
             limits: Limits::default(),
             extraction_steps: 2_000_000,
             machine: Machine::default(),
+            users: Vec::new(),
         }
     }
 }
@@ -180,7 +185,13 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
     let (mut egraph, ids) = represent(graph)?;
     let roots = roots(graph, &ids);
     clock.lap("represent");
-    let saturation = saturate(&mut egraph, admitted, &settings.limits)?;
+    let saturation = saturate(
+        &mut egraph,
+        admitted,
+        &settings.users,
+        &settings.limits,
+        &settings.machine,
+    )?;
     clock.lap("saturate");
     let selection = extract(
         &egraph,
@@ -219,21 +230,40 @@ fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solv
     })
 }
 
+/// What one node is thought to take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    pub implementation: &'static str,
+    pub dtype: DType,
+    pub shape_class: Vec<u64>,
+    pub seconds: f64,
+}
+
+/// The estimate of each node; `None` for inputs and for what the rules do not know.
+pub fn estimates(graph: &Graph, machine: &Machine) -> Vec<Option<Estimate>> {
+    let estimate = |node: &Node| {
+        let Kind::Op(op) = node.kind else { return None };
+        let operands: Option<Vec<_>> = node
+            .operands
+            .iter()
+            .map(|&o| graph.nodes[o].ty.as_ref())
+            .collect();
+        let (operands, result) = (operands?, node.ty.as_ref()?);
+        let attributes: Vec<_> = node.attributes.iter().collect();
+        Some(Estimate {
+            implementation: op.row().name,
+            dtype: result.dtype,
+            shape_class: shape_class(op, &operands, &attributes, result).to_vec(),
+            seconds: machine.seconds(op, &operands, &attributes, result),
+        })
+    };
+    graph.nodes.iter().map(estimate).collect()
+}
+
 /// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
 pub fn seconds(graph: &Graph, machine: &Machine) -> f64 {
-    graph
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let Kind::Op(op) = node.kind else { return None };
-            let operands: Option<Vec<_>> = node
-                .operands
-                .iter()
-                .map(|&o| graph.nodes[o].ty.as_ref())
-                .collect();
-            Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
-        })
-        .sum()
+    let estimates = estimates(graph, machine);
+    estimates.iter().flatten().map(|e| e.seconds).sum()
 }
 
 struct Clock {
