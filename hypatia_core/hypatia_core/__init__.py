@@ -41,6 +41,7 @@ from hypatia_core.calibrate import calibrate
 from hypatia_core.log import HypatiaWarning
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
+from hypatia_core.user_rules import rule
 from hypatia_core.report import GraphReport, Report, report
 from hypatia_core.weights import invalidate
 
@@ -67,6 +68,7 @@ __all__ = [
     "prove_equivalent",
     "register_backend",
     "report",
+    "rule",
     "set_log_level",
 ]
 

@@ -71,6 +71,9 @@ class Options:
     weights_cap: int = _option(
         4_096, "megabytes that folded and packed copies of weights may take for one graph"
     )
+    check_proof: bool = _option(
+        False, "replay the steps of every rewrite from the original to the result, apart from the search"
+    )
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")
     max_matches: int = _option(

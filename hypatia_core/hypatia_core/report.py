@@ -49,7 +49,12 @@ class GraphReport:
     refusals: list[str] = field(default_factory=list)
     #: Wall seconds of each stage.
     stages: dict[str, float] = field(default_factory=dict)
-    #: Size of the search: e-graph nodes and classes, rounds, and why it stopped.
+    #: Why the result equals the original: for each step its rule, place, substitution and conditions.
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    #: Steps that were replayed from the original to the result; None where that was not asked for.
+    steps_replayed: int | None = None
+    #: Size of the search: e-graph nodes and classes, rounds, why it stopped; whether extraction was exact,
+    #: and by which part some program in the e-graph could be cheaper at most.
     search: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -18,5 +18,6 @@ def traced(function: Callable[..., Any], examples: Sequence[torch.Tensor]) -> Im
         Unsupported: the function holds something that the engine cannot read; the message says what.
     """
     with torch.no_grad():
-        graph = make_fx(lambda *tensors: function(*tensors), tracing_mode="fake")(*examples)
+        apart = [torch.empty_like(x) for x in examples]  # one tensor twice would be one input
+        graph = make_fx(lambda *tensors: function(*tensors), tracing_mode="fake")(*apart)
     return Reader().read(graph.graph)

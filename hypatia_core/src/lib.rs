@@ -4,6 +4,7 @@
 //! [`optimize::optimize`] is the pipeline; each module below is one noun of it. [`symbolic`] and [`clifford`] are the
 //! scalar and the geometric algebra.
 
+pub mod account;
 pub mod analysis;
 pub mod attribute;
 pub mod attribute_function;
@@ -19,9 +20,11 @@ pub mod extract;
 pub mod graph;
 pub mod island;
 pub mod language;
+pub mod memory;
 pub mod op;
 pub mod optimize;
 pub mod pattern;
+pub mod proof_text;
 #[cfg(feature = "python")]
 mod python;
 pub mod rules;
@@ -30,4 +33,5 @@ pub mod step;
 pub mod symbolic;
 pub mod tensor_type;
 pub mod trial;
+pub mod user_rule;
 pub mod view;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::TensorGraph;
 use crate::contraction::Orders;
-use crate::cost::Machine;
+use crate::cost::CostModel;
 use crate::error::{Error, Result};
 use crate::language::Head;
 use crate::pattern::Match;
@@ -70,13 +70,13 @@ pub fn saturate(
     admitted: Soundness,
     users: &[&'static Rewrite],
     limits: &Limits,
-    machine: &Machine,
+    model: &CostModel,
 ) -> Result<Saturation> {
     let mut queue: Vec<Scheduled> = rules_of(admitted, users).map(Scheduled::new).collect();
     let mut orders = Orders::new(rules_of(admitted, users));
     let mut steps = Vec::new();
     for iteration in 0..limits.iterations {
-        let entered = orders.enter(egraph, machine)?;
+        let entered = orders.enter(egraph, model)?;
         sound(egraph)?;
         let mut changed = !entered.is_empty();
         steps.extend(entered);

@@ -32,7 +32,10 @@ def test_options_are_frozen_and_comparable() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"numeric": "exact"}, "unknown option 'numeric' (did you mean 'numerics'?). Options: executor, "),
+        (
+            {"numeric": "exact"},
+            "unknown option 'numeric' (did you mean 'numerics'?). Options: check_proof, executor, ",
+        ),
         ({"zzz": 1}, "unknown option 'zzz'. Options: "),
         ({"numerics": "fast"}, "accepted: 'exact', 'accurate', 'reassociate', 'reals'"),
         ({"on_error": "ignore"}, "accepted: 'warn', 'raise'"),

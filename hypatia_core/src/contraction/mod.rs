@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::analysis::{Builder, TensorGraph, tensor_type};
 use crate::attribute::Attribute;
-use crate::cost::Machine;
+use crate::cost::CostModel;
 use crate::error::Result;
 use crate::language::Head;
 use crate::op::Op;
@@ -100,7 +100,7 @@ impl Orders {
     ///
     /// # Errors
     /// A step gave a type that cannot be: the rule is wrong.
-    pub fn enter(&mut self, egraph: &mut TensorGraph, machine: &Machine) -> Result<Vec<Step>> {
+    pub fn enter(&mut self, egraph: &mut TensorGraph, model: &CostModel) -> Result<Vec<Step>> {
         let mut steps = Vec::new();
         if self.to_the_right.is_none() || self.to_the_left.is_none() {
             return Ok(steps);
@@ -111,7 +111,7 @@ impl Orders {
             shared,
         } in self.chains(egraph)
         {
-            let Some(chain) = Chain::new(egraph, &leaves, machine) else {
+            let Some(chain) = Chain::new(egraph, &leaves, model) else {
                 continue;
             };
             let mut orders: Vec<Brackets> = chain.best(None).into_iter().collect();

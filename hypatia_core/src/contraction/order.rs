@@ -8,7 +8,7 @@ use egg::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::analysis::{TensorGraph, attribute, tensor_type};
-use crate::cost::Machine;
+use crate::cost::CostModel;
 use crate::language::Term;
 use crate::op::Op;
 use crate::tensor_type::TensorType;
@@ -39,7 +39,7 @@ pub struct Chain {
 
 impl Chain {
     /// `None` where some interval has no sure type.
-    pub fn new(egraph: &TensorGraph, leaves: &[Id], machine: &Machine) -> Option<Self> {
+    pub fn new(egraph: &TensorGraph, leaves: &[Id], model: &CostModel) -> Option<Self> {
         let n = leaves.len();
         let mut types: FxHashMap<Interval, TensorType> = FxHashMap::default();
         for (i, &leaf) in leaves.iter().enumerate() {
@@ -52,7 +52,7 @@ impl Chain {
                 for s in i..j {
                     let operands = [&types[&(i, s)], &types[&(s + 1, j)]];
                     let result = Op::Matmul.infer(&operands, &[])?;
-                    let seconds = machine.seconds(Op::Matmul, &operands, &[], &result);
+                    let seconds = model.seconds(Op::Matmul, &operands, &[], &result);
                     costs.insert((i, s, j), seconds);
                     types.insert((i, j), result);
                 }

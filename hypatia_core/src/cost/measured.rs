@@ -25,34 +25,44 @@ fn octaves(class: &[u64]) -> Coordinates {
     class.iter().map(|&n| libm::log2(n.max(1) as f64)).collect()
 }
 
-impl Measured {
-    /// Seconds at a shape class: a guess, corrected by how far it was off at the shapes that were measured.
-    ///
-    /// The correction is fitted by moving least squares, linear in the logarithms of the extents (Lancaster and
-    /// Salkauskas, Mathematics of Computation 37, 1981): a measured shape gets its own time. Beyond what was measured
-    /// the nearest correction stays.
-    pub fn seconds(&self, class: &[u64], guess: &dyn Fn(&[u64]) -> f64) -> f64 {
-        let guessed = guess(class);
-        let comparable = |shape: &[u64], seconds: f64| shape.len() == class.len() && seconds > 0.0;
-        let points: Vec<(Coordinates, f64)> = self
-            .points
+/// How far a guess is off, by shape.
+#[derive(Debug)]
+pub struct Fit {
+    /// Octaves of the extents, and the logarithm of measured over guessed seconds.
+    points: Vec<(Coordinates, f64)>,
+}
+
+impl Fit {
+    /// Compares a guess with what was measured.
+    pub fn new(measured: &[(Vec<u64>, f64)], guess: &dyn Fn(&[u64]) -> f64) -> Self {
+        let extents = measured.first().map_or(0, |(shape, _)| shape.len());
+        let comparable = |shape: &[u64], seconds: f64| shape.len() == extents && seconds > 0.0;
+        let points = measured
             .iter()
             .filter(|(shape, seconds)| comparable(shape, *seconds))
             .map(|(shape, seconds)| (octaves(shape), libm::log(seconds / guess(shape))))
             .collect();
-        if points.is_empty() {
-            return guessed;
-        }
+        Self { points }
+    }
+
+    /// What the guess at a shape class is to be multiplied by.
+    ///
+    /// Moving least squares, linear in the logarithms of the extents (Lancaster and Salkauskas, Mathematics of
+    /// Computation 37, 1981): a measured shape gets its own time. Beyond what was measured the nearest correction stays.
+    pub fn correction(&self, class: &[u64]) -> f64 {
         let mut at = octaves(class);
+        if self.points.first().is_none_or(|(p, _)| p.len() != at.len()) {
+            return 1.0;
+        }
         for (axis, x) in at.iter_mut().enumerate() {
-            let along = || points.iter().map(|(p, _)| p[axis]);
+            let along = || self.points.iter().map(|(p, _)| p[axis]);
             let (low, high) = (
                 along().fold(f64::INFINITY, f64::min),
                 along().fold(f64::NEG_INFINITY, f64::max),
             );
             *x = x.clamp(low, high);
         }
-        guessed * libm::exp(correction(&points, &at))
+        libm::exp(correction(&self.points, &at))
     }
 }
 
@@ -100,12 +110,8 @@ fn first_unknown(mut matrix: Vec<Vec<f64>>) -> f64 {
 mod tests {
     use super::*;
 
-    fn series(points: &[(&[u64], f64)]) -> Measured {
-        Measured {
-            implementation: "matmul".into(),
-            dtype: DType::F32,
-            points: points.iter().map(|(s, t)| (s.to_vec(), *t)).collect(),
-        }
+    fn predicted(points: &[(Vec<u64>, f64)], class: &[u64]) -> f64 {
+        product(class) * Fit::new(points, &product).correction(class)
     }
 
     fn product(class: &[u64]) -> f64 {
@@ -118,9 +124,8 @@ mod tests {
             .iter()
             .flat_map(|&a| [1u64, 16, 256].map(|b| (vec![a, b], 1e-6 * (a + 2 * b) as f64)))
             .collect();
-        let series = series(&grid.iter().map(|(s, t)| (&s[..], *t)).collect::<Vec<_>>());
         for (shape, seconds) in &grid {
-            let found = series.seconds(shape, &product);
+            let found = predicted(&grid, shape);
             assert!(
                 (found / seconds - 1.0).abs() < 0.02,
                 "{shape:?}: {found} for {seconds}"
@@ -137,18 +142,17 @@ mod tests {
             .flat_map(|&a| [4u64, 64, 1024].map(|b| vec![a, b]))
             .map(|s| (s.clone(), truth(&s)))
             .collect();
-        let series = series(&points.iter().map(|(s, t)| (&s[..], *t)).collect::<Vec<_>>());
         for shape in [[7, 9], [100, 30], [500, 600]] {
-            let found = series.seconds(&shape, &product);
+            let found = predicted(&points, &shape);
             assert!((found / truth(&shape) - 1.0).abs() < 0.02, "{shape:?}");
         }
     }
 
     #[test]
     fn beyond_the_measurements_the_guess_scales() {
-        let series = series(&[(&[16], 3.0 * 16e-9), (&[1024], 2.0 * 1024e-9)]);
-        let found = series.seconds(&[1 << 20], &product);
+        let points = [(vec![16], 3.0 * 16e-9), (vec![1024], 2.0 * 1024e-9)];
+        let found = predicted(&points, &[1 << 20]);
         assert!((found / (2.0 * product(&[1 << 20])) - 1.0).abs() < 0.02);
-        assert_eq!(self::series(&[]).seconds(&[8], &product), product(&[8]));
+        assert_eq!(predicted(&[], &[8]), product(&[8]));
     }
 }

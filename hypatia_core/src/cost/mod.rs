@@ -4,12 +4,14 @@ mod measured;
 mod roofline;
 mod shape_class;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::Attribute;
 use crate::op::{Op, Work};
 use crate::tensor_type::{DType, TensorType};
 
+use measured::Fit;
 pub use measured::Measured;
 pub use roofline::Roofline;
 pub use shape_class::{ShapeClass, shape_class};
@@ -22,7 +24,28 @@ pub struct Machine {
     pub measured: Vec<Measured>,
 }
 
-impl Machine {
+/// A machine's figures, ready to be asked.
+#[derive(Debug)]
+pub struct CostModel {
+    roofline: Roofline,
+    fitted: FxHashMap<(&'static str, DType), Fit>,
+}
+
+impl CostModel {
+    /// The model of a machine; what was measured of operations that the engine does not know is left out.
+    pub fn new(machine: &Machine) -> Self {
+        let roofline = machine.roofline;
+        let fit = |m: &Measured| {
+            let op = Op::named(&m.implementation)?;
+            let guess = |class: &[u64]| roofline.seconds(op, class, m.dtype);
+            Some(((op.row().name, m.dtype), Fit::new(&m.points, &guess)))
+        };
+        Self {
+            roofline,
+            fitted: machine.measured.iter().filter_map(fit).collect(),
+        }
+    }
+
     /// Seconds to run an operation on operands of these types.
     ///
     /// A sum or product of several is written as one after another, the small ones first.
@@ -39,11 +62,8 @@ impl Machine {
         if op.is_commutative() && operands.len() > 2 {
             return self.in_turn(op, operands, result);
         }
-        self.of_class(
-            op,
-            &shape_class(op, operands, attributes, result),
-            result.dtype,
-        )
+        let class = shape_class(op, operands, attributes, result);
+        self.of_class(op, &class, result.dtype)
     }
 
     fn in_turn(&self, op: Op, operands: &[&TensorType], result: &TensorType) -> f64 {
@@ -56,14 +76,10 @@ impl Machine {
     }
 
     fn of_class(&self, op: Op, class: &[u64], dtype: DType) -> f64 {
-        let guess = |class: &[u64]| self.roofline.seconds(op, class, dtype);
-        let series = self
-            .measured
-            .iter()
-            .find(|m| m.dtype == dtype && m.implementation == op.row().name);
-        match series {
-            Some(series) => series.seconds(class, &guess),
-            None => guess(class),
+        let guess = self.roofline.seconds(op, class, dtype);
+        match self.fitted.get(&(op.row().name, dtype)) {
+            Some(fit) => guess * fit.correction(class),
+            None => guess,
         }
     }
 }
@@ -74,12 +90,12 @@ mod tests {
 
     #[test]
     fn a_sum_of_three_is_two_sums() {
-        let machine = Machine::default();
+        let model = CostModel::new(&Machine::default());
         let (big, small) = (
             TensorType::new(DType::F32, &[512, 512]),
             TensorType::new(DType::F32, &[512]),
         );
-        let of = |operands: &[&TensorType]| machine.seconds(Op::Add, operands, &[], &big);
+        let of = |operands: &[&TensorType]| model.seconds(Op::Add, operands, &[], &big);
         assert!((of(&[&big, &big, &big]) - 2.0 * of(&[&big, &big])).abs() < 1e-12);
         assert!(of(&[&big, &small, &small]) < 1.6 * of(&[&big, &big]));
     }
@@ -95,6 +111,7 @@ mod tests {
             }],
             ..Machine::default()
         };
-        assert!((machine.seconds(Op::Exp, &[&t], &[], &t) / 5e-6 - 1.0).abs() < 1e-3);
+        let model = CostModel::new(&machine);
+        assert!((model.seconds(Op::Exp, &[&t], &[], &t) / 5e-6 - 1.0).abs() < 1e-3);
     }
 }
