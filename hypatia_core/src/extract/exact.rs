@@ -1,16 +1,17 @@
 //! Branch and bound over linear relaxations, after the e-graph was reduced to what a cheaper program could use.
 //!
-//! Each term is a variable between 0 and 1; a root needs a term, and so does each operand of a chosen term. Circles are
-//! forbidden one by one, when a solution has one. Relaxations are solved by `good_lp` with `microlp`.
+//! Each term is a variable between 0 and 1; a root needs a term, and so does each operand of a chosen term: one that does
+//! not need the chosen term's class in turn. Longer circles are forbidden one by one, when a solution has one. Relaxations are solved by `good_lp` with `microlp`.
 
 use egg::Id;
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, microlp, variable};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::reduced::Reduced;
 use super::{Costs, Extraction, Method, Selection, greedy};
 
 /// An answer so near to the bound is the best.
-const EQUAL: f64 = 1e-6;
+pub const EQUAL: f64 = 1e-6;
 /// Steps of local improvement after rounding.
 const POLISH: usize = 20_000;
 
@@ -35,6 +36,12 @@ pub fn improve(
         None => search.total,
         Some(reduced) => search.run(&reduced),
     };
+    log::debug!(
+        "exact extraction: {} of {} variables used, at most {:.3e} s where {lower:.3e} s is proved",
+        variables - search.left,
+        variables,
+        search.total,
+    );
     let gap = ((search.total - lower) / search.total).max(0.0);
     let (method, gap) = if gap <= EQUAL {
         (Method::Exact, 0.0)
@@ -46,157 +53,6 @@ pub fn improve(
         method,
         gap,
     })
-}
-
-/// A term that may be part of a cheaper program.
-struct Candidate {
-    number: usize,
-    seconds: f64,
-    children: Vec<Id>,
-}
-
-/// The terms that may be part of a cheaper program than the best known.
-struct Reduced {
-    candidates: Vec<Candidate>,
-    /// Candidates by class.
-    classes: FxHashMap<Id, Vec<usize>>,
-    /// What every program costs, whichever terms it has.
-    least: f64,
-}
-
-impl Reduced {
-    fn new(costs: &Costs, roots: &[Id], total: f64) -> Option<Self> {
-        let mut terms: FxHashMap<Id, Vec<Candidate>> = costs
-            .classes()
-            .into_iter()
-            .map(|class| (class, undominated(costs, class)))
-            .collect();
-        loop {
-            let needed = mandatory(&terms, roots);
-            let cheapest = |class: &Id| {
-                let own = terms[class].iter().map(|t| t.seconds);
-                own.fold(f64::INFINITY, f64::min)
-            };
-            let mut ordered: Vec<Id> = needed.iter().copied().collect();
-            ordered.sort_unstable();
-            let floor: f64 = ordered.iter().map(cheapest).sum();
-            if floor >= total * (1.0 - EQUAL) {
-                return None;
-            }
-            let below = lower_bounds(&terms);
-            let mut changed = false;
-            let floors: FxHashMap<Id, f64> = ordered.iter().map(|c| (*c, cheapest(c))).collect();
-            for (class, own) in &mut terms {
-                let others = floor - floors.get(class).copied().unwrap_or(0.0);
-                let before = own.len();
-                own.retain(|t| {
-                    let under = t.children.iter().map(|c| below[c]).fold(0.0, f64::max);
-                    t.seconds + others.max(under) < total * (1.0 + EQUAL)
-                });
-                changed |= own.len() != before;
-            }
-            if !changed {
-                return Some(Self::numbered(terms, roots, floor));
-            }
-        }
-    }
-
-    /// The terms that are reachable, numbered in a fixed order.
-    fn numbered(mut terms: FxHashMap<Id, Vec<Candidate>>, roots: &[Id], least: f64) -> Self {
-        let mut candidates = Vec::new();
-        let mut classes: FxHashMap<Id, Vec<usize>> = FxHashMap::default();
-        let mut stack: Vec<Id> = roots.iter().rev().copied().collect();
-        while let Some(class) = stack.pop() {
-            if classes.contains_key(&class) {
-                continue;
-            }
-            let own = terms.remove(&class).unwrap_or_default();
-            let numbers = (candidates.len()..candidates.len() + own.len()).collect();
-            classes.insert(class, numbers);
-            for candidate in own {
-                stack.extend(candidate.children.iter().rev().copied());
-                candidates.push(candidate);
-            }
-        }
-        Self {
-            candidates,
-            classes,
-            least,
-        }
-    }
-}
-
-/// The terms of a class but those that another is no worse than, in cost and in what it needs.
-fn undominated(costs: &Costs, class: Id) -> Vec<Candidate> {
-    let mut kept: Vec<Candidate> = Vec::new();
-    let mut all: Vec<Candidate> = costs
-        .terms(class)
-        .map(|(number, term)| {
-            let mut children: Vec<Id> = costs.children(term).collect();
-            children.sort_unstable();
-            children.dedup();
-            Candidate {
-                number,
-                seconds: costs.of(class, number),
-                children,
-            }
-        })
-        .filter(|c| !c.children.contains(&class))
-        .collect();
-    all.sort_by(|a, b| {
-        a.seconds
-            .total_cmp(&b.seconds)
-            .then(a.children.len().cmp(&b.children.len()))
-            .then(a.number.cmp(&b.number))
-    });
-    for candidate in all {
-        let worse = |k: &Candidate| {
-            k.children
-                .iter()
-                .all(|c| candidate.children.binary_search(c).is_ok())
-        };
-        if !kept.iter().any(worse) {
-            kept.push(candidate);
-        }
-    }
-    kept
-}
-
-/// The classes that every program needs.
-fn mandatory(terms: &FxHashMap<Id, Vec<Candidate>>, roots: &[Id]) -> FxHashSet<Id> {
-    let mut needed: FxHashSet<Id> = FxHashSet::default();
-    let mut stack = roots.to_vec();
-    while let Some(class) = stack.pop() {
-        if !needed.insert(class) {
-            continue;
-        }
-        if let Some((first, others)) = terms[&class].split_first() {
-            let always = |c: &&Id| others.iter().all(|t| t.children.contains(c));
-            stack.extend(first.children.iter().filter(always));
-        }
-    }
-    needed
-}
-
-/// For each class, what its program costs at least: along the dearest path of the cheapest choice.
-fn lower_bounds(terms: &FxHashMap<Id, Vec<Candidate>>) -> FxHashMap<Id, f64> {
-    let mut bounds: FxHashMap<Id, f64> = terms.keys().map(|&c| (c, f64::INFINITY)).collect();
-    loop {
-        let mut changed = false;
-        for (class, own) in terms {
-            let of = |t: &Candidate| {
-                t.seconds + t.children.iter().map(|c| bounds[c]).fold(0.0, f64::max)
-            };
-            let least = own.iter().map(of).fold(f64::INFINITY, f64::min);
-            if least < bounds[class] {
-                bounds.insert(*class, least);
-                changed = true;
-            }
-        }
-        if !changed {
-            return bounds;
-        }
-    }
 }
 
 /// A part of the space: some terms are taken, some are left.
@@ -302,8 +158,10 @@ impl Search<'_> {
             model = model.with(chosen(root).geq(1.0));
         }
         for (candidate, &x) in reduced.candidates.iter().zip(&variables) {
-            for child in &candidate.children {
-                model = model.with((chosen(child) - x).geq(0.0));
+            for supply in &candidate.supplies {
+                let supplied: Expression =
+                    supply.iter().map(|&i| Expression::from(variables[i])).sum();
+                model = model.with((supplied - x).geq(0.0));
             }
         }
         for circle in &self.circles {

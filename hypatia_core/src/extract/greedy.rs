@@ -5,42 +5,9 @@ use std::collections::VecDeque;
 use egg::Id;
 use rustc_hash::FxHashMap;
 
+use super::bits::Bits;
 use super::{Costs, Selection};
 use crate::language::Term;
-
-/// Classes by position, as bits.
-#[derive(Clone, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn with_capacity(bits: usize) -> Self {
-        Self(vec![0; bits.div_ceil(64)])
-    }
-
-    fn insert(&mut self, bit: usize) {
-        self.0[bit / 64] |= 1 << (bit % 64);
-    }
-
-    fn contains(&self, bit: usize) -> bool {
-        self.0[bit / 64] >> (bit % 64) & 1 == 1
-    }
-
-    fn union(&mut self, other: &Self) {
-        for (a, b) in self.0.iter_mut().zip(&other.0) {
-            *a |= b;
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(i, &word)| {
-            std::iter::successors((word != 0).then_some(word), |w| {
-                let rest = w & (w - 1);
-                (rest != 0).then_some(rest)
-            })
-            .map(move |w| i * 64 + w.trailing_zeros() as usize)
-        })
-    }
-}
 
 struct Best {
     total: f64,
