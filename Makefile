@@ -39,7 +39,7 @@ TOOLS := $(VENV)/.tools
 NATIVE := $(VENV)/.native
 RELEASE := $(VENV)/.native-release
 
-.PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch conformance lint bench docs compiler cargo nextest
+.PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch conformance lint bench docs compiler browser cargo nextest
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,7 +58,7 @@ test-rust: cargo nextest
 	fi
 	cargo test --no-default-features --doc
 
-test-python: $(NATIVE) compiler
+test-python: $(NATIVE) compiler browser
 	$(PY) -m pytest
 
 # The share of mutated rules that the checker of rules refutes, and each survivor.
@@ -135,6 +135,13 @@ compiler:
 	    fi
 	    command -v c++ g++ clang++ >/dev/null || echo "There is no C++ compiler (on Debian and Ubuntu: sudo apt-get install g++)." \
 	        "Everything works without one, but nothing is compared with Inductor or run by it."
+	fi
+
+# The report's page is tried in Debian's Chromium; without one those tests say that they are left out.
+browser:
+	@if ! command -v chromium chromium-browser google-chrome >/dev/null && [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+	    echo "Installing chromium with apt-get, for the tests of the report's page …"
+	    { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null || true
 	fi
 
 cargo:

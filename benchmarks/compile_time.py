@@ -5,8 +5,8 @@
     python benchmarks/compile_time.py --models "chain of 5000"
 
 Our stages are those between torch's capture and the executor: import, search, export. They are the same for
-every executor. Inductor's figure is its first call with cold caches, less a call of eager. Weights are random:
-only the graphs count. Writes `benchmarks/results/compile_time.json`.
+every executor. Inductor's figure is its first call with cold caches, less a call of eager. Weights are
+random, as only the graphs count. Writes `benchmarks/results/compile_time.json`.
 """
 
 from __future__ import annotations

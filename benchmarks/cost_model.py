@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 import hypatia_core
-from hypatia_core import profile
+from hypatia_core import cache_folder, profile
 from hypatia_core._hypatia_core import estimate_graph
 from hypatia_core.trace import traced
 
@@ -152,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if arguments.calibrate:
-        os.environ[profile.VARIABLE] = tempfile.mkdtemp(prefix="hypatia-profile-")
+        os.environ[cache_folder.VARIABLE] = tempfile.mkdtemp(prefix="hypatia-profile-")
         begun = time.perf_counter()
         hypatia_core.calibrate()
         print(f"calibrated in {time.perf_counter() - begun:.1f} s")

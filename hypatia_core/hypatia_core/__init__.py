@@ -36,33 +36,45 @@ try:
 except ImportError as error:
     raise _native.outdated(error) from error
 
+from hypatia_core.formula import Formulas, formula
 from hypatia_core.backend import hypatia_backend
 from hypatia_core.calibrate import calibrate
+from hypatia_core.equivalence import ModuleEquivalence, equivalent_modules
 from hypatia_core.log import HypatiaWarning
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
 from hypatia_core.user_rules import rule
 from hypatia_core.report import GraphReport, Report, report
+from hypatia_core.symbolic.accuracy import improve_accuracy
 from hypatia_core.weights import invalidate
+from hypatia_core.serving import Served, compile, load  # noqa: A004
 
 __all__ = [
+    "Formulas",
     "GraphReport",
     "HypatiaError",
     "HypatiaWarning",
+    "ModuleEquivalence",
     "Options",
     "PyAlgebra",
     "PyMultiVector",
     "PyMultiVector2D",
     "PyMultiVector3D",
     "Report",
+    "Served",
     "Symbol",
     "__version__",
     "calibrate",
+    "compile",
     "compile_fx_graph",
     "config",
+    "equivalent_modules",
+    "formula",
     "hypatia_backend",
+    "improve_accuracy",
     "invalidate",
     "is_equivalent",
+    "load",
     "optimize_ast",
     "parse_expr",
     "prove_equivalent",

@@ -7,25 +7,28 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch.fx import GraphModule
 
-from hypatia_core import compat, executors
+from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
+from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled
-from hypatia_core.search import search
+from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
-from hypatia_core.timing import TIMINGS
 from hypatia_core.weights import Memo, divide, positions
 
 
@@ -58,9 +61,12 @@ def hypatia_backend(
     if name is not None:
         logger.debug("the graph belongs to %s", name)
     reports = graphs_of(compat.compiling_backend())
+    tables = Tables.captured(gm, example_inputs)
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports).compile(graph, inputs)
+        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(
+            graph, inputs
+        )
 
     try:
         run: Callable[..., Any] = compat.aot_autograd(
@@ -83,20 +89,41 @@ class Compilation:
     """The way of one captured graph to a callable."""
 
     def __init__(
-        self, stage: str, options: Options, runners: list[Executor], reports: list[GraphReport]
+        self,
+        stage: str,
+        options: Options,
+        runners: list[Executor],
+        reports: list[GraphReport],
+        dynamo_graph: GraphModule | None = None,
+        weights: frozenset[int] | None = None,
+        tables: Tables | None = None,
     ) -> None:
+        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
         self.stage = stage
         self.options = options
         self.runners = runners
         self.reports = reports
+        self.weights = weights
+        self._record = decisions.Record()
+        self._key: str | None = None
+        self._faultless = True
+        #: What the search made of the graph, once it is compiled; None where that is the original.
+        self.rewritten: GraphModule | None = None
+        #: That or the original with other implementations; None where none was chosen.
+        self.lowered: GraphModule | None = None
+        self.dynamo_graph = dynamo_graph
+        self.tables = Tables({}, 0) if tables is None else tables
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
+        if broken is not None:
+            self.report.graph_break = {"reason": broken[0], "where": broken[1]}
         aten = executors.named("aten")[0]
-        static = sorted(compat.static_inputs()) if self.stage == "inference" else []
+        static = sorted(self._static()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
         imported: Imported | None = None
         rewritten: GraphModule | None = None
@@ -104,13 +131,21 @@ class Compilation:
         try:
             imported = self._import(graph)
             rewritten, parts = self._optimize(imported, graph)
+            self.rewritten = rewritten
         except Unsupported as reason:
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
-            fall_back(f"not rewritten: {brief(error)}", error, self.options, self.report)
+            self._fall_back(f"not rewritten: {brief(error)}", error)
+        if self.report.before is None:
+            self._explain(graph)
         best = graph if rewritten is None else rewritten
-        divided = self._divide(best, positions(static, best), original.run)
-        candidates = self._candidates(best, rewritten is not None, divided, fake_inputs)
+        static = positions(static, best)
+        candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
+        decided = self._record.chosen
+        if imported is not None and rewritten is not None and imported.assumed:
+            candidates = [
+                replace(c, run=while_they_hold(c.run, original.run, imported.assumed)) for c in candidates
+            ]
         return Choice(
             original,
             candidates,
@@ -118,30 +153,52 @@ class Compilation:
             by_region=RegionByRegion(graph, rewritten or graph, parts, self.options.numerics == "exact")
             if work > LARGE and parts is not None and imported is not None and not imported.random
             else None,
-            verify=self.options.verify,
-            measure=self.options.measure,
+            verify=self.options.verify and decided is None,
+            measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
             repeatable=imported is not None and not imported.observable,
+            profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
+            if self.options.profile
+            else None,
             report=self.report,
             refused=self._refuse,
-            failed=lambda reason, error: fall_back(reason, error, self.options, self.report),
+            failed=self._fall_back,
+            decided=self._keep if decided is None else None,
         ).installed()
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            return Reader(compat.static_inputs()).read(graph.graph)
+            known = {} if self.stage == "backward" else self.tables.among(graph.graph)
+            return Reader(self._static(), known).read(graph.graph)
+
+    def _static(self) -> frozenset[int]:
+        return compat.static_inputs() if self.weights is None else self.weights
 
     def _optimize(
         self, imported: Imported, graph: GraphModule
     ) -> tuple[GraphModule | None, list[Region] | None]:
         if imported.observable:
             raise Unsupported("it has effects, so that it cannot be run twice to be verified")
+        if self._recall(imported, graph) and self._record.found is not None:
+            try:
+                return self._export(self._record.found, imported, graph)
+            except Exception as error:  # a record is a help, and no more
+                cache_folder.warn_once(f"a record in the cache folder is damaged ({brief(error)})")
+                self._record = decisions.Record()
         with self._timed("search"):
             found = search(imported, self.options, self.report)
-        if found is None:
+        self._record.note_search(found, self.report)
+        return self._export(found, imported, graph)
+
+    def _export(
+        self, found: Found, imported: Imported, graph: GraphModule
+    ) -> tuple[GraphModule | None, list[Region] | None]:
+        if found.text is None:
+            self._explain(graph, imported, found)
             return None, []
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph)
+        self._explain(graph, imported, found, rewritten, places)
         self.report.nodes_after = sum(
             1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
         )
@@ -153,11 +210,14 @@ class Compilation:
             return None
         try:
             with self._timed("implementations"):
-                found = lower(best, static, TIMINGS) if self._may_lower() else None
+                found = (
+                    lower(best, static, decisions.KeptTimings(self._record)) if self._may_lower() else None
+                )
                 lowered, self.report.implementations = found or (best, {})
+                self.lowered = None if found is None else lowered
                 division = divide(lowered, static)
         except Exception as error:  # a fault of ours must not be the user's
-            fall_back(f"weights were not folded: {brief(error)}", error, self.options, self.report)
+            self._fall_back(f"weights were not folded: {brief(error)}", error)
             return None
         if division is None:
             return None
@@ -167,12 +227,73 @@ class Compilation:
     def _may_lower(self) -> bool:
         return self.options.measure and self.options.numerics != "exact"
 
+    def _recall(self, imported: Imported, graph: GraphModule) -> bool:
+        """Whether an earlier process has searched this graph: then its record is taken."""
+        if not self.options.cache:
+            return False
+        with self._timed("recall"):
+            inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]
+            strides = [str(tuple(v.stride())) if isinstance(v, torch.Tensor) else "" for v in inputs]
+            able = [runner.name for runner in self.runners if runner.refusal(graph) is None]
+            self._key = decisions.key(imported, strides, self.stage, able, self.options)
+            record = decisions.find(self._key)
+            if record is None or not record.searched:
+                return False
+            self._record = record
+            record.tell(self.report)
+        return True
+
+    def _keep(self, chosen: Candidate) -> None:
+        """What was decided goes on disk, unless a fault had its part in it."""
+        if self._key is None or not self._faultless:
+            return
+        if self.options.verify and self.options.measure:
+            self._record.note_choice(chosen.name, self.report)
+        decisions.keep(self._key, self._record)
+
+    def _fall_back(self, reason: str, error: Exception) -> None:
+        self._faultless = False
+        fall_back(reason, error, self.options, self.report)
+
+    def _decided(
+        self,
+        original: Candidate,
+        best: GraphModule,
+        rewritten: bool,
+        static: list[int],
+        fake_inputs: Sequence[Any],
+    ) -> list[Candidate]:
+        """The candidates; where an earlier process has chosen one, that one."""
+        chosen = self._record.chosen
+        if chosen == original.name:
+            return []
+        candidates = self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+        if chosen is not None and not candidates:
+            # What was chosen cannot be had now: all is open again.
+            self._record.chosen = None
+            return self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+        if chosen is not None:
+            self._record.tell(self.report)
+        return candidates
+
+    def _explain(self, graph: GraphModule, *found: Any) -> None:
+        """Fills in what the report shows of the programs; a fault in it costs the report only."""
+        with self._timed("explain"):
+            try:
+                names = {} if self.dynamo_graph is None else input_names(self.dynamo_graph, graph.graph)
+                explain(self.report, graph, names, *found)
+            except Exception as error:
+                self._refuse(f"the report is without its graphs: {brief(error)}")
+                logger.debug("%s", "".join(traceback.format_exception(error)))
+
     def _candidates(
         self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
         candidates: list[Candidate] = []
         for runner in self.runners:
-            if runner.name == "aten" and not rewritten and divided is None:
+            name = f"{runner.name}, rewritten" if rewritten else runner.name
+            unchanged = runner.name == "aten" and not rewritten and divided is None
+            if unchanged or self._record.chosen not in (None, name):
                 continue
             reason = runner.refusal(best)
             if reason is not None:
@@ -186,9 +307,8 @@ class Compilation:
                         else compiled_over(divided, runner)
                     )
             except Exception as error:  # the next executor may do better
-                fall_back(f"{runner.name} failed: {brief(error)}", error, self.options, self.report)
+                self._fall_back(f"{runner.name} failed: {brief(error)}", error)
                 continue
-            name = f"{runner.name}, rewritten" if rewritten else runner.name
             candidates.append(Candidate(name, runner.name, rewritten, run))
         return candidates
 

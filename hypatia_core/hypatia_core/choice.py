@@ -49,9 +49,11 @@ class Choice:
         measure: bool,
         exact: bool,
         repeatable: bool,
+        profile: Callable[[list[Any]], None] | None,
         report: GraphReport,
         refused: Callable[[str], None],
         failed: Callable[[str, Exception], None],
+        decided: Callable[[Candidate], None] | None = None,
     ) -> None:
         self._original = original
         self._candidates = candidates
@@ -61,9 +63,11 @@ class Choice:
         self._measure = measure
         self._exact = exact
         self._repeatable = repeatable
+        self._profile = profile
         self._report = report
         self._refused = refused
         self._failed = failed
+        self._decided = decided
         # Reentrant: a graph may come back to itself through a custom operation.
         self._lock = threading.RLock()
         self._deciding = False
@@ -85,7 +89,7 @@ class Choice:
                 return self._original.run
             if self._run is None:
                 chosen = self._original
-                if self._candidates:
+                if self._candidates or self._profile is not None:
                     self._deciding = True
                     try:
                         with torch.no_grad(), _RandomStateKept():
@@ -94,15 +98,20 @@ class Choice:
                         self._deciding = False
                 self._report.executor = chosen.executor
                 self._report.rewritten = chosen.rewritten
+                self._report.installed = chosen.name
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
-                self._candidates, self._graph, self._by_region = [], None, None
+                if self._decided is not None:
+                    self._decided(chosen)
+                self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
             return self._run
 
     def _choose(self, inputs: list[Any]) -> Candidate:
         if not self._repeatable:
             return self._original
+        if self._profile is not None:
+            self._profile(list(inputs))
         accepted = self._accepted(inputs) if self._verify else self._running(inputs)
         if not accepted:
             return self._original

@@ -42,6 +42,64 @@ def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
     return boxed(lambda inputs: run(inputs))
 
 
+def composite_decompositions() -> dict[Any, Callable[..., Any]]:
+    """Decompositions by which an exported program becomes what AOTAutograd would capture, and no more.
+
+    Read in 2.15 (`torch._export.utils`): only the operations that are made of others, such as `linear`.
+    """
+    from torch._export.utils import _collect_all_valid_cia_ops, _get_decomp_for_cia
+
+    return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
+
+
+def size_conditions(
+    exported: Any, environment: Any
+) -> tuple[dict[Any, tuple[int | None, int | None]], list[Any]]:
+    """The bounds of an exported program's symbols, and the relations between them that it relies on.
+
+    Read in 2.15 (`ExportedProgram.range_constraints`, `ShapeEnv.guards`); None for no bound.
+    """
+    from torch.utils._sympy.numbers import int_oo
+
+    ranges = {
+        symbol: (
+            None if bounds.lower in (-int_oo, int_oo) else int(bounds.lower),
+            None if bounds.upper in (-int_oo, int_oo) else int(bounds.upper),
+        )
+        for symbol, bounds in exported.range_constraints.items()
+        if symbol.is_Symbol
+    }
+    return ranges, [guard.expr for guard in getattr(environment, "guards", ())]
+
+
+def tensor_check(
+    tensors: Sequence[torch.Tensor], sizes: list[list[int | None]], strides: list[list[int | None]]
+) -> Callable[..., bool]:
+    """A native check that tensors are like these, as Dynamo's guards do it; None is any size or stride.
+
+    Types, dispatch keys (and so autocast), dtypes, devices and `requires_grad` have to be the same. Read in
+    2.15 (`torch._C._dynamo.guards.TensorGuards`).
+    """
+    from torch._C._dynamo.guards import TensorGuards
+
+    check: Callable[..., bool] = TensorGuards(
+        *tensors,
+        dynamic_dims_sizes=sizes,  # type: ignore[arg-type]
+        dynamic_dims_strides=strides,  # type: ignore[arg-type]
+    ).check
+    return check
+
+
+def set_grad_enabled() -> Callable[[bool], None]:
+    """The function under `torch.set_grad_enabled`, which as a context costs a microsecond. Read in 2.15."""
+    return torch._C._set_grad_enabled
+
+
+def any_autocast() -> bool:
+    """Whether autocast is on for any device. Read in 2.15 (`torch._C._is_any_autocast_enabled`)."""
+    return torch._C._is_any_autocast_enabled()
+
+
 def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     """Marks a callable that takes one list and may empty it. Read in 2.15 (`_functorch.aot_autograd`)."""
     function._boxed_call = True  # type: ignore[attr-defined]
@@ -58,6 +116,65 @@ def static_inputs() -> frozenset[int]:
     context = TracingContext.try_get()
     metadata = getattr(context, "fw_metadata", None)
     return frozenset(getattr(metadata, "static_input_indices", None) or ())
+
+
+def input_names(graph: GraphModule) -> list[str | None]:
+    """What the model calls each input of a Dynamo graph, in order; None where Dynamo does not say.
+
+    Read in 2.15 (`torch._dynamo.source`).
+    """
+    names: list[str | None] = []
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            source = getattr(node, "_dynamo_source", None) or getattr(
+                node.meta.get("grapharg"), "source", None
+            )
+            text = getattr(source, "name", None)
+            names.append(str(text() if callable(text) else text) if text is not None else None)
+    return names
+
+
+def original_input(placeholder: Any) -> int | None:
+    """Which input of the Dynamo graph a placeholder of the captured one is; None where it is another thing.
+
+    Read in 2.15 (`torch._functorch._aot_autograd.descriptors.PlainAOTInput`).
+    """
+    description = placeholder.meta.get("desc")
+    index = getattr(description, "idx", None)
+    return index if type(description).__name__ == "PlainAOTInput" and isinstance(index, int) else None
+
+
+def graph_break(graph: GraphModule) -> tuple[str, str | None] | None:
+    """Why Dynamo ended a graph before the function did, and the user's line; None where it did not.
+
+    Read in 2.15 (`torch._dynamo.output_graph.GraphCompileReason`).
+    """
+    reason = getattr(graph, "compile_subgraph_reason", None)
+    if reason is None or not getattr(reason, "graph_break", False):
+        return None
+    stack = getattr(reason, "user_stack", None) or []
+    where = f"{stack[-1].filename}:{stack[-1].lineno}" if stack else None
+    return str(reason.reason), where
+
+
+def captured_inputs(gm: GraphModule) -> frozenset[int]:
+    """Positions of a Dynamo graph's inputs that its code captures: what modules, globals and closures hold.
+
+    Read in 2.15 (`GraphArg.source` in a placeholder's `meta`); empty where torch does not say.
+    """
+    return frozenset(
+        position
+        for position, node in enumerate(n for n in gm.graph.nodes if n.op == "placeholder")
+        if _is_captured(getattr(node.meta.get("grapharg"), "source", None))
+    )
+
+
+def _is_captured(source: Any) -> bool:
+    attribute = False
+    while getattr(source, "base", None) is not None:
+        attribute = attribute or type(source).__name__ != "GetItemSource"
+        source = source.base
+    return source is not None and (attribute or not getattr(source, "is_input", False))
 
 
 def fake_mode(values: Sequence[Any]) -> Any:
@@ -174,6 +291,14 @@ def backend_of(compiled: Any) -> Any:
     return _innermost(callback) if callback is not None else None
 
 
+def eager_of(compiled: Any) -> Any:
+    """What `torch.compile` was given; None where that cannot be told. Read in 2.15 (`eval_frame`)."""
+    original = getattr(compiled, "_orig_mod", None)
+    if original is None:
+        original = getattr(compiled, "_torchdynamo_orig_callable", None)
+    return original
+
+
 def cached_backends(compiled: Any) -> list[Any]:
     """For whom Dynamo compiled the code behind a callable. Read in 2.15 (`torch._C._dynamo.eval_frame`)."""
     try:
@@ -275,3 +400,9 @@ def holders(storage: torch.UntypedStorage) -> int:
     """How many hold a storage; 2, for "others too", where torch does not say. Read in 2.15 (`torch._C`)."""
     count = getattr(torch._C, "_storage_Use_Count", None)
     return int(count(storage._cdata)) if count is not None else 2
+
+
+def decompositions(operations: Sequence[Any]) -> dict[Any, Callable[..., Any]]:
+    """How torch takes operations apart into simpler ones, for `make_fx`."""
+    table: dict[Any, Callable[..., Any]] = torch._decomp.get_decompositions(operations)
+    return table

@@ -36,6 +36,7 @@ class Writer:
         self._sizes = SizeWriter(self.graph, self._inputs)
         self._device = torch.device("cpu")
         self.places: list[Any] = []
+        self._literals: dict[str, torch.Tensor] = {}
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -58,7 +59,14 @@ class Writer:
         written = self.graph.output(tuple(returned))
         written.meta = dict(original_output.meta)
         self.graph.lint()
-        return fx.GraphModule(self.original, self.graph)
+        if not self._literals:
+            return fx.GraphModule(self.original, self.graph)
+        held = {str(n.target): self._held(str(n.target)) for n in self.graph.nodes if n.op == "get_attr"}
+        return fx.GraphModule(held, self.graph)
+
+    def _held(self, name: str) -> Any:
+        """What the new graph holds by this name."""
+        return self._literals[name] if name in self._literals else operator.attrgetter(name)(self.original)
 
     def _write_node(self, node: dict[str, Any], operands: list[Any]) -> Any:
         attributes, ty = node.get("attributes", []), node.get("type")
@@ -171,6 +179,15 @@ class Writer:
         if isinstance(operand, fx.Node):
             return operand
         return self.constant(operand, [])
+
+    def literal(self, shape: list[int], values: list[float], dtype: torch.dtype) -> fx.Node:
+        """A tensor of these elements, held by the graph."""
+        name = f"_hypatia_literal{len(self._literals)}"
+        with compat.without_fake_mode():
+            self._literals[name] = torch.tensor(values, dtype=dtype, device=self._device).reshape(shape)
+        node = self.graph.create_node("get_attr", name)
+        node.meta["val"] = self._mode.from_tensor(self._literals[name])
+        return node
 
     def constant(self, number: Number, shape: list[Any]) -> fx.Node:
         """A tensor filled with a number."""

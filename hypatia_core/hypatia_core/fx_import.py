@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx
 
+from hypatia_core import compat
+from hypatia_core.literals import is_readable
 from hypatia_core.ops import DTYPES, READS
 from hypatia_core.sizes import Sizes, Unsupported
 
@@ -46,6 +49,8 @@ class Imported:
     random: bool
     #: The node whose value each position of the wire has; a position may be between nodes and have none.
     nodes: dict[int, fx.Node]
+    #: Inputs read as constants, by position: what the search finds holds while they have these values.
+    assumed: dict[int, torch.Tensor]
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Reader:
     """Reads nodes one after another; what it does not know stays opaque."""
 
     weights: frozenset[int] = frozenset()
+    #: Inputs whose values may be used, by position.
+    values: Mapping[int, torch.Tensor] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=Sizes)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     opaque_nodes: dict[str, fx.Node] = field(default_factory=dict)
@@ -73,14 +80,16 @@ class Reader:
         inputs = 0
         for node in graph.nodes:
             if node.op == "placeholder":
-                if isinstance(node.meta.get("val"), torch.Tensor):
+                if inputs in self.values:
+                    self._places[node] = self.literal(self.values[inputs], node)
+                elif isinstance(node.meta.get("val"), torch.Tensor):
                     attributes = [{"int": inputs}, {"bool": inputs in self.weights}]
                     self._places[node] = self._add("input", [], attributes, self.type_of(node))
                 inputs += 1
             elif node.op == "output":
                 returned = node.args[0]
             elif self._is_tensor_work(node):
-                read = READS.get(node.target)
+                read = _read_attribute if node.op == "get_attr" else READS.get(node.target)
                 place = read(self, node) if read is not None and self._is_plain(node) else None
                 self._places[node] = self._opaque(node) if place is None else place
         outputs: list[int] = []
@@ -96,7 +105,15 @@ class Reader:
         for node, place in self._places.items():
             nodes.setdefault(place, node)
         return Imported(
-            wire, self.opaque_nodes, self.sizes, self.devices, returns, self.observable, self.random, nodes
+            wire,
+            self.opaque_nodes,
+            self.sizes,
+            self.devices,
+            returns,
+            self.observable,
+            self.random,
+            nodes,
+            dict(self.values),
         )
 
     def _is_tensor_work(self, node: fx.Node) -> bool:
@@ -156,6 +173,17 @@ class Reader:
         return self._add(
             "const", [], attributes, {"dtype": DTYPES[result.dtype], "shape": [], "device": device}
         )
+
+    def literal(self, value: torch.Tensor, node: fx.Node) -> int:
+        """A small tensor whose values are known; without dimensions it is a constant."""
+        with compat.without_fake_mode():
+            numbers = value.double().flatten().tolist()
+        if value.dim() == 0:
+            return self.constant(numbers[0], node)
+        ty = self.type_of(node, list(value.shape))
+        elements = {"shape": list(value.shape), "values": [repr(number) for number in numbers]}
+        attributes = [{"elements": elements}, {"dtype": ty["dtype"]}, {"int": ty["device"]}]
+        return self._add("literal", [], attributes, ty)
 
     def known(self, op: str, operands: list[Any], attributes: list[Any], node: fx.Node) -> int | None:
         """An operation of the engine's for a node; opaque after all where the engine infers another type."""
@@ -267,6 +295,15 @@ class Reader:
             )
             return True
         return False
+
+
+def _read_attribute(reader: Reader, node: fx.Node) -> int | None:
+    """A tensor that the graph holds itself: nothing else can change it."""
+    owner: Any = node.graph.owning_module
+    value: Any = getattr(owner, str(node.target), None)
+    with compat.without_fake_mode():
+        readable = is_readable(value)
+    return reader.literal(value, node) if readable else None
 
 
 def _type_text(value: Any) -> str:

@@ -42,8 +42,16 @@ def configure() -> None:
 
 
 def announce(message: str, *values: object) -> None:
-    """Log one of the setup guide's lines: at INFO, or at DEBUG in a worker process."""
-    logger.log(logging.DEBUG if in_worker_process() else logging.INFO, message, *values)
+    """Log one of the setup guide's lines: at INFO, or at DEBUG in a worker and in the command line."""
+    quiet = in_worker_process() or in_command_line()
+    logger.log(logging.DEBUG if quiet else logging.INFO, message, *values)
+
+
+def in_command_line() -> bool:
+    """Whether this process is the command `hypatia`, whose output is its own."""
+    first = sys.orig_argv[1] if len(sys.orig_argv) > 1 else ""
+    as_module = "-m" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] == [__package__]
+    return as_module or Path(first).name in ("hypatia", "hypatia.exe")
 
 
 def in_worker_process() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
+from hypatia_core.bilinear import terms_text
 
 if TYPE_CHECKING:
     from hypatia_core.fx_export import Writer
@@ -93,6 +95,13 @@ def _unary(name: str) -> ReadFunction:
 
 def _write_call(target: Any) -> WriteFunction:
     return lambda writer, operands, attributes: writer.call(target, *map(writer.node, operands))
+
+
+def _write_item(target: Any) -> WriteFunction:
+    """The first of several results."""
+    return lambda writer, operands, attributes: writer.call(
+        operator.getitem, writer.call(target, *map(writer.node, operands)), 0
+    )
 
 
 def _unary_op(name: str, target: Any) -> Op:
@@ -316,6 +325,11 @@ def _write_reduction(target: Any) -> WriteFunction:
     return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), *attributes)
 
 
+def _write_variance(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    axes, keep = attributes
+    return writer.call(aten.var.correction, writer.node(operands[0]), axes, correction=0, keepdim=keep)
+
+
 def _along_axis(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
         source: Any = node.args[0]
@@ -381,8 +395,30 @@ def _write_constant(writer: Writer, operands: list[Any], attributes: list[Any]) 
     return Number(value if dtype.is_floating_point else int(value), dtype)
 
 
+def _write_literal(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    elements, dtype, _ = attributes
+    return writer.literal(elements["shape"], [float(v) for v in elements["values"]], dtype)
+
+
+def _write_bilinear(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    elements = attributes[0]
+    text = terms_text(elements["shape"], [float(v) for v in elements["values"]])
+    return writer.call(torch.ops.hypatia.bilinear.default, *map(writer.node, operands), text)
+
+
 def _read_full(reader: Reader, node: fx.Node) -> int | None:
-    value: Any = node.args[1]
+    return _filled(reader, node, node.args[1])
+
+
+def _read_zeros(reader: Reader, node: fx.Node) -> int | None:
+    return _filled(reader, node, 0)
+
+
+def _read_ones(reader: Reader, node: fx.Node) -> int | None:
+    return _filled(reader, node, 1)
+
+
+def _filled(reader: Reader, node: fx.Node, value: Any) -> int | None:
     result = node.meta["val"]
     if type(value) not in (int, float) or result.dtype not in DTYPES or result.dtype is torch.bool:
         return None
@@ -409,7 +445,14 @@ _RESHAPES = (
 )
 
 TABLE: tuple[Op, ...] = (
-    Op("const", {aten.full.default: _read_full}, _write_constant),
+    Op(
+        "const",
+        dict.fromkeys((aten.full.default, aten.full_like.default), _read_full)
+        | dict.fromkeys((aten.zeros.default, aten.zeros_like.default), _read_zeros)
+        | dict.fromkeys((aten.ones.default, aten.ones_like.default), _read_ones),
+        _write_constant,
+    ),
+    Op("literal", {}, _write_literal),
     Op("add", _with_scalar_forms("add", aten.add), _write_commutative(aten.add.Tensor)),
     Op("mul", _with_scalar_forms("mul", aten.mul), _write_commutative(aten.mul.Tensor)),
     Op("sub", _with_scalar_forms("sub", aten.sub), _write_binary(aten.sub.Tensor)),
@@ -432,6 +475,10 @@ TABLE: tuple[Op, ...] = (
     _unary_op("sigmoid", aten.sigmoid.default),
     _unary_op("silu", aten.silu.default),
     _unary_op("erf", aten.erf.default),
+    # Where this threshold is passed, exp −x is below the last place of x in float64 too.
+    Op("softplus", {}, lambda w, o, a: w.call(aten.softplus.default, w.node(o[0]), 1, 40)),
+    Op("log_sigmoid", {}, _write_item(aten.log_sigmoid_forward.default)),
+    Op("hypot", {aten.hypot.default: _pointwise("hypot")}, _write_two_tensors(aten.hypot.default)),
     Op("gelu", {aten.gelu.default: _read_gelu}, _write_gelu),
     Op("pow_scalar", {aten.pow.Tensor_Scalar: _read_pow}, _write_pow),
     Op("cast", {aten._to_copy.default: _read_cast}, _write_cast),
@@ -446,6 +493,7 @@ TABLE: tuple[Op, ...] = (
         _write_matmul,
     ),
     Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
+    Op("bilinear", {}, _write_bilinear),
     Op(
         "permute",
         dict.fromkeys((aten.t.default, aten.transpose.int, aten.permute.default), _read_permute),
@@ -471,6 +519,12 @@ TABLE: tuple[Op, ...] = (
         _write_reduction(aten.mean.dim),
     ),
     Op("amax", {aten.amax.default: _reduction("amax")}, _write_reduction(aten.amax.default)),
+    Op(
+        "logsumexp",
+        {aten.logsumexp.default: _reduction("logsumexp")},
+        _write_reduction(aten.logsumexp.default),
+    ),
+    Op("variance", {}, _write_variance),
     Op("softmax", {aten._softmax.default: _along_axis("softmax")}, _write_along_axis(aten._softmax.default)),
     Op(
         "log_softmax",

@@ -74,6 +74,10 @@ class Options:
     check_proof: bool = _option(
         False, "replay the steps of every rewrite from the original to the result, apart from the search"
     )
+    cache: bool = _option(
+        True, "keep what was found and measured on disk (HYPATIA_CACHE_DIR), and take it from there"
+    )
+    profile: bool = _option(False, "measure each node of both programs at the first call, for the report")
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")
     max_matches: int = _option(

@@ -10,10 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import platform
-import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,53 +18,20 @@ from typing import Any
 
 import torch
 
+from hypatia_core import cache_folder, machine
 from hypatia_core.log import HypatiaWarning
 
 #: The version of the file's form; a file of any other is ignored.
 VERSION = 1
-#: Names the folder of the profile; by default it is the system's folder for caches.
-VARIABLE = "HYPATIA_CACHE_DIR"
-
 #: Names a group of measurements that are comparable: implementation, element type, thread count.
 Series = tuple[str, str, int]
 
 
-def cache_folder() -> Path:
-    """The folder that measurements are kept in; it may not exist yet.
-
-    `HYPATIA_CACHE_DIR` where that is set, else `hypatia` in the system's folder for caches.
-    """
-    chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "hypatia"
-
-
 def machine_facts() -> dict[str, str]:
     """What a measurement depends on besides the thread count: processor, cores, instruction set, torch."""
-    return {
-        "processor": _processor(),
-        "architecture": platform.machine(),
-        "cores": str(os.cpu_count()),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
+    named = ("system", "architecture", "processor", "capability", "cores")
+    found = machine.machine()
+    return {**{name: str(found[name]) for name in named}, "torch": str(torch.__version__)}
 
 
 @dataclass
@@ -193,32 +156,32 @@ class Profile:
             raise ValueError(f"not the form of a profile: {type(error).__name__} {error}") from None
         return profile
 
-    def path(self) -> Path:
-        """Where the profile is kept."""
-        name = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:16]
-        return cache_folder() / f"profile-{name}.json"
+    def name(self) -> str:
+        """What the file is called in the cache folder."""
+        digest = hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:16]
+        return f"profile-{digest}.json"
+
+    def path(self) -> Path | None:
+        """Where the profile is kept; None where there is no cache folder."""
+        folder = cache_folder.cache_folder()
+        return None if folder is None else folder / self.name()
 
     def save(self) -> Path | None:
         """Writes the profile, over what other processes wrote meanwhile; the file is whole at every moment.
 
         Returns:
-            The file; None, after a warning, where the folder cannot be written.
+            The file; None where there is no cache folder, or, after a warning, where it cannot be written.
         """
         path = self.path()
+        if path is None:
+            return None
         merged = _read(path, self.facts)
         for series, points in self.seconds.items():
             merged.seconds.setdefault(series, {}).update(points)
         merged.rooflines.update(self.rooflines)
-        temporary: str | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(merged.to_json())
-            os.replace(temporary, path)
+            cache_folder.replace(path, merged.to_json().encode())
         except OSError as error:
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
             _warn(f"the cost profile could not be written to {path}: {error}")
             return None
         return path
@@ -231,6 +194,8 @@ def current() -> Profile:
     """
     facts = machine_facts()
     path = Profile(facts).path()
+    if path is None:
+        return Profile(facts)
     state = _state(path)
     held = _held.get(path)
     if held is None or held[0] != state:

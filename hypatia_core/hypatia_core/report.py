@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hypatia_core import compat
+from hypatia_core.comparison import Comparison, compare
+from hypatia_core.program import Program
+from hypatia_core.remedy import remedy
 
 _GRAPHS = "_hypatia_graphs"
+
+
+#: The version of the JSON form; it rises when a name goes or changes its meaning, not when one is added.
+JSON_VERSION = 1
+
+
+@dataclass
+class Step:
+    """One rewrite on the way from the original to the result: an instance of a rule, both sides equal."""
+
+    #: The rule, and whether it was used from right to left.
+    rule: str
+    backwards: bool
+    #: Both sides, as text, LaTeX and MathML; names are those of `before`'s nodes.
+    left: dict[str, str]
+    right: dict[str, str]
+    #: The rule itself in the same notations, why it holds, its soundness class, its conditions in words.
+    pattern: dict[str, str]
+    why: str
+    soundness: str
+    conditions: list[str]
+    #: At how many equal parts it was made, and the nodes of `before` that it starts from.
+    times: int
+    at: list[int]
+    #: Estimated seconds of the operations that each side spells out.
+    seconds_left: float
+    seconds_right: float
 
 
 @dataclass
@@ -33,6 +67,8 @@ class GraphReport:
     #: The name of what runs, and whether it runs the rewritten graph.
     executor: str = "aten"
     rewritten: bool = False
+    #: The name of what is installed among the candidates; "original" where the graph runs as it came.
+    installed: str = "original"
     #: How many operations each implementation runs, where it is not torch's own.
     implementations: dict[str, int] = field(default_factory=dict)
     #: Bytes of weights that folded values came from, and of folded values, as last computed.
@@ -49,21 +85,34 @@ class GraphReport:
     refusals: list[str] = field(default_factory=list)
     #: Wall seconds of each stage.
     stages: dict[str, float] = field(default_factory=dict)
-    #: Why the result equals the original: for each step its rule, place, substitution and conditions.
-    steps: list[dict[str, Any]] = field(default_factory=list)
     #: Steps that were replayed from the original to the result; None where that was not asked for.
     steps_replayed: int | None = None
     #: Size of the search: e-graph nodes and classes, rounds, why it stopped; whether extraction was exact,
     #: and by which part some program in the e-graph could be cheaper at most.
     search: dict[str, Any] = field(default_factory=dict)
+    #: The graph as captured, and as rewritten; None where there is none.
+    before: Program | None = field(default=None, repr=False)
+    after: Program | None = field(default=None, repr=False)
+    #: The rewrites from the one to the other, in the order in which they were found.
+    steps: list[Step] = field(default_factory=list, repr=False)
+    #: The speeds that the estimates assume: operations and bytes a second, seconds a call.
+    machine: dict[str, float] = field(default_factory=dict)
+    #: Why Dynamo ended the graph before the function did, and the user's line; empty where it did not.
+    graph_break: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def own_seconds(self) -> float:
         """Time of our own stages: without torch's tracing, the executors, verification and measurement."""
-        foreign = ("verify", "measure")
+        foreign = ("capture", "verify", "measure")
         return sum(
             s for name, s in self.stages.items() if name not in foreign and not name.startswith("compile ")
         )
+
+    @property
+    def speedup(self) -> float | None:
+        """Times that the installed program is faster than the original, as measured."""
+        original, installed = self.measured.get("original"), self.measured.get(self.installed)
+        return None if original is None or not installed else original / installed
 
     def __str__(self) -> str:
         lines = [
@@ -85,31 +134,124 @@ class GraphReport:
                 f"  weights    {self.weights_kept / 1e6:.1f} MB computed once, "
                 f"from {self.weights_read / 1e6:.1f} MB"
             )
-        lines += [f"  refused    {reason}" for reason in self.refusals]
+        for reason in self.refusals:
+            lines.append(f"  refused    {reason}")
+            if (cure := remedy(reason)) is not None:
+                lines.append(f"             remedy: {cure}")
+        if self.graph_break:
+            where = f" at {self.graph_break['where']}" if self.graph_break.get("where") else ""
+            lines.append(f"  broken off {self.graph_break['reason']}{where}")
         if self.stages:
             stages = ", ".join(f"{name} {1e3 * s:.0f}" for name, s in self.stages.items())
             lines.append(f"  stages     {stages} ms; our own {1e3 * self.own_seconds:.0f} ms")
         return "\n".join(lines)
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """All graphs compiled for one callable, in the order of their compilation.
 
-    Printable, comparable, and plain data by `to_dict`.
+    Printable, comparable, plain data by `to_dict`, JSON by `to_json`, one HTML page by `to_html` and `save`;
+    a notebook shows the page.
     """
 
     graphs: list[GraphReport] = field(default_factory=list)
+    #: The callable beside eager, where `report` was given inputs.
+    comparison: Comparison | None = None
+    #: What was compiled, by name.
+    title: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return dataclasses.asdict(self)
+        """The report as plain data; see `to_json`."""
+        data = {"schema": "hypatia-report", "version": JSON_VERSION, **dataclasses.asdict(self)}
+        for graph, own in zip(data["graphs"], self.graphs, strict=True):
+            graph["remedies"] = [remedy(reason) for reason in own.refusals]
+            graph["speedup"] = own.speedup
+        return data
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The report as JSON.
+
+        Its form is stated by the JSON schema in `hypatia_core/report.schema.json`, whose version stands in
+        the field `version`; times are in seconds, sizes in bytes.
+
+        >>> import json
+        >>> json.loads(Report().to_json())["schema"]
+        'hypatia-report'
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False, default=str)
+
+    def to_html(self) -> str:
+        """The report as one HTML page that needs nothing else: no network, no other file.
+
+        >>> Report().to_html().startswith("<!doctype html>")
+        True
+        """
+        from hypatia_core.page import render
+
+        return render(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the report to a file: HTML, JSON or text by the name's ending.
+
+        Args:
+            path: ends in ".html", ".json" or ".txt".
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: another ending.
+        """
+        target = Path(path)
+        writers: dict[str, Callable[[], str]] = {
+            ".html": self.to_html,
+            ".json": lambda: self.to_json(indent=1) + "\n",
+            ".txt": lambda: f"{self}\n",
+        }
+        if target.suffix not in writers:
+            raise ValueError(
+                f"a report is saved as {', '.join(writers)}, not {target.suffix or 'no ending'!r}"
+            )
+        text = writers[target.suffix]()
+        # Beside it first, so that a broken-off write leaves no half of a report.
+        draft = target.with_name(f".{target.name}.draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+        return target
+
+    def show(self) -> None:
+        """Prints the report: in colours by `rich` where that is installed and the output is a terminal."""
+        if sys.stdout.isatty() and importlib.util.find_spec("rich") is not None:
+            from rich.console import Console
+
+            Console().print(self)
+        else:
+            print(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from hypatia_core.page import framed
+
+        return framed(self)
+
+    def __rich__(self) -> Any:
+        """What `rich.print` shows."""
+        from hypatia_core.terminal import renderable
+
+        return renderable(self)
 
     def __str__(self) -> str:
         count = len(self.graphs)
         if count == 0:
             return "Hypatia: no graph was compiled yet; call the compiled function first"
-        return "\n".join([f"Hypatia: {count} graph{'s' if count > 1 else ''}", *map(str, self.graphs)])
+        title = f"{self.title}: " if self.title else ""
+        lines = [f"Hypatia: {title}{count} graph{'s' if count > 1 else ''}"]
+        if self.comparison is not None:
+            lines.append(str(self.comparison))
+        return "\n".join([*lines, *map(str, self.graphs)])
 
 
 def graphs_of(backend: Any) -> list[GraphReport]:
@@ -131,18 +273,20 @@ def labelled(run: Callable[..., Any], graphs: list[GraphReport]) -> Callable[...
     return run
 
 
-def report(compiled: Any) -> Report:
+def report(compiled: Any, inputs: Sequence[Any] | None = None) -> Report:
     """What Hypatia did for a callable that `torch.compile(..., backend="hypatia")` returned.
 
     Args:
         compiled: the compiled module or function, called at least once.
+        inputs: the arguments of a call; with them the callable is measured beside eager, in alternating
+            rounds, and both are held against a run in float64.
 
     Returns:
         A report with one entry a graph; empty where none was compiled yet. Equal `torch.compile` calls of the
         same code share what Dynamo keeps for it, and so the report.
 
     Raises:
-        TypeError: the argument does not come from `torch.compile`.
+        TypeError: the argument does not come from `torch.compile`, or eager cannot be found in it.
 
     >>> import torch, hypatia_core
     >>> double = torch.compile(lambda x: -(-x), backend="hypatia")
@@ -150,6 +294,12 @@ def report(compiled: Any) -> Report:
     >>> hypatia_core.report(double).graphs[0].stage
     'inference'
     """
+    comparison = None
+    if inputs is not None:
+        eager = compat.eager_of(compiled)
+        if eager is None:
+            raise TypeError(f"report() finds no eager callable behind {type(compiled).__name__}")
+        comparison = compare(eager, compiled, inputs)
     graphs = getattr(compiled, _GRAPHS, None)
     if graphs is None:
         backend = compat.backend_of(compiled)
@@ -161,7 +311,13 @@ def report(compiled: Any) -> Report:
             *(b for b in compat.cached_backends(compiled) if b is not backend and b == backend),
         ]
         graphs = next((found for b in sharing if (found := getattr(b, _GRAPHS, []))), [])
-    return Report(list(graphs))
+    return Report(list(graphs), comparison, _title(compiled))
+
+
+def _title(compiled: Any) -> str:
+    eager = compat.eager_of(compiled)
+    named = eager if inspect.isroutine(eager) else type(eager)
+    return "" if eager is None else str(getattr(named, "__qualname__", "")).replace("<lambda>", "a lambda")
 
 
 def brief(error: BaseException) -> str:

@@ -15,16 +15,18 @@ from hypatia_core.report import GraphReport
 
 @dataclass(frozen=True)
 class Found:
-    """A cheaper graph, and where it differs."""
+    """What the search found: a cheaper graph, and where it differs."""
 
-    #: The graph as JSON.
-    text: str
+    #: The graph as JSON; None where the original stands.
+    text: str | None
     #: For each different part that changed, its inputs and outputs: pairs of positions, original and result.
     regions: list[dict[str, list[tuple[int, int]]]]
+    #: The engine's account of what it did.
+    account: dict[str, Any]
 
 
-def search(imported: Imported, options: Options, report: GraphReport) -> Found | None:
-    """The cheaper graph that the engine found; None where the original stands. Fills in the report.
+def search(imported: Imported, options: Options, report: GraphReport) -> Found:
+    """The cheaper graph that the engine found, if there is one. Fills in the report.
 
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
@@ -64,9 +66,8 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found |
         "proven gap": account["gap"],
         **{f"{name} seconds": seconds for name, seconds in account["stages"].items()},
     }
-    report.steps = account["steps"]
     report.steps_replayed = account["replayed"]
     if account["too_large"]:
         left = account["too_large"]
         report.refusals.append(f"{left} parts left as they came: the cheaper form needs too much memory")
-    return None if text is None else Found(text, account["regions"])
+    return Found(text, account["regions"], account)

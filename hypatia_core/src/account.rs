@@ -6,10 +6,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::certificate::{Certificate, counts};
+use crate::cost::Roofline;
+use crate::derivation::{Derivation, Derived};
 use crate::extract::Method;
 use crate::graph::Graph;
-use crate::island::Region;
-use crate::proof_text::{StepText, texts};
+use crate::island::{Island, Region};
 use crate::saturate::Stop;
 
 /// What was done, in numbers.
@@ -39,12 +40,29 @@ pub struct Account {
     pub gap: f64,
     /// Searches whose cheaper program needed more memory than is allowed, so that the original stands.
     pub too_large: usize,
-    /// Why the result equals the original: the steps of each different island that changed, one after another.
-    pub steps: Vec<StepText>,
+    /// Each step of each different island that changed, in the original's numbers.
+    pub steps: Vec<Placed>,
+    /// Estimated seconds of each node, of the original and of the result; none where nothing is known.
+    pub node_seconds_before: Vec<Option<f64>>,
+    pub node_seconds_after: Vec<Option<f64>>,
+    /// The peaks from which times are estimated that were not measured.
+    pub machine: Roofline,
+    /// Nodes of the original, each with a node of the result that is known to have its value.
+    pub values: Vec<(usize, usize)>,
     /// Steps that were replayed from the original to the result, where the settings ask for it.
     pub replayed: Option<usize>,
     /// Wall time of each stage, in seconds; nothing depends on it.
     pub stages: BTreeMap<&'static str, f64>,
+}
+
+/// A step, and each place where it was made: equal islands are searched once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Placed {
+    #[serde(flatten)]
+    pub step: Derived,
+    /// At how many islands it was made, and the node that it starts from on each.
+    pub times: usize,
+    pub places: Vec<usize>,
 }
 
 /// What was found for one island.
@@ -52,6 +70,7 @@ pub struct Solved {
     /// `None` where the original stands.
     pub graph: Option<Graph>,
     pub certificate: Option<Certificate>,
+    pub derivation: Derivation,
     pub seconds_before: f64,
     pub seconds_after: f64,
     pub too_large: bool,
@@ -74,12 +93,29 @@ impl Account {
         *self.extractions.entry(solved.method).or_default() += 1;
         self.gap = self.gap.max(solved.gap);
         self.too_large += usize::from(solved.too_large);
-        if let Some(certificate) = &solved.certificate {
-            self.steps
-                .extend(texts(certificate, self.different_islands));
-        }
         for &(stage, seconds) in &solved.stages {
             *self.stages.entry(stage).or_default() += seconds;
+        }
+    }
+
+    /// Adds the steps of an island, with all islands that equal it.
+    pub fn place(&mut self, steps: &[Derived], island: &Island, islands: &[Island]) {
+        let equal: Vec<&Island> = islands
+            .iter()
+            .filter(|other| other.graph == island.graph)
+            .collect();
+        for step in steps {
+            let at = |other: &&Island| step.at.map(|node| other.nodes[node]);
+            self.steps.push(Placed {
+                step: Derived {
+                    left: step.left.renumbered(&island.nodes),
+                    right: step.right.renumbered(&island.nodes),
+                    at: at(&island),
+                    ..step.clone()
+                },
+                times: equal.len(),
+                places: equal.iter().filter_map(at).collect(),
+            });
         }
     }
 

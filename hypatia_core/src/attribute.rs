@@ -20,6 +20,61 @@ pub enum Attribute {
     Bool(bool),
     DType(DType),
     Word(String),
+    /// The elements of a small constant tensor.
+    Elements(Elements),
+}
+
+/// A small tensor whose values are known: its shape, and its elements in row-major order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Elements {
+    pub shape: Shape,
+    #[serde(with = "float_texts")]
+    pub values: Vec<f64>,
+}
+
+impl Elements {
+    /// Elements of this shape; `None` where their number is not the shape's, or one is not finite.
+    pub fn new(shape: Shape, values: Vec<f64>) -> Option<Self> {
+        let elements = Self { shape, values };
+        elements.extents().is_some().then_some(elements)
+    }
+
+    /// The extents; `None` where one is a symbol or the elements are not as many as they say.
+    pub fn extents(&self) -> Option<Vec<usize>> {
+        let known = |d: &Dim| d.known().and_then(|n| usize::try_from(n).ok());
+        let extents = self.shape.iter().map(known).collect::<Option<Vec<_>>>()?;
+        let count = extents.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        (count == self.values.len() && self.values.iter().all(|v| v.is_finite())).then_some(extents)
+    }
+
+    /// The elements with their axes in this order; `None` where it is no permutation.
+    pub fn permuted(&self, axes: &[usize]) -> Option<Self> {
+        let extents = self.extents()?;
+        let mut strides = vec![1; extents.len()];
+        for axis in (1..extents.len()).rev() {
+            strides[axis - 1] = strides[axis] * extents[axis];
+        }
+        if axes.len() != extents.len() || !(0..extents.len()).all(|axis| axes.contains(&axis)) {
+            return None;
+        }
+        let mut places = vec![0];
+        for &axis in axes {
+            let steps = |&place: &usize| {
+                let stride = strides[axis];
+                (0..extents[axis]).map(move |i| place + i * stride)
+            };
+            places = places.iter().flat_map(steps).collect();
+        }
+        Some(Self {
+            shape: axes.iter().map(|&axis| self.shape[axis]).collect(),
+            values: places.into_iter().map(|place| self.values[place]).collect(),
+        })
+    }
+
+    /// How many elements are not zero.
+    pub fn terms(&self) -> usize {
+        self.values.iter().filter(|v| **v != 0.0).count()
+    }
 }
 
 impl PartialEq for Attribute {
@@ -32,6 +87,10 @@ impl PartialEq for Attribute {
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::DType(a), Self::DType(b)) => a == b,
             (Self::Word(a), Self::Word(b)) => a == b,
+            (Self::Elements(a), Self::Elements(b)) => {
+                let bits = |e: &Elements| e.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                a.shape == b.shape && bits(a) == bits(b)
+            }
             _ => false,
         }
     }
@@ -50,6 +109,10 @@ impl std::hash::Hash for Attribute {
             Self::Bool(v) => v.hash(state),
             Self::DType(v) => v.hash(state),
             Self::Word(v) => v.hash(state),
+            Self::Elements(v) => {
+                v.shape.hash(state);
+                v.values.iter().for_each(|x| x.to_bits().hash(state));
+            }
         }
     }
 }
@@ -95,6 +158,14 @@ impl Attribute {
         }
     }
 
+    pub fn elements(&self) -> Option<&Elements> {
+        if let Self::Elements(v) = self {
+            Some(v)
+        } else {
+            None
+        }
+    }
+
     pub fn dtype(&self) -> Option<DType> {
         if let Self::DType(v) = self {
             Some(*v)
@@ -120,6 +191,7 @@ impl fmt::Display for Attribute {
             Self::Bool(v) => write!(f, "{v}"),
             Self::DType(v) => write!(f, "{v:?}"),
             Self::Word(v) => write!(f, "'{v}'"),
+            Self::Elements(v) => write!(f, "{:?} as {}", v.values, Self::Shape(v.shape.clone())),
         }
     }
 }
@@ -136,5 +208,26 @@ mod float_text {
         let text = String::deserialize(d)?;
         text.parse()
             .map_err(|_| D::Error::custom(format!("'{text}' is not a number")))
+    }
+}
+
+/// The same for a list.
+mod float_texts {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(values: &[f64], s: S) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
+        texts.serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+        let read = |text: String| {
+            text.parse()
+                .map_err(|_| D::Error::custom(format!("'{text}' is not a number")))
+        };
+        Vec::<String>::deserialize(d)?
+            .into_iter()
+            .map(read)
+            .collect()
     }
 }

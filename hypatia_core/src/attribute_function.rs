@@ -3,7 +3,7 @@
 use egg::Id;
 
 use crate::analysis::Known;
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, Elements};
 use crate::tensor_type::Dim;
 use crate::view;
 
@@ -39,7 +39,15 @@ functions! {
     "axis-below" axis_below;
     "axes-below" axes_below;
     "moved-axes" moved_axes;
-    "moved-axes" moved_axes;
+    "only-axis" only_axis;
+    "permuted-elements" permuted_elements;
+    "reshaped-elements" reshaped_elements;
+    "rows-of" rows_of;
+    "without-column" without_column;
+    "without-row" without_row;
+    "table" table;
+    "table-from-the-left" table_from_the_left;
+    "table-of-outer" table_of_outer;
 }
 
 /// The function of this name.
@@ -179,6 +187,14 @@ fn axes_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     (!below.is_empty()).then_some(Attribute::Axes(below))
 }
 
+/// The axis of a list of one.
+fn only_axis(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let [axis] = known.attribute(ids[0])?.axes()? else {
+        return None;
+    };
+    i64::try_from(*axis).ok().map(Attribute::Int)
+}
+
 /// The axes of `x` that these axes of `permute(x, p)` are.
 fn moved_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let (axes, p) = (
@@ -191,4 +207,73 @@ fn moved_axes(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
         .collect::<Option<Vec<_>>>()?;
     moved.sort_unstable();
     Some(Attribute::Axes(moved))
+}
+
+fn elements(known: &dyn Known, id: Id) -> Option<&Elements> {
+    known.attribute(id)?.elements()
+}
+
+/// The elements of `permute(v, p)`.
+fn permuted_elements(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (v, p) = (elements(known, ids[0])?, known.attribute(ids[1])?.axes()?);
+    v.permuted(p).map(Attribute::Elements)
+}
+
+/// The elements of `reshape(v, s)`.
+fn reshaped_elements(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (v, s) = (elements(known, ids[0])?, known.attribute(ids[1])?.shape()?);
+    Elements::new(s.to_vec(), v.values.clone()).map(Attribute::Elements)
+}
+
+/// The shape of `x` with the dimensions before its last one as they stand before the last two of `s`.
+fn rows_of(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    let mut shape = s[..s.len().checked_sub(2)?].to_vec();
+    shape.push(*x.last()?);
+    Some(Attribute::Shape(shape))
+}
+
+/// The shape of a stack of columns, each as a vector.
+fn without_column(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let shape = &known.tensor_type(ids[0])?.shape;
+    let (last, rest) = shape.split_last()?;
+    (last.is(1) && !rest.is_empty()).then(|| Attribute::Shape(rest.to_vec()))
+}
+
+/// The shape of a stack of rows, each as a vector.
+fn without_row(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let mut shape = known.tensor_type(ids[0])?.shape.clone();
+    if let Some(row) = shape.len().checked_sub(2) {
+        if !shape[row].is(1) {
+            return None;
+        }
+        shape.remove(row);
+    }
+    (!shape.is_empty()).then_some(Attribute::Shape(shape))
+}
+
+/// The table e with eᵢⱼₖ = v[i, kM + j], where a product with v is looked at as stacks of matrices `s` of M columns.
+fn table(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let table =
+        crate::table::of_columns(elements(known, ids[0])?, known.attribute(ids[1])?.shape()?)?;
+    Some(Attribute::Elements(table))
+}
+
+/// The table e with eᵢⱼₖ = v[i, jP + k], where the product is looked at as stacks of matrices `s` of P columns.
+fn table_from_the_left(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let table = crate::table::of_rows(elements(known, ids[0])?, known.attribute(ids[1])?.shape()?)?;
+    Some(Attribute::Elements(table))
+}
+
+/// The table e with eᵢⱼₖ = v[iM + j, k], where rows of v stand for pairs of x's rows and y's M columns.
+fn table_of_outer(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (x, y) = (
+        &known.tensor_type(ids[1])?.shape,
+        &known.tensor_type(ids[2])?.shape,
+    );
+    let table = crate::table::of_outer(elements(known, ids[0])?, x, y)?;
+    Some(Attribute::Elements(table))
 }

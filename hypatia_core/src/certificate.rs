@@ -34,7 +34,9 @@ pub struct Instance {
 pub struct Certificate {
     /// What heads of attributes number.
     pub attributes: Vec<Attribute>,
-    /// Terms over earlier terms of the table; heads of opaque operations number those of the original, in its order.
+    /// What heads of opaque operations number.
+    pub opaque: Vec<OpaqueOp>,
+    /// Terms over earlier terms of the table.
     pub terms: Vec<Term>,
     pub instances: Vec<Instance>,
 }
@@ -51,6 +53,7 @@ pub fn certify(
 ) -> Result<Certificate> {
     let all = Certificate {
         attributes: egraph.analysis.attributes().to_vec(),
+        opaque: egraph.analysis.opaque.clone(),
         terms: egraph.nodes().to_vec(),
         instances: steps
             .iter()
@@ -101,6 +104,7 @@ impl Certificate {
         }
         Self {
             attributes: self.attributes.clone(),
+            opaque: self.opaque.clone(),
             terms,
             instances: kept,
         }
@@ -131,10 +135,10 @@ pub fn check_whole<'c>(
     let after = state(&mut bank, result, &opaque)?;
     let (mut effects, mut replayed) = (0, 0);
     for (island, certificate) in islands {
-        let own = opaque_of(&island.graph);
         if let Some(certificate) = certificate {
             let mut effect = effects;
-            let numbers: Option<Vec<u32>> = own
+            let numbers: Option<Vec<u32>> = certificate
+                .opaque
                 .iter()
                 .map(|o| {
                     let nth = if o.effect {
@@ -153,6 +157,7 @@ pub fn check_whole<'c>(
             equate(&mut bank, certificate, &places, replayed)?;
             replayed += certificate.instances.len();
         }
+        let own = opaque_of(&island.graph);
         effects += own.iter().filter(|o| o.effect).count();
     }
     follows(&bank, (original, &before), (result, &after))?;
@@ -161,19 +166,33 @@ pub fn check_whole<'c>(
 
 /// The numbers of the instances from which the equality of the outputs follows.
 fn needed(certificate: &Certificate, original: &Graph, result: &Graph) -> Result<Vec<usize>> {
-    let opaque = opaque_of(original);
-    let mut bank = bank_of(original, &opaque);
-    let before = state(&mut bank, original, &opaque)?;
-    let after = state(&mut bank, result, &opaque)?;
-    let same: Vec<u32> = (0..).take(opaque.len()).collect();
-    let places = state_terms(
-        &mut bank,
+    let (mut bank, before, after) = before_and_after(certificate, original, result)?;
+    let places = state_table(&mut bank, certificate);
+    equate(&mut bank, certificate, &places, 0)?;
+    follows(&bank, (original, &before), (result, &after))
+}
+
+/// Both programs as ground terms: the bank that holds them, and the term of each node of either.
+pub(crate) fn before_and_after(
+    certificate: &Certificate,
+    original: &Graph,
+    result: &Graph,
+) -> Result<(Congruence, Vec<Id>, Vec<Id>)> {
+    let mut bank = bank_of(original, &certificate.opaque);
+    let before = state(&mut bank, original, &certificate.opaque)?;
+    let after = state(&mut bank, result, &certificate.opaque)?;
+    Ok((bank, before, after))
+}
+
+/// The certificate's table, in the bank's numbers.
+pub(crate) fn state_table(bank: &mut Congruence, certificate: &Certificate) -> Vec<Id> {
+    let same: Vec<u32> = (0..).take(certificate.opaque.len()).collect();
+    state_terms(
+        bank,
         certificate,
         &|bank, n| bank.add(Head::Input(n), []),
         &same,
-    );
-    equate(&mut bank, certificate, &places, 0)?;
-    follows(&bank, (original, &before), (result, &after))
+    )
 }
 
 fn follows(
@@ -345,7 +364,7 @@ fn state(bank: &mut Congruence, graph: &Graph, opaque: &[OpaqueOp]) -> Result<Ve
 }
 
 /// Both sides of an instance, after its conditions were asked of the ground terms.
-fn state_instance(
+pub(crate) fn state_instance(
     bank: &mut Congruence,
     instance: &Instance,
     places: &[Id],

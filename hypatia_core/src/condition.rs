@@ -5,6 +5,7 @@ use egg::Id;
 use crate::analysis::Known;
 use crate::attribute::Attribute;
 use crate::op::Op;
+use crate::table;
 use crate::tensor_type::{DType, Shape};
 use crate::view;
 
@@ -56,6 +57,10 @@ conditions! {
     "is-float"        1 is_float        "its elements are floating point";
     "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
     "is-whole"        4 is_whole        "the slice takes all of the axis";
+    "is-sparse"       1 is_sparse       "it has at most as many non-zero elements as the table of an algebra of its size";
+    "depends-on-all"  2 depends_on_all  "each place of the result depends on each place of both factors";
+    "depends-on-all-from-the-left" 2 depends_on_all_from_the_left "each place of the result depends on each place of both factors";
+    "outer-depends-on-all" 3 outer_depends_on_all "each place of the result depends on each place of both factors";
 }
 
 /// The condition of this name.
@@ -239,6 +244,32 @@ fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     let axis = usize::try_from(int(ids[1])?).ok()?;
     let extent = known.tensor_type(ids[0])?.shape.get(axis)?.known()?;
     Some(int(ids[2])? == 0 && int(ids[3])? == extent)
+}
+
+fn is_sparse(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(table::is_sparse(known.attribute(ids[0])?.elements()?))
+}
+
+fn depends_on_all(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (v, s) = (
+        known.attribute(ids[0])?.elements()?,
+        known.attribute(ids[1])?.shape()?,
+    );
+    table::depends_on_all(&table::of_columns(v, s)?)
+}
+
+fn depends_on_all_from_the_left(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (v, s) = (
+        known.attribute(ids[0])?.elements()?,
+        known.attribute(ids[1])?.shape()?,
+    );
+    table::depends_on_all(&table::of_rows(v, s)?)
+}
+
+fn outer_depends_on_all(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let v = known.attribute(ids[0])?.elements()?;
+    let (x, y) = (known.tensor_type(ids[1])?, known.tensor_type(ids[2])?);
+    table::depends_on_all(&table::of_outer(v, &x.shape, &y.shape)?)
 }
 
 #[cfg(test)]

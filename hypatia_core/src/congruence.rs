@@ -92,6 +92,16 @@ impl Congruence {
         Id::from(number)
     }
 
+    /// The same for all terms that are known to be equal.
+    pub fn representative(&self, id: Id) -> Id {
+        Id::from(self.find(index(id)))
+    }
+
+    /// The term of this number.
+    pub fn term(&self, id: Id) -> &Term {
+        &self.terms[index(id)]
+    }
+
     fn type_of(&self, term: &Term) -> Option<TensorType> {
         match term.head {
             Head::Attribute(_) => None,

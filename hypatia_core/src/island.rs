@@ -18,6 +18,8 @@ pub struct Island {
     pub inputs: Vec<usize>,
     /// For each output of the island, the node of the whole that it gives.
     pub outputs: Vec<usize>,
+    /// For each node of the island, the node of the whole that it is.
+    pub nodes: Vec<usize>,
 }
 
 /// The islands of a program, in its order. Together they hold each node but the inputs once.
@@ -143,6 +145,7 @@ fn island(graph: &Graph, nodes: &[usize], last_use: &[usize]) -> Island {
     };
     Island {
         graph,
+        nodes: inputs.iter().chain(nodes).copied().collect(),
         inputs,
         outputs,
     }
@@ -153,6 +156,9 @@ fn island(graph: &Graph, nodes: &[usize], last_use: &[usize]) -> Island {
 pub struct Region {
     pub inputs: Vec<(usize, usize)>,
     pub outputs: Vec<(usize, usize)>,
+    /// For each node of the graph in the island's place, the node of the result that it is.
+    #[serde(skip)]
+    pub nodes: Vec<usize>,
 }
 
 /// The program with each island's graph in its place, and where each island stands in both programs; `solved` stand in
@@ -188,6 +194,7 @@ pub fn join(whole: &Graph, islands: &[Island], solved: &[Graph]) -> (Graph, Vec<
         regions.push(Region {
             inputs: pairs(&island.inputs),
             outputs: pairs(&island.outputs),
+            nodes: own,
         });
     }
     let outputs = whole.outputs.iter().map(|o| place[o]).collect();

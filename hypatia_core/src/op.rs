@@ -61,6 +61,7 @@ use Work::{Contraction, Elementwise, Free, Reduction, View};
 
 ops! {
     Const      "const"       Exactly(0), 3, Free,            constant;
+    Literal    "literal"     Exactly(0), 3, Free,            literal;
     Add        "add"         Commutative, 0, Elementwise(1), pointwise;
     Mul        "mul"         Commutative, 0, Elementwise(1), pointwise;
     Sub        "sub"         Exactly(2), 0, Elementwise(1),  pointwise;
@@ -83,11 +84,15 @@ ops! {
     Sigmoid    "sigmoid"     Exactly(1), 0, Elementwise(20), pointwise_float;
     Silu       "silu"        Exactly(1), 0, Elementwise(22), pointwise_float;
     Erf        "erf"         Exactly(1), 0, Elementwise(30), pointwise_float;
+    Softplus   "softplus"    Exactly(1), 0, Elementwise(30), pointwise_float;
+    LogSigmoid "log_sigmoid" Exactly(1), 0, Elementwise(30), pointwise_float;
+    Hypot      "hypot"       Exactly(2), 0, Elementwise(16), pointwise_float;
     Gelu       "gelu"        Exactly(1), 1, Elementwise(34), pointwise_float;
     PowScalar  "pow_scalar"  Exactly(1), 1, Elementwise(24), pointwise_float;
     Cast       "cast"        Exactly(1), 1, Elementwise(1),  cast;
     Matmul     "matmul"      Exactly(2), 0, Contraction,     matmul;
     Addmm      "addmm"       Exactly(3), 0, Contraction,     addmm;
+    Bilinear   "bilinear"    Exactly(2), 1, Reduction,       bilinear;
     Permute    "permute"     Exactly(1), 1, View,            permute;
     Reshape    "reshape"     Exactly(1), 1, View,            reshape;
     Expand     "expand"      Exactly(1), 1, View,            expand;
@@ -97,8 +102,10 @@ ops! {
     Sum        "sum"         Exactly(1), 2, Reduction,       reduce;
     Mean       "mean"        Exactly(1), 2, Reduction,       reduce;
     Amax       "amax"        Exactly(1), 2, Reduction,       reduce;
+    LogSumExp  "logsumexp"   Exactly(1), 2, Elementwise(18), reduce;
+    Variance   "variance"    Exactly(1), 2, Reduction,       reduce;
     Softmax    "softmax"     Exactly(1), 1, Elementwise(24), along_axis;
-    LogSoftmax "log_softmax" Exactly(1), 1, Elementwise(24), along_axis;
+    LogSoftmax "log_softmax" Exactly(1), 1, Elementwise(18), along_axis;
 }
 
 impl Op {
@@ -141,6 +148,36 @@ fn constant(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> 
         shape: vec![],
         device,
     })
+}
+
+/// Attributes: elements, their type, the device.
+fn literal(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let elements = attributes[0].elements()?;
+    elements.extents()?;
+    let dtype = attributes[1].dtype()?;
+    let device = u32::try_from(attributes[2].int()?).ok()?;
+    let shape = elements.shape.clone();
+    dtype.is_float().then_some(TensorType {
+        dtype,
+        shape,
+        device,
+    })
+}
+
+/// Σᵢⱼ eᵢⱼₖ xᵢ yⱼ over the last axes, for the elements e that are not zero; what stands before broadcasts.
+fn bilinear(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, y, table) = (operands[0], operands[1], attributes[0].elements()?);
+    table.extents()?;
+    let [n, m, p] = table.shape[..] else {
+        return None;
+    };
+    let ((&xn, xs), (&ym, ys)) = (x.shape.split_last()?, y.shape.split_last()?);
+    if x.dtype != y.dtype || !x.dtype.is_float() || xn != n || ym != m {
+        return None;
+    }
+    let mut shape = broadcast(xs, ys)?;
+    shape.push(p);
+    Some(x.with_shape(shape))
 }
 
 fn pointwise(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {

@@ -8,6 +8,7 @@ use crate::account::{Account, Clock, Solved};
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
 use crate::certificate::{certify, check_whole};
 use crate::cost::{CostModel, Machine, shape_class};
+use crate::derivation::{Derivation, derivation};
 use crate::error::{Error, Result};
 use crate::extract::{Costs, Effort, Selection, extract};
 use crate::graph::{Graph, Kind, Node};
@@ -81,6 +82,8 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     let mut known: FxHashMap<&Graph, Solved> = FxHashMap::default();
     let mut account = Account {
         islands: parts.len(),
+        machine: settings.machine.roofline,
+        node_seconds_before: node_seconds(graph, &model),
         ..Account::default()
     };
     let mut solved: Vec<Graph> = Vec::with_capacity(parts.len());
@@ -116,11 +119,18 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     // Equal islands were rewritten alike: the first of each kind stands for all.
     let mut shown: FxHashSet<&Graph> = FxHashSet::default();
     for (part, region) in parts.iter().zip(regions) {
+        account.values.extend(&region.outputs);
+        let equal = known[&part.graph].derivation.equal.iter();
+        account
+            .values
+            .extend(equal.map(|&(a, b)| (part.nodes[a], region.nodes[b])));
         if known[&part.graph].graph.is_some() && shown.insert(&part.graph) {
             account.regions.push(region);
+            account.place(&known[&part.graph].derivation.steps, part, &parts);
         }
     }
     account.nodes_after = result.nodes.len();
+    account.node_seconds_after = node_seconds(&result, &model);
     Ok(Optimized {
         graph: Some(result),
         account,
@@ -192,14 +202,19 @@ fn solve(
         .map_or(seconds_before, |r| seconds(r, model));
     let better = seconds_after < seconds_before * (1.0 - LEAST_GAIN);
     let result = result.filter(|_| better);
-    let certificate = match &result {
-        Some(result) => Some(certify(&egraph, &saturation.steps, graph, result)?),
-        None => None,
+    let (certificate, derivation) = match &result {
+        Some(result) => {
+            let certificate = certify(&egraph, &saturation.steps, graph, result)?;
+            let derivation = derivation(&certificate, graph, result, model)?;
+            (Some(certificate), derivation)
+        }
+        None => (None, Derivation::default()),
     };
     clock.lap("certify");
     Ok(Solved {
         graph: result,
         certificate,
+        derivation,
         seconds_before,
         seconds_after: if better {
             seconds_after
@@ -259,6 +274,12 @@ pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
         })
     };
     graph.nodes.iter().map(estimate).collect()
+}
+
+/// Estimated seconds of each node; `None` where nothing is known.
+pub fn node_seconds(graph: &Graph, model: &CostModel) -> Vec<Option<f64>> {
+    let estimates = estimates(graph, model).into_iter();
+    estimates.map(|e| e.map(|e| e.seconds)).collect()
 }
 
 /// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.

@@ -1,6 +1,7 @@
 //! Patterns over terms: their text, their matching (sums and products as multisets), their instantiation.
 //!
-//! A pattern is an S-expression: `?x` binds, a number is a constant of any shape, `true` and `axis:0` are attributes,
+//! A pattern is an S-expression: `?x` binds, a number is a constant of any shape, `true`, `int:1` and `float:3` are
+//! attributes,
 //! `{compose ?p ?q}` (right sides only) computes an attribute. In a commutative operation the arguments match any
 //! distinct operands; where the last argument is a variable it takes all operands that are left.
 

@@ -159,6 +159,7 @@ impl Sides<'_> {
             Attribute::Bool(flag) => flag.to_string(),
             Attribute::DType(dtype) => format!("dtype:{dtype:?}").to_lowercase(),
             Attribute::Word(word) => format!("'{word}'"),
+            Attribute::Elements(_) => return Err("holds a constant tensor".into()),
         })
     }
 

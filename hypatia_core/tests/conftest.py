@@ -1,12 +1,10 @@
 """What the tests share: fresh Python processes, since imports and logs happen once a process."""
 
-import atexit
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,17 +21,16 @@ UNSET: dict[str, str | None] = {
     **{name: None for name in os.environ if name.startswith("HYPATIA_")},
     "PYTHONPATH": None,
 }
-# The developer's own measurements change no test: costs are guessed, the same on every machine.
-NO_PROFILE = {"HYPATIA_CACHE_DIR": tempfile.mkdtemp(prefix="hypatia-tests-")}
-atexit.register(shutil.rmtree, NO_PROFILE["HYPATIA_CACHE_DIR"], ignore_errors=True)
-os.environ.update(NO_PROFILE)
 # What a fresh process compiles matters to none of its tests, so it may be quick.
-QUICK = {"HYPATIA_EXECUTOR": "aten", **NO_PROFILE}
+QUICK = {"HYPATIA_EXECUTOR": "aten", "HYPATIA_CACHE_DIR": ""}
 # Not to be seen in the environments that the tests make: Hypatia itself, and what each has its own of.
 NOT_SHARED = (
     *("hypatia", "_hypatia", "maturin", "pip", "setuptools"),
     *("_distutils_hack", "distutils-precedence", "pkg_resources"),
 )
+
+# No test finds what another one, or the user, has left on disk.
+os.environ["HYPATIA_CACHE_DIR"] = ""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

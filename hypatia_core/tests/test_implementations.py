@@ -1,4 +1,4 @@
-"""Every implementation of every operation against torch's own in float64, plain and hidden from a compiler."""
+"""Every implementation of every operation against torch in float64, plain and hidden from a compiler."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hypatia_core
-from hypatia_core import HypatiaWarning, profile
+from hypatia_core import HypatiaWarning, cache_folder, profile
 from hypatia_core.profile import Profile
 
 # The package's attribute of this name is the function.
@@ -21,7 +21,7 @@ calibrate = importlib.import_module("hypatia_core.calibrate")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for the profile."""
-    monkeypatch.setenv(profile.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache_folder.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -69,6 +69,7 @@ CORRUPT = {
 @pytest.mark.parametrize("text", CORRUPT.values(), ids=CORRUPT)
 def test_a_corrupt_or_foreign_file_is_ignored_with_a_warning_and_replaced(folder: Path, text: str) -> None:
     path = Profile(profile.machine_facts()).path()
+    assert path is not None
     path.parent.mkdir()
     path.write_text(text)
     with pytest.warns(HypatiaWarning, match="cost profile .* is ignored"):
@@ -80,9 +81,17 @@ def test_a_corrupt_or_foreign_file_is_ignored_with_a_warning_and_replaced(folder
     assert profile.current().lookup("exp", (16,), "f32", 1) == 1e-6
 
 
+def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache_folder.VARIABLE, "")
+    found = profile.current()
+    found.record("exp", (16,), "f32", 1, 1e-6)
+    assert found.save() is None
+    assert not profile.current().seconds
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(profile.VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(cache_folder.VARIABLE, str(tmp_path / "file" / "cache"))
     found = Profile(profile.machine_facts())
     with pytest.warns(HypatiaWarning, match="could not be written"):
         assert found.save() is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 import hypatia_core
 from agreement import hypatia
 from hypatia_core import GraphReport, Report, report
+from hypatia_core.schema import schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,8 +44,10 @@ def test_what_it_says_of_a_rewritten_graph() -> None:
         and graph.cost_after < graph.cost_before
     )
     assert graph.error is not None and graph.original_error is not None and graph.error < 1e-5
-    assert {"import", "search", "export", "verify", "compile aten"} <= set(graph.stages)
-    assert graph.own_seconds == pytest.approx(sum(graph.stages[s] for s in ("import", "search", "export")))
+    assert {"import", "search", "export", "explain", "verify", "compile aten"} <= set(graph.stages)
+    assert graph.own_seconds == pytest.approx(
+        sum(graph.stages[s] for s in ("import", "search", "export", "explain"))
+    )
     text = str(report(compiled_chain(measure=False)))
     for words in ("inference graph, 2 nodes → 2, runs by aten", "matmul-associates", "stages"):
         assert words in text
@@ -58,6 +63,111 @@ def test_plain_data_and_comparison() -> None:
     assert json.loads(json.dumps(first.to_dict())) == first.to_dict()
     assert first == copy.deepcopy(first) and first != Report([])
     assert GraphReport("forward", 1, 1) == GraphReport("forward", 1, 1) != GraphReport("backward", 1, 1)
+
+
+def test_the_programs_and_the_steps_between_them() -> None:
+    (graph,) = report(compiled_chain(measure=False)).graphs
+    assert graph.before is not None and graph.after is not None
+    assert [(n.name, n.op, n.type) for n in graph.before.nodes[:2]] == [
+        ("a", "input", "f32[32, 32]"),
+        ("b", "input", "f32[32, 32]"),
+    ]
+    products = [n for n in graph.before.nodes if n.op == "mm"]
+    assert [n.flops for n in products] == [2 * 32**3, 2 * 32**2]
+    assert all(n.source is not None and n.source.startswith("tests/test_report.py:") for n in products)
+    assert [n.code for n in products] == ["return (a @ b) @ v"] * 2
+    assert [n.fate for n in products] == ["removed"] * 2
+    assert [n.fate for n in graph.after.nodes if n.op == "mm"] == ["new"] * 2
+    (step,) = graph.steps
+    assert (step.rule, step.left["text"], step.right["text"]) == ("matmul-associates", "(a b) v", "a (b v)")
+    assert step.seconds_left > step.seconds_right and step.at == [graph.before.nodes.index(products[1])]
+    assert step.soundness == "reassociates" and step.pattern["text"] == "(a b) c = a (b c)" and step.why
+
+
+def test_what_a_rewrite_leaves_alone_is_kept() -> None:
+    def with_norm(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+        return torch.tanh(nn.functional.layer_norm((a @ b) @ v, (1,)))
+
+    compiled = hypatia(with_norm, measure=False)
+    compiled(torch.randn(32, 32), torch.randn(32, 32), torch.randn(32, 1))
+    (graph,) = report(compiled).graphs
+    assert graph.before is not None and graph.after is not None
+    for program in (graph.before, graph.after):
+        fates = {n.op: n.fate for n in program.nodes}
+        assert fates["tanh"] == fates["native_layer_norm"] == "kept" != fates["mm"]
+
+
+def test_nodes_are_measured_when_asked() -> None:
+    (graph,) = report(compiled_chain(measure=False, profile=True)).graphs
+    assert graph.before is not None and graph.after is not None
+    for program in (graph.before, graph.after):
+        assert all((n.measured is not None) == (n.op == "mm") for n in program.nodes if n.op != "t")
+
+
+def test_beside_eager() -> None:
+    compiled = compiled_chain(measure=False)
+    inputs = (torch.randn(32, 32), torch.randn(32, 32), torch.randn(32, 1))
+    comparison = report(compiled, inputs=inputs).comparison
+    assert comparison is not None and comparison.threads > 0 and comparison.eager_seconds > 0
+    assert comparison.compiled_error is not None and comparison.compiled_error < 1e-5
+    assert "× eager" in str(report(compiled, inputs=inputs))
+
+
+def test_its_json_is_what_the_schema_says() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    written = json.loads((Path(hypatia_core.__file__).parent / "report.schema.json").read_text("utf-8"))
+    assert written == schema(), "write it again: see the docstring of hypatia_core.schema"
+    model = nn.Linear(4, 4)
+    trained = hypatia(model)
+    trained(torch.ones(2, 4)).sum().backward()
+    for made in (report(compiled_chain(profile=True)), report(trained), Report()):
+        jsonschema.validate(json.loads(made.to_json()), written)
+
+
+@pytest.mark.parametrize("ending", [".html", ".json", ".txt"])
+def test_it_is_saved_by_the_ending(ending: str, tmp_path: Path) -> None:
+    path = report(compiled_chain(measure=False)).save(tmp_path / f"report{ending}")
+    assert "matmul-associates" in path.read_text("utf-8") and list(tmp_path.iterdir()) == [path]
+
+
+def test_another_ending_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"saved as \.html, \.json, \.txt, not '\.pdf'"):
+        Report().save(tmp_path / "report.pdf")
+
+
+def test_a_notebook_shows_the_page_in_a_frame() -> None:
+    shown = report(compiled_chain(measure=False))._repr_html_()
+    assert shown.startswith("<iframe srcdoc=") and "matmul-associates" in shown
+
+
+def test_in_a_terminal() -> None:
+    console = pytest.importorskip("rich.console").Console(width=120, file=io.StringIO(), color_system=None)
+    console.print(report(compiled_chain()))
+    text = console.file.getvalue()
+    for words in ("inference graph", "matmul-associates", "(a b) v  →  a (b v)", "estimated"):
+        assert words in text
+
+
+def test_a_graph_break_is_told() -> None:
+    def broken(x: Tensor) -> Tensor:
+        y = x + 1
+        torch._dynamo.graph_break()
+        return y * 2
+
+    compiled = hypatia(broken)
+    compiled(torch.ones(3))
+    first, second = report(compiled).graphs
+    assert "graph_break" in str(first.graph_break["reason"]) and second.graph_break == {}
+    assert str(first.graph_break["where"]).split(":")[0].endswith("test_report.py")
+    assert "broken off" in str(first)
+
+
+def test_refusals_come_with_a_remedy() -> None:
+    compiled = hypatia(lambda x: x.as_strided((2,), (2,)) + 1)
+    compiled(torch.ones(4))
+    made = report(compiled)
+    (remedy,) = made.to_dict()["graphs"][0]["remedies"]
+    assert "reshape" in remedy and f"remedy: {remedy}" in str(made)
 
 
 def test_before_the_first_call_it_is_empty() -> None:

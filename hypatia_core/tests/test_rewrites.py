@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,38 @@ def heads(count: int, dtype: torch.dtype) -> list[torch.Tensor]:
 def normalised_attention(q: Any, k: Any, v: Any) -> Any:
     weights = q.sigmoid() @ k.sigmoid().transpose(-1, -2)
     return (weights @ v) / weights.sum(-1, keepdim=True)
+
+
+def table(dtype: torch.dtype) -> torch.Tensor:
+    """The multiplication table of Cl(3,0): e_a e_b = ± e_(a xor b)."""
+    table = torch.zeros(8, 8, 8, dtype=dtype)
+    for a, b in itertools.product(range(8), repeat=2):
+        swaps = sum(bin((a >> shift) & b).count("1") for shift in range(1, 3))
+        table[a, b, a ^ b] = (-1) ** swaps
+    return table
+
+
+TABLES = {dtype: table(dtype) for dtype in (torch.float32, torch.float64)}
+
+
+def multivectors(dtype: torch.dtype) -> list[torch.Tensor]:
+    return [torch.randn(4, 100, 8, dtype=dtype) for _ in range(2)]
+
+
+def outer_then_table(x: Any, y: Any) -> Any:
+    return (x[..., :, None] * y[..., None, :]).flatten(-2) @ TABLES[x.dtype].reshape(64, 8)
+
+
+def positive(dtype: torch.dtype) -> list[torch.Tensor]:
+    return [torch.rand(64, 256, dtype=dtype) + 0.1 for _ in range(2)]
+
+
+def one(dtype: torch.dtype) -> list[torch.Tensor]:
+    return [torch.randn(64, 256, dtype=dtype)]
+
+
+def gelu_by_tanh(x: Any) -> Any:
+    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
 
 
 #: By name: the program, its inputs, a rule that must be used, the least part of the cost that must go.
@@ -109,6 +143,96 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[torch.dtype], list[torch.Te
         "sum-along-rows-passes-through-reshape",
         0.5,
     ),
+    "log-sum-exp": (lambda x: torch.log(torch.exp(x).sum(-1)), one, "log-of-sum-of-exp-is-logsumexp", 0.3),
+    "shifted log-sum-exp": (
+        lambda x: (x - x.amax(1, keepdim=True)).exp().sum(1, keepdim=True).log() + x.amax(1, keepdim=True),
+        one,
+        "shifted-log-of-sum-of-exp-is-logsumexp",
+        0.3,
+    ),
+    "log-softmax": (lambda x: torch.softmax(x, -1).log(), one, "log-of-softmax-is-log-softmax", 0.2),
+    "log-softmax by log-sum-exp": (
+        lambda x: x - torch.logsumexp(x, -1, keepdim=True),
+        one,
+        "less-logsumexp-is-log-softmax",
+        0.0,
+    ),
+    "softmax": (
+        lambda x: x.exp() / x.exp().sum(-1, keepdim=True),
+        one,
+        "exp-over-its-sum-is-softmax",
+        0.2,
+    ),
+    "softmax, shifted": (
+        lambda x: (e := torch.exp(x - x.amax(-1, True))) / e.sum(-1, True),
+        one,
+        "shifted-exp-over-its-sum-is-softmax",
+        0.2,
+    ),
+    "softplus": (lambda x: torch.log(1 + torch.exp(x)), one, "log-of-one-plus-exp-is-softplus", 0.1),
+    "softplus by log1p": (lambda x: x.exp().log1p(), one, "log1p-of-exp-is-softplus", 0.1),
+    "log-sigmoid": (lambda x: torch.log(torch.sigmoid(x)), one, "log-of-sigmoid-is-one-function", 0.1),
+    "log-sigmoid by exp": (
+        lambda x: -torch.log(1 + torch.exp(-x)),
+        one,
+        "negative-softplus-of-negative-is-log-sigmoid",
+        0.2,
+    ),
+    "log1p": (lambda x, y: torch.log(x + 1.0), positive, "log-of-one-plus", 0.1),
+    "expm1": (lambda x: torch.exp(x) - 1, one, "exp-less-one", 0.1),
+    "hypot": (lambda x, y: (x * x + y.pow(2)).sqrt(), positive, "root-of-squares-is-hypot", 0.2),
+    "variance": (
+        lambda x: (x**2).mean(-1) - x.mean(-1) ** 2,
+        one,
+        "mean-square-less-square-mean-is-variance",
+        0.3,
+    ),
+    "variance by deviations": (
+        lambda x: (x - x.mean(-1, keepdim=True)).pow(2).mean(-1, keepdim=True),
+        one,
+        "mean-of-squared-deviation-is-variance",
+        0.3,
+    ),
+    "sigmoid": (lambda x: 1 / (1 + torch.exp(-x)), one, "reciprocal-of-one-plus-exp-is-sigmoid", 0.2),
+    "silu": (lambda x: x * torch.sigmoid(x), one, "times-sigmoid-is-silu", 0.1),
+    "silu by exp": (lambda x: x / (1 + (-x).exp()), one, "over-one-plus-exp-is-silu", 0.2),
+    "gelu": (
+        lambda x: x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))),
+        one,
+        "half-times-one-plus-erf-is-gelu",
+        0.2,
+    ),
+    "gelu, halved last": (
+        lambda x: x * (1 + torch.erf(x * math.sqrt(0.5))) / 2,
+        one,
+        "half-times-one-plus-erf-of-product-is-gelu",
+        0.2,
+    ),
+    "gelu by tanh": (gelu_by_tanh, one, "half-times-one-plus-tanh-is-gelu", 0.2),
+    "relu": (
+        lambda x: torch.maximum(x, torch.zeros_like(x)),
+        one,
+        "maximum-with-zero-is-relu",
+        0.0,
+    ),
+    "product of an algebra by einsum": (
+        lambda x, y: torch.einsum("bni,ijk,bnj->bnk", x, TABLES[x.dtype], y),
+        multivectors,
+        "product-by-a-constant-table",
+        0.5,
+    ),
+    "product of an algebra, its table first": (
+        lambda x, y: torch.einsum("i j k, ... j, ... k -> ... i", TABLES[x.dtype], x, y),
+        multivectors,
+        "product-by-a-constant-table",
+        0.5,
+    ),
+    "product of an algebra by pairs": (
+        outer_then_table,
+        multivectors,
+        "broadcast-product-by-a-constant-table",
+        0.5,
+    ),
 }
 
 
@@ -141,3 +265,81 @@ def test_exact_numerics_reorders_nothing() -> None:
     with torch.no_grad():
         assert torch.equal(compiled(a, b, v), (a @ b) @ v[:, :THIN])
     assert "matmul-associates" not in hypatia_core.report(compiled).graphs[0].rules
+
+
+def products_of_an_algebra(holder: str) -> Any:
+    if holder == "buffer":
+
+        class Algebra(torch.nn.Module):
+            table: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("table", table(torch.float32))
+
+            def forward(self, x: Any, y: Any) -> Any:
+                return torch.einsum("bni,ijk,bnj->bnk", x, self.table, y)
+
+        return Algebra()
+    numbers = table(torch.float32)
+    written = numbers.tolist()
+    if holder == "closure":
+        return lambda x, y: torch.einsum("bni,ijk,bnj->bnk", x, numbers, y)
+    return lambda x, y: torch.einsum("bni,ijk,bnj->bnk", x, torch.tensor(written), y)
+
+
+@pytest.mark.parametrize("holder", ["buffer", "closure", "literal"])
+def test_a_table_is_seen_wherever_code_keeps_it(holder: str) -> None:
+    torch._dynamo.reset()
+    product, (x, y) = products_of_an_algebra(holder), multivectors(torch.float32)
+    options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
+    compiled = torch.compile(product, backend="hypatia", options=options)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x, y), product(x, y))
+    assert "product-by-a-constant-table" in hypatia_core.report(compiled).graphs[0].rules
+
+
+def test_a_table_that_changes_is_noticed() -> None:
+    torch._dynamo.reset()
+    algebra, (x, y) = products_of_an_algebra("buffer"), multivectors(torch.float32)
+    options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
+    compiled = torch.compile(algebra, backend="hypatia", options=options)
+    with torch.no_grad():
+        first = compiled(x, y)
+        assert hypatia_core.report(compiled).graphs[0].rewritten
+        for change in (
+            lambda: algebra.table.mul_(2),
+            lambda: algebra.table.data.add_(1),
+            lambda: setattr(algebra, "table", torch.randn(8, 8, 8)),
+        ):
+            change()
+            changed = compiled(x, y)
+            assert not torch.equal(changed, first)
+            torch.testing.assert_close(changed, algebra(x, y))
+
+
+def test_what_the_caller_gives_is_no_constant() -> None:
+    torch._dynamo.reset()
+    x, y = multivectors(torch.float32)
+    options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
+    compiled = torch.compile(
+        lambda x, t, y: torch.einsum("bni,ijk,bnj->bnk", x, t, y), backend="hypatia", options=options
+    )
+    with torch.no_grad():
+        compiled(x, TABLES[torch.float32], y)
+    assert "product-by-a-constant-table" not in hypatia_core.report(compiled).graphs[0].rules
+
+
+def test_a_table_with_holes_needs_the_reals() -> None:
+    x, y = multivectors(torch.float32)
+    holes = table(torch.float32)
+    holes[1] = 0
+    for numerics, rule in (("reassociate", False), ("reals", True)):
+        torch._dynamo.reset()
+        options: dict[str, Any] = {"executor": "aten", "measure": False, "numerics": numerics}
+        compiled = torch.compile(
+            lambda x, y: torch.einsum("bni,ijk,bnj->bnk", x, holes, y), backend="hypatia", options=options
+        )
+        with torch.no_grad():
+            compiled(x, y)
+        assert ("product-by-a-degenerate-table" in hypatia_core.report(compiled).graphs[0].rules) is rule

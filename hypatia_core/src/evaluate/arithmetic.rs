@@ -218,8 +218,8 @@ impl Arithmetic for Floating {
 
     fn number(&self, value: f64, dtype: DType) -> Evaluated<f64> {
         Self::admit(dtype)?;
-        // A literal is rounded even among the reals: it is the number that the tensor holds.
-        Ok(round(value, dtype))
+        // Among the reals a literal is what it says: √½ in a rule is not the nearest float32 to it.
+        Ok(self.settle(value, dtype))
     }
 
     fn add(&self, a: f64, b: f64, dtype: DType) -> f64 {

@@ -17,6 +17,15 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
             let number = at[0].float().ok_or(Failure::Outside)?;
             Ok(Tensor::new(vec![], vec![a.number(number, c.result)?]))
         },
+        Op::Literal => |a, _, at, c| {
+            let elements = at[0].elements().ok_or(Failure::Outside)?;
+            let data = elements.values.iter().map(|&v| a.number(v, c.result));
+            Ok(Tensor::new(
+                c.shape.to_vec(),
+                data.collect::<Evaluated<_>>()?,
+            ))
+        },
+        Op::Bilinear => |a, x, at, c| bilinear(a, x[0], x[1], &at[0], c),
         Op::Add => |a, x, _, c| fold(x, |p, q| Ok(a.add(p, q, c.result))),
         Op::Mul => |a, x, _, c| fold(x, |p, q| Ok(a.mul(p, q, c.result))),
         Op::Sub => |a, x, _, c| fold(x, |p, q| Ok(a.sub(p, q, c.result))),
@@ -42,6 +51,9 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Sigmoid => |a, x, _, c| map(x, |v| a.map(sigmoid, v, c.result)),
         Op::Silu => |a, x, _, c| map(x, |v| a.map(|v| v * sigmoid(v), v, c.result)),
         Op::Erf => |a, x, _, c| map(x, |v| a.map(libm::erf, v, c.result)),
+        Op::Softplus => |a, x, _, c| map(x, |v| a.map(softplus, v, c.result)),
+        Op::LogSigmoid => |a, x, _, c| map(x, |v| a.map(|v| -softplus(-v), v, c.result)),
+        Op::Hypot => |a, x, _, c| fold(x, |p, q| a.zip(libm::hypot, p, q, c.result)),
         Op::Gelu => |a, x, at, c| {
             let tanh = at[0] == Attribute::Word("tanh".into());
             map(x, |v| a.map(|v| gelu(v, tanh), v, c.result))
@@ -65,6 +77,8 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
             })
         },
         Op::Amax => |a, x, at, c| reduce(x, at, |line| largest(a, line, c.result)),
+        Op::LogSumExp => |a, x, at, c| reduce(x, at, |line| log_sum_exp(a, line, c)),
+        Op::Variance => |a, x, at, c| reduce(x, at, |line| variance(a, line, c)),
         Op::Softmax => |a, x, at, c| along(x, at, |line| softmax(a, line, c)),
         Op::LogSoftmax => |a, x, at, c| along(x, at, |line| log_softmax(a, line, c)),
         // An operation that is new in the table and has no evaluator yet fails a test, not the build.
@@ -89,6 +103,11 @@ fn minimum(a: f64, b: f64) -> f64 {
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
+}
+
+/// log(1 + exp x), without overflow.
+fn softplus(x: f64) -> f64 {
+    maximum(x, 0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
 fn gelu(x: f64, tanh: bool) -> f64 {
@@ -195,6 +214,36 @@ fn matmul<A: Arithmetic>(
     })
 }
 
+/// The terms of the table that are not zero, summed for each place of the last axis.
+fn bilinear<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    y: &Tensor<A::Scalar>,
+    table: &Attribute,
+    c: &Call<'_>,
+) -> Result<A> {
+    let table = table.elements().ok_or(Failure::Outside)?;
+    let extents = table.extents().ok_or(Failure::Outside)?;
+    let table = Tensor::new(extents.clone(), table.values.clone());
+    let mut line = Vec::new();
+    Tensor::from_fn(c.shape.to_vec(), |index| {
+        let (&k, batch) = index.split_last().ok_or(Failure::Outside)?;
+        let place = |i: usize| batch.iter().copied().chain([i]).collect::<Vec<_>>();
+        line.clear();
+        for i in 0..extents[0] {
+            for j in 0..extents[1] {
+                let coefficient = table.at(&[i, j, k]);
+                if coefficient != 0.0 {
+                    let product = a.mul(x.at(&place(i)), y.at(&place(j)), c.result);
+                    let coefficient = a.number(coefficient, c.result)?;
+                    line.push(a.mul(coefficient, product, c.result));
+                }
+            }
+        }
+        a.sum(&mut line, c.result, c.salt)
+    })
+}
+
 /// Each line along the reduced axes to one element.
 fn reduce<S: Copy>(
     x: &[&Tensor<S>],
@@ -275,6 +324,35 @@ fn softmax<A: Arithmetic>(a: &A, line: &[A::Scalar], c: &Call<'_>) -> Evaluated<
         .into_iter()
         .map(|e| a.div(e, total, c.result))
         .collect()
+}
+
+/// The largest is infinite where all is lost, or one element decides: no shift helps there.
+fn log_sum_exp<A: Arithmetic>(a: &A, line: &[A::Scalar], c: &Call<'_>) -> Evaluated<A::Scalar> {
+    // The sum of nothing is zero, and its logarithm the least number of all.
+    let most = largest(a, line, c.result).or_else(|_| a.number(0.0, c.result))?;
+    let shift = a.map(|v| if v.is_infinite() { 0.0 } else { v }, most, c.result)?;
+    let mut exponentials = line
+        .iter()
+        .map(|&v| a.map(libm::exp, a.sub(v, shift, c.result), c.result))
+        .collect::<Evaluated<Vec<_>>>()?;
+    let total = a.sum(&mut exponentials, c.result, c.salt)?;
+    let log = a.map(libm::log, total, c.result)?;
+    Ok(a.add(log, shift, c.result))
+}
+
+/// The mean of squared deviations from the mean, as torch computes it: in two passes, not less accurate than float32.
+fn variance<A: Arithmetic>(a: &A, line: &mut [A::Scalar], c: &Call<'_>) -> Evaluated<A::Scalar> {
+    let count = a.number(line.len() as f64, DType::F64)?;
+    let mean = a.div(
+        a.sum(&mut line.to_vec(), c.result, c.salt)?,
+        count,
+        c.result,
+    )?;
+    for v in line.iter_mut() {
+        let deviation = a.sub(*v, mean, c.result);
+        *v = a.mul(deviation, deviation, c.result);
+    }
+    a.div(a.sum(line, c.result, c.salt)?, count, c.result)
 }
 
 fn log_softmax<A: Arithmetic>(

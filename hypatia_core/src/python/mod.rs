@@ -1,5 +1,6 @@
 //! The Python bindings: each submodule binds one part of the engine and registers its own names.
 
+mod bilinear;
 mod clifford;
 mod logging;
 mod rules;
@@ -29,6 +30,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
     logging::register(module)?;
+    bilinear::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
     snapshot::register(module)?;

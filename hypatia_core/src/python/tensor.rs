@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 use crate::cost::{CostModel, Machine};
+use crate::equivalence::compare;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::optimize::{Settings, estimates, optimize};
@@ -104,6 +105,20 @@ fn estimate_graph(graph: &str, machine: &str) -> PyResult<String> {
         .map_err(|e| Error::new(format!("the estimates could not be written: {e}")))?)
 }
 
+/// Looks for a proof that two programs over the same inputs are equal. Takes both and the settings as JSON; returns an
+/// account as JSON.
+#[pyfunction]
+fn compare_graphs(py: Python<'_>, left: &str, right: &str, settings: &str) -> PyResult<String> {
+    let settings: Settings = serde_json::from_str(settings)
+        .map_err(|e| Error::new(format!("settings: not the expected JSON: {e}")))?;
+    let found = py.detach(|| {
+        let (left, right) = (Graph::from_json(left)?, Graph::from_json(right)?);
+        compare(&left, &right, &settings)
+    })?;
+    Ok(serde_json::to_string(&found)
+        .map_err(|e| Error::new(format!("the account could not be written: {e}")))?)
+}
+
 /// The guide's entry to the pipeline on a graph at hand. Graphs of torch are read in Python, where torch is.
 #[pyfunction]
 #[pyo3(signature = (gm, example_inputs, module_info_map = None))]
@@ -123,5 +138,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<UserRule>()?;
     module.add_function(wrap_pyfunction!(define_rule, module)?)?;
     module.add_function(wrap_pyfunction!(estimate_graph, module)?)?;
+    module.add_function(wrap_pyfunction!(compare_graphs, module)?)?;
     module.add_function(wrap_pyfunction!(optimize_graph, module)?)
 }

@@ -21,6 +21,9 @@ rules! {
     "div-one-is-nothing"
         "(div ?a 1)" => "?a" BitExact;
         "IEEE 754: dividing by one is exact"; "a: f32[3,4]";
+    "halving-is-a-product"
+        "(div ?a 2)" => "(mul ?a 0.5)" BitExact;
+        "both are the number nearest to a/2"; "a: f32[3,4]";
     "add-flattens"
         "(add (add ?a) ?b)" => "(add ?a ?b)" Reassociates;
         "addition is associative over the reals"; "a: f32[3,4] b: f32[4]";

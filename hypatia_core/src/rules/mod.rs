@@ -1,11 +1,14 @@
 //! The rule base: one row a rule, one file a family.
 
+pub mod activation;
 pub mod catalogue;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;
 pub mod reduction;
 pub mod rejected;
+pub mod stability;
+pub mod structure;
 
 use std::sync::LazyLock;
 
@@ -99,6 +102,9 @@ pub static FAMILIES: &[(&str, &[Rule])] = &[
     ("elementwise", elementwise::RULES),
     ("matmul", matmul::RULES),
     ("reduction", reduction::RULES),
+    ("structure", structure::RULES),
+    ("stability", stability::RULES),
+    ("activation", activation::RULES),
 ];
 
 /// Every rule, parsed once.

@@ -147,4 +147,57 @@ rules! {
     "sum-and-exp-commute"
         "(sum (exp ?a) ?d ?k)" => "(exp (sum ?a ?d ?k))" RealsOnly;
         "log-sum-exp is no sum"; "a: f32[3] d: [0] k: true";
+
+    // Structure.
+    "constant-table-with-its-axes-swapped"
+        "(matmul (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?y)"
+        => "(reshape (bilinear (reshape ?x {rows-of ?x ?s}) (reshape ?y {without-column ?y}) {table-from-the-left ?v ?s})
+            {shape (matmul (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?y)})" RealsOnly;
+        "eᵢₖⱼ stands where eᵢⱼₖ is asked for"; "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] y: f32[3,2,1]";
+    "constant-table-drops-its-zeros-for-any-operand"
+        "(matmul (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?y)"
+        => "(reshape (bilinear (reshape ?x {rows-of ?x ?s}) (reshape ?y {without-column ?y}) {table ?v ?s})
+            {shape (matmul (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?y)})" Reassociates;
+        "0 · NaN is NaN, and nothing where the term is dropped";
+        "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] y: f32[3,2,1]";
+    "permute-of-literal-in-the-other-order"
+        "(permute (literal ?v ?t ?d) ?p)" => "(literal {reshaped-elements ?v {permuted-shape (literal ?v ?t ?d) ?p}} ?t ?d)"
+        BitExact;
+        "the shape is right, the order of the elements is not"; "v: elements[2,3] t: f32 d: 0 p: [1,0]";
+
+    // Stability and activations.
+    "softplus-is-relu"
+        "(softplus ?x)" => "(relu ?x)" RealsOnly;
+        "log(1 + 1) = 0.69 at 0"; "x: f32[3]";
+    "logsumexp-is-the-largest"
+        "(logsumexp ?x ?axes true)" => "(amax ?x ?axes true)" RealsOnly;
+        "they agree on one element"; "x: f32[1] axes: [0]";
+    "exp-over-its-mean-is-softmax"
+        "(div (exp ?x) (mean (exp ?x) ?axes true))" => "(softmax ?x {only-axis ?axes})" RealsOnly;
+        "off by the count"; "x: f32[1] axes: [0]";
+    "mean-square-is-variance"
+        "(mean (mul ?x ?x) ?axes true)" => "(variance ?x ?axes true)" RealsOnly;
+        "only where the mean is zero"; "x: f32[3] axes: [0]";
+    "variance-is-mean-square-less-square-mean-as-accurate"
+        "(variance ?x ?axes true)"
+        => "(sub (mean (mul ?x ?x) ?axes true) (mul (mean ?x ?axes true) (mean ?x ?axes true)))" Accurate;
+        "it cancels, below zero even"; "x: f32[3] axes: [0]";
+    "logsumexp-by-its-definition-as-accurate"
+        "(logsumexp ?x ?axes true)" => "(log (sum (exp ?x) ?axes true))" Accurate;
+        "exp 300 overflows"; "x: f32[3] axes: [0]";
+    "hypot-is-root-of-squares-as-accurate"
+        "(hypot ?x ?y)" => "(sqrt (add (mul ?x ?x) (mul ?y ?y)))" Accurate;
+        "(10³⁰)² overflows"; "x: f32[3] y: f32[3]";
+    "hypot-is-a-sum"
+        "(hypot ?x ?y)" => "(add (abs ?x) (abs ?y))" RealsOnly;
+        "3, 4 give 5, not 7"; "x: f32[3] y: f32[3]";
+    "log-of-square-is-twice-log"
+        "(log (mul ?x ?x))" => "(mul 2 (log ?x))" Reassociates;
+        "log x is NaN for x = −1"; "x: f32[3]";
+    "sigmoid-is-odd"
+        "(sigmoid (neg ?x))" => "(neg (sigmoid ?x))" RealsOnly;
+        "σ(−x) = 1 − σ(x)"; "x: f32[3]";
+    "gelu-is-its-approximation"
+        "(gelu ?x 'none)" => "(gelu ?x 'tanh)" RealsOnly;
+        "they differ by 5·10⁻⁴ near 2"; "x: f32[3]";
 }

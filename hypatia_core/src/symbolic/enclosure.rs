@@ -19,36 +19,48 @@ pub type Point = BTreeMap<Arc<str>, BigRational>;
 /// Whether the expression is certainly undefined there, or the precision does not suffice.
 pub fn enclose(arithmetic: &mut Arithmetic, expression: &Expression, point: &Point) -> Enclosed {
     expression.fold(|node, arguments: &[Interval]| {
-        let a = &mut *arithmetic;
-        match node.operator() {
-            Operator::Rational(value) => a.rational(value),
-            Operator::Float(bits) => BigRational::from_float(f64::from_bits(*bits))
-                .ok_or(Missing::Unsure)
-                .and_then(|value| a.rational(&value)),
-            Operator::Variable(name) => match point.get(name) {
-                Some(value) => a.rational(value),
+        let exponent = node
+            .arguments()
+            .get(1)
+            .and_then(|exponent| exponent.as_rational());
+        enclose_node(arithmetic, node.operator(), exponent, arguments, point)
+    })
+}
+
+/// The enclosure of one operator's value over enclosures of its arguments; `exponent` is the second argument where
+/// that is an exact number.
+pub(super) fn enclose_node(
+    a: &mut Arithmetic,
+    operator: &Operator,
+    exponent: Option<&BigRational>,
+    arguments: &[Interval],
+    point: &Point,
+) -> Enclosed {
+    match operator {
+        Operator::Rational(value) => a.rational(value),
+        Operator::Float(bits) => BigRational::from_float(f64::from_bits(*bits))
+            .ok_or(Missing::Unsure)
+            .and_then(|value| a.rational(&value)),
+        Operator::Variable(name) => match point.get(name) {
+            Some(value) => a.rational(value),
+            None => Err(Missing::Unsure),
+        },
+        Operator::Pi => a.pi(),
+        Operator::Add => a.add(&arguments[0], &arguments[1]),
+        Operator::Sub => a.sub(&arguments[0], &arguments[1]),
+        Operator::Mul => a.mul(&arguments[0], &arguments[1]),
+        Operator::Div => a.div(&arguments[0], &arguments[1]),
+        Operator::Neg => Ok(arguments[0].neg()),
+        Operator::Pow => match exponent.filter(|value| value.is_integer()) {
+            Some(exponent) => match exponent.to_integer().to_i64() {
+                Some(exponent) => a.powi(&arguments[0], exponent),
                 None => Err(Missing::Unsure),
             },
-            Operator::Pi => a.pi(),
-            Operator::Add => a.add(&arguments[0], &arguments[1]),
-            Operator::Sub => a.sub(&arguments[0], &arguments[1]),
-            Operator::Mul => a.mul(&arguments[0], &arguments[1]),
-            Operator::Div => a.div(&arguments[0], &arguments[1]),
-            Operator::Neg => Ok(arguments[0].neg()),
-            Operator::Pow => match node.arguments()[1]
-                .as_rational()
-                .filter(|value| value.is_integer())
-            {
-                Some(exponent) => match exponent.to_integer().to_i64() {
-                    Some(exponent) => a.powi(&arguments[0], exponent),
-                    None => Err(Missing::Unsure),
-                },
-                None => a.pow(&arguments[0], &arguments[1]),
-            },
-            Operator::Function(function) => apply(a, *function, arguments),
-            Operator::Tensor(_) => Err(Missing::Unsure),
-        }
-    })
+            None => a.pow(&arguments[0], &arguments[1]),
+        },
+        Operator::Function(function) => apply(a, *function, arguments),
+        Operator::Tensor(_) => Err(Missing::Unsure),
+    }
 }
 
 /// The enclosure of a function over enclosures of its arguments.

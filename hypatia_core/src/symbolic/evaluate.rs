@@ -1,6 +1,8 @@
 //! Evaluation in double precision: an expression becomes a program over registers, shared parts once.
 
-use num_traits::ToPrimitive;
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{One, ToPrimitive};
 use rustc_hash::FxHashMap;
 
 use super::expression::{Expression, Operator};
@@ -13,6 +15,8 @@ enum Instruction {
     Load(usize),
     Binary(Binary, usize, usize),
     Neg(usize),
+    /// The power 1/3, which no double holds exactly.
+    CubeRoot(usize),
     Call(Function, usize),
     Call2(Function, usize, usize),
 }
@@ -66,6 +70,9 @@ impl Program {
                 Operator::Sub => Instruction::Binary(Binary::Sub, at(0), at(1)),
                 Operator::Mul => Instruction::Binary(Binary::Mul, at(0), at(1)),
                 Operator::Div => Instruction::Binary(Binary::Div, at(0), at(1)),
+                Operator::Pow if is_third(node.arguments()[1].as_rational()) => {
+                    Instruction::CubeRoot(at(0))
+                }
                 Operator::Pow => Instruction::Binary(Binary::Pow, at(0), at(1)),
                 Operator::Neg => Instruction::Neg(at(0)),
                 Operator::Function(function) if node.arguments().len() == 2 => {
@@ -104,6 +111,10 @@ impl Program {
                 Instruction::Constant(value) => value,
                 Instruction::Load(index) => values[index],
                 Instruction::Neg(a) => -registers[a],
+                Instruction::CubeRoot(a) => {
+                    check_binary(Binary::Pow, registers[a], 1.0 / 3.0)?;
+                    registers[a].cbrt()
+                }
                 Instruction::Binary(operation, a, b) => {
                     check_binary(operation, registers[a], registers[b])?;
                     binary(operation, registers[a], registers[b])
@@ -122,6 +133,25 @@ impl Program {
             ));
         }
         Ok(value)
+    }
+
+    /// The value at a point by IEEE arithmetic: where the expression is not defined it is infinite or NaN.
+    pub fn run_ieee(&self, values: &[f64]) -> f64 {
+        let mut registers: Vec<f64> = Vec::with_capacity(self.instructions.len());
+        for instruction in &self.instructions {
+            registers.push(match *instruction {
+                Instruction::Constant(value) => value,
+                Instruction::Load(index) => values[index],
+                Instruction::Neg(a) => -registers[a],
+                Instruction::CubeRoot(a) => cube_root(registers[a]),
+                Instruction::Binary(operation, a, b) => {
+                    binary(operation, registers[a], registers[b])
+                }
+                Instruction::Call(function, a) => call(function, registers[a]),
+                Instruction::Call2(function, a, b) => call2(function, registers[a], registers[b]),
+            });
+        }
+        registers.last().copied().unwrap_or(f64::NAN)
     }
 
     /// The values at many points, one column a variable; NaN where the expression is not defined.
@@ -148,6 +178,7 @@ impl Program {
                         values => out[..length].copy_from_slice(&values[start..start + length]),
                     },
                     Instruction::Neg(a) => map(out, &before[a], |x| -x),
+                    Instruction::CubeRoot(a) => map(out, &before[a], cube_root),
                     Instruction::Binary(operation, a, b) => {
                         binary_columns(operation, out, &before[a], &before[b])
                     }
@@ -168,6 +199,39 @@ impl Program {
             }
             start += length;
         }
+    }
+}
+
+/// Whether the exact exponent is a third.
+fn is_third(exponent: Option<&BigRational>) -> bool {
+    exponent.is_some_and(|value| value.numer().is_one() && *value.denom() == BigInt::from(3))
+}
+
+/// The power 1/3, not defined of negative numbers.
+fn cube_root(x: f64) -> f64 {
+    if x < 0.0 { f64::NAN } else { x.cbrt() }
+}
+
+/// One operator by IEEE arithmetic: what is not defined is infinite or NaN. `exponent` is the second argument where
+/// that is an exact number.
+pub(super) fn ieee(operator: &Operator, exponent: Option<&BigRational>, arguments: &[f64]) -> f64 {
+    let of = |operation| binary(operation, arguments[0], arguments[1]);
+    match operator {
+        Operator::Rational(value) => value.to_f64().unwrap_or(f64::NAN),
+        Operator::Float(bits) => f64::from_bits(*bits),
+        Operator::Pi => std::f64::consts::PI,
+        Operator::Add => of(Binary::Add),
+        Operator::Sub => of(Binary::Sub),
+        Operator::Mul => of(Binary::Mul),
+        Operator::Div => of(Binary::Div),
+        Operator::Pow if is_third(exponent) => cube_root(arguments[0]),
+        Operator::Pow => of(Binary::Pow),
+        Operator::Neg => -arguments[0],
+        Operator::Function(function) if arguments.len() == 2 => {
+            call2(*function, arguments[0], arguments[1])
+        }
+        Operator::Function(function) => call(*function, arguments[0]),
+        Operator::Variable(_) | Operator::Tensor(_) => f64::NAN,
     }
 }
 

@@ -139,7 +139,7 @@ impl Interval {
     }
 }
 
-/// The double nearest towards zero.
+/// The double nearest to the number; infinite beyond the range.
 pub fn to_f64(value: &BigFloat) -> f64 {
     let Some((words, _, sign, exponent, _)) = value.as_raw_parts() else {
         return f64::NAN;
@@ -147,11 +147,17 @@ pub fn to_f64(value: &BigFloat) -> f64 {
     if value.is_zero() {
         return 0.0;
     }
-    let top = words.last().copied().unwrap_or(0);
-    let mantissa = (top >> 11) as f64;
+    let (top, rest) = match words.split_last() {
+        Some((top, rest)) => (*top, rest),
+        None => (0, words),
+    };
+    let (kept, dropped) = (top >> 11, top & 0x7ff);
+    let above_half = dropped > 0x400 || rest.iter().any(|word| *word != 0);
+    let up = dropped >= 0x400 && (above_half || kept & 1 == 1);
+    let mantissa = (kept + u64::from(up)) as f64;
     let magnitude = match exponent - 53 {
-        shift if shift > 970 => f64::INFINITY,
-        shift if shift < -1100 => 0.0,
+        shift if shift > 971 => f64::INFINITY,
+        shift if shift < -1200 => 0.0,
         shift => mantissa * 2f64.powi(shift / 2) * 2f64.powi(shift - shift / 2),
     };
     if sign == Sign::Neg {

@@ -4,6 +4,7 @@
 //! two expressions are equal is asked of `prove`, which has three answers: canonical forms prove, interval
 //! arithmetic refutes, and what neither settles is unknown.
 
+pub mod accuracy;
 pub mod budget;
 pub mod build;
 pub mod canonical;
@@ -12,6 +13,7 @@ mod convert;
 pub mod cost;
 pub mod derivative;
 pub mod domain;
+pub mod element;
 pub mod enclosure;
 pub mod evaluate;
 pub mod expression;
@@ -45,3 +47,4 @@ pub mod substitute;
 pub mod tactic;
 pub mod tensor_form;
 pub mod tensor_operator;
+pub mod tensor_shape;

@@ -65,6 +65,8 @@ pub struct Answer {
     pub witness: Option<Witness>,
     /// Where both sides are defined; what always holds is left out.
     pub conditions: Vec<Condition>,
+    /// The shapes of tensors for which the answer holds, in words.
+    pub shapes: Vec<String>,
     /// Why the answer is unknown.
     pub reason: Option<String>,
 }
@@ -87,6 +89,7 @@ pub fn prove(
         steps: Vec::new(),
         witness,
         conditions: Vec::new(),
+        shapes: Vec::new(),
         reason,
     };
     if left == right {

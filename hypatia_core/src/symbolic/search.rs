@@ -25,8 +25,8 @@ use super::sign::SignSet;
 /// What is known of a class of equal terms on D.
 #[derive(Debug, Clone)]
 pub struct Knowledge {
-    signs: SignSet,
-    constant: Option<BigRational>,
+    pub(super) signs: SignSet,
+    pub(super) constant: Option<BigRational>,
 }
 
 /// Signs and exact numbers.
@@ -205,7 +205,10 @@ pub struct Limits {
     pub nodes: usize,
 }
 
-fn runner(assumptions: &Assumptions, limits: Limits) -> Runner<SymbolLang, SignAnalysis> {
+pub(super) fn runner(
+    assumptions: &Assumptions,
+    limits: Limits,
+) -> Runner<SymbolLang, SignAnalysis> {
     let analysis = SignAnalysis {
         assumptions: assumptions.clone(),
     };
@@ -216,7 +219,7 @@ fn runner(assumptions: &Assumptions, limits: Limits) -> Runner<SymbolLang, SignA
         .with_time_limit(Duration::from_secs(1 << 30))
 }
 
-fn rules(families: &[Family]) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {
+pub(super) fn rules(families: &[Family]) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {
     IDENTITIES
         .iter()
         .filter(|identity| families.contains(&identity.family))
@@ -224,7 +227,7 @@ fn rules(families: &[Family]) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {
         .collect()
 }
 
-fn to_terms(expression: &Expression) -> RecExpr<SymbolLang> {
+pub(super) fn to_terms(expression: &Expression) -> RecExpr<SymbolLang> {
     let mut terms = RecExpr::default();
     let added = expression.fold(|node, arguments: &[Id]| {
         let name = node
@@ -242,7 +245,7 @@ fn to_terms(expression: &Expression) -> RecExpr<SymbolLang> {
     }
 }
 
-fn from_terms(terms: &RecExpr<SymbolLang>) -> Option<Expression> {
+pub(super) fn from_terms(terms: &RecExpr<SymbolLang>) -> Option<Expression> {
     let mut built: Vec<Expression> = Vec::new();
     for node in terms {
         let name = node.op.as_str();

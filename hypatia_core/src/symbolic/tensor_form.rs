@@ -76,6 +76,7 @@ pub fn prove(left: &Expression, right: &Expression) -> Answer {
         steps: Vec::new(),
         witness: None,
         conditions: Vec::new(),
+        shapes: Vec::new(),
         reason: None,
     };
     if a == b {

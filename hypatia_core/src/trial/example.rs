@@ -1,7 +1,7 @@
-//! Examples of rules, read from their rows: `a: f32[3,4] p: [1,0] d: 1 t: (exp a)`.
+//! Examples of rules, read from their rows: `a: f32[3,4] p: [1,0] d: 1 v: elements[2,3] t: (exp a)`.
 
 use crate::attribute::Attribute;
-use crate::tensor_type::{DType, TensorType};
+use crate::tensor_type::{DType, Dim, Shape, TensorType};
 
 /// What an example says of one variable.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,11 @@ fn entry(value: &str) -> Result<Entry, String> {
             .filter(|n| !n.is_empty())
             .map(|n| n.parse().map_err(|_| format!("'{n}' in '{value}'")))
             .collect::<Result<Vec<i64>, String>>()?;
+        if head == "elements" {
+            let shape: Shape = numbers.into_iter().map(Dim::Known).collect();
+            let elements = super::vary::drawn(shape, &mut fastrand::Rng::with_seed(0));
+            return Ok(Entry::Attribute(Attribute::Elements(elements)));
+        }
         return if head.is_empty() {
             Ok(Entry::List(numbers))
         } else {

@@ -168,7 +168,8 @@ impl Template {
                 device: 0,
             }),
             _ => None,
-        })?;
+        });
+        let like = like.unwrap_or_else(|| TensorType::new(DType::F32, &[]));
         let mut add = |egraph: &mut TensorGraph, t: &Operands| -> SmallVec<[Id; 4]> {
             let ids = t.shapes.iter().map(|shape| {
                 let ty = TensorType {

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, Elements};
 use crate::op::Op;
 use crate::tensor_type::{DType, Dim, Shape};
 use crate::trial::instance::{Instance, Operands, Slot};
@@ -38,6 +38,7 @@ impl Instance {
         let slots = self.slots.iter_mut().flat_map(|s| match s {
             Slot::Tensor(t) => t.shapes.iter_mut().collect(),
             Slot::Attribute(Attribute::Shape(s)) | Slot::Number(_, s) => vec![s],
+            Slot::Attribute(Attribute::Elements(e)) => vec![&mut e.shape],
             _ => vec![],
         });
         let more = self.remainder.iter_mut().flat_map(|t| t.shapes.iter_mut());
@@ -88,6 +89,52 @@ pub fn edit(instance: &mut Instance, more: Option<Op>, rng: &mut Rng) {
         20 | 21 => gather(instance, more, rng),
         22 => spread_number(instance, rng),
         _ => make_symbol(instance, rng),
+    }
+    fill(instance, rng);
+}
+
+/// Small constants, as many as the shape holds: the table of a group's algebra with random signs where the shape may be
+/// one's, else numbers of which few or many are zero.
+pub fn drawn(shape: Shape, rng: &mut Rng) -> Elements {
+    let extent = |back: usize| {
+        let at = shape.len().checked_sub(back).map(|i| shape[i].hint());
+        at.map_or(1, |n| usize::try_from(n).unwrap_or(0))
+    };
+    let (rows, columns) = (extent(2), extent(1));
+    let count = shape
+        .iter()
+        .map(|d| usize::try_from(d.hint()).unwrap_or(0))
+        .product();
+    let density = rng.u8(1..5);
+    let is_term = |place: usize, rng: &mut Rng| {
+        let (row, column) = ((place / columns) % rows, place % columns);
+        if columns == rows * rows && density > 1 {
+            (row + column) % rows == column / rows
+        } else if rows == columns * columns && density > 1 {
+            (row / columns + row) % columns == column
+        } else {
+            rng.u8(..4) < density
+        }
+    };
+    let values = (0..count).map(|place| {
+        if is_term(place, rng) {
+            *pick(rng, &[1.0, -1.0, 1.0, 2.0]).unwrap_or(&1.0)
+        } else {
+            0.0
+        }
+    });
+    let values = values.collect();
+    Elements { shape, values }
+}
+
+/// Draws the elements of constants whose shape has changed.
+fn fill(instance: &mut Instance, rng: &mut Rng) {
+    for attribute in instance.attributes() {
+        if let Attribute::Elements(e) = attribute
+            && (e.extents().is_none() || rng.u8(..8) == 0)
+        {
+            *e = drawn(std::mem::take(&mut e.shape), rng);
+        }
     }
 }
 
@@ -290,6 +337,7 @@ fn change_attribute(instance: &mut Instance, rng: &mut Rng) {
         Attribute::Bool(b) => *b = !*b,
         Attribute::DType(d) => *d = *pick(rng, &FLOATS).unwrap_or(d),
         Attribute::Word(_) => {}
+        Attribute::Elements(e) => *e = drawn(like, rng),
     }
 }
 
@@ -391,8 +439,14 @@ fn make_symbol(instance: &mut Instance, rng: &mut Rng) {
 /// Smaller neighbours of an instance, for shrinking a counter-example.
 pub fn smaller(instance: &Instance, rng: &mut Rng) -> Instance {
     let mut smaller = instance.clone();
+    reduce(&mut smaller, rng);
+    fill(&mut smaller, rng);
+    smaller
+}
+
+fn reduce(smaller: &mut Instance, rng: &mut Rng) {
     match rng.u8(..6) {
-        0 => drop_first(&mut smaller, rng),
+        0 => drop_first(smaller, rng),
         1 => smaller.remainder = None,
         2 => smaller.tensors().for_each(|t| t.shapes.truncate(1)),
         3 => smaller.tensors().for_each(|t| {
@@ -421,7 +475,6 @@ pub fn smaller(instance: &Instance, rng: &mut Rng) -> Instance {
             }
         }
     }
-    smaller
 }
 
 /// What an instance weighs: shrinking goes downwards.

@@ -73,10 +73,14 @@ impl PyAnswer {
             .map(|witness| (witness.left.to_f64(), witness.right.to_f64()))
     }
 
-    /// Where both sides are defined: conditions that do not hold everywhere, as text.
+    /// Where both sides are defined: conditions that do not hold everywhere, as text; of tensors the shapes too.
     #[getter]
     fn conditions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.answer.conditions.iter().map(ToString::to_string))
+        let conditions = self.answer.conditions.iter().map(ToString::to_string);
+        let all: Vec<String> = conditions
+            .chain(self.answer.shapes.iter().cloned())
+            .collect();
+        PyTuple::new(py, all)
     }
 
     /// Why the answer is unknown; None otherwise.
@@ -102,6 +106,9 @@ impl PyAnswer {
         }
         for condition in &self.answer.conditions {
             text += &format!(" where {condition}");
+        }
+        for shape in &self.answer.shapes {
+            text += &format!(" where {shape}");
         }
         if let Some(reason) = &self.answer.reason {
             text += &format!(": {reason}");

@@ -1,5 +1,6 @@
 //! Python bindings of `symbolic`.
 
+mod accuracy;
 mod answer;
 mod calculus;
 mod constructors;
@@ -11,10 +12,12 @@ use pyo3::types::PyDict;
 
 use crate::error::{Error, Result};
 use crate::symbolic::cost::Cost;
+use crate::symbolic::expression::Expression;
 use crate::symbolic::parse::parse;
 use crate::symbolic::print::to_text;
-use crate::symbolic::prove::{Assumptions, PROOF_STEPS, Status, prove};
+use crate::symbolic::prove::{Answer, Assumptions, PROOF_STEPS, Status, prove};
 use crate::symbolic::simplify::simplify;
+use crate::tensor_expression;
 
 use answer::PyAnswer;
 use conversion::{assumptions_from, expression_or_text};
@@ -42,6 +45,9 @@ fn parse_expr(py: Python<'_>, text: &str) -> PyResult<PySymbol> {
 }
 
 /// Rewrite the text of an expression to one that costs less and means the same, or return it as it is.
+///
+/// The option ``cost`` is ``"nodes"`` (the default), ``"operations"`` or ``"accuracy"``; by accuracy the mean bits of
+/// rounding error over ``ranges`` are what an expression costs, as in ``improve_accuracy`` but without branches.
 #[pyfunction]
 #[pyo3(signature = (text, options=None))]
 fn optimize_ast(
@@ -49,28 +55,50 @@ fn optimize_ast(
     text: &str,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<String> {
-    let mut cost = Cost::Nodes;
-    if let Some(options) = options {
-        for (key, value) in options {
-            let (key, value) = (key.to_string(), value.to_string());
-            cost = match (key.as_str(), value.as_str()) {
-                ("cost", "nodes") => Cost::Nodes,
-                ("cost", "operations") => Cost::Operations,
-                ("cost", _) => {
-                    return Err(Error::new(format!(
-                        "unknown cost '{value}'. Costs: nodes, operations"
-                    ))
-                    .into());
-                }
-                _ => {
-                    return Err(Error::new(format!("unknown option '{key}'. Options: cost")).into());
-                }
-            };
+    const COSTS: &str = "nodes, operations, accuracy";
+    // None stands for accuracy.
+    let mut cost = Some(Cost::Nodes);
+    let mut ranges = None;
+    for (key, value) in options.into_iter().flatten() {
+        match key.to_string().as_str() {
+            "cost" => {
+                cost = match value.to_string().as_str() {
+                    "nodes" => Some(Cost::Nodes),
+                    "operations" => Some(Cost::Operations),
+                    "accuracy" => None,
+                    other => {
+                        return Err(
+                            Error::new(format!("unknown cost '{other}'. Costs: {COSTS}")).into(),
+                        );
+                    }
+                };
+            }
+            "ranges" => ranges = Some(accuracy::ranges_from(value.cast::<PyDict>()?)?),
+            other => {
+                return Err(
+                    Error::new(format!("unknown option '{other}'. Options: cost, ranges")).into(),
+                );
+            }
         }
     }
+    if ranges.is_some() && cost.is_some() {
+        return Err(Error::new("ranges go with the cost 'accuracy'").into());
+    }
     without_lock(py, || {
-        to_text(&simplify(&parse(text)?, &Assumptions::new(), cost))
+        let expression = parse(text)?;
+        to_text(&match cost {
+            Some(cost) => simplify(&expression, &Assumptions::new(), cost),
+            None => accuracy::most_accurate(expression, &ranges.unwrap_or_default())?,
+        })
     })
+}
+
+/// Scalars go to the proofs of `symbolic`, tensors to the tensor engine.
+fn decide(left: &Expression, right: &Expression, known: &Assumptions, steps: u64) -> Answer {
+    if left != right && (left.has_tensors() || right.has_tensors()) {
+        return tensor_expression::prove(left, right);
+    }
+    prove(left, right, known, steps)
 }
 
 /// Whether two expressions are proved equal wherever both are defined over the reals.
@@ -84,7 +112,7 @@ fn is_equivalent(
     let assumptions = left.joined_assumptions(&right)?;
     let (left, right) = (left.expression, right.expression);
     without_lock(py, || {
-        Ok(prove(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
+        Ok(decide(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
     })
 }
 
@@ -104,7 +132,7 @@ fn prove_equivalent(
         known.extend(assumptions_from(assumptions)?);
     }
     let (left, right) = (left.expression, right.expression);
-    let answer = without_lock(py, || Ok(prove(&left, &right, &known, steps)))?;
+    let answer = without_lock(py, || Ok(decide(&left, &right, &known, steps)))?;
     Ok(PyAnswer::new(answer, known))
 }
 
@@ -112,6 +140,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PySymbol>()?;
     module.add_class::<PyAnswer>()?;
     module.add_function(wrap_pyfunction!(calculus::_symbol_from, module)?)?;
+    module.add_function(wrap_pyfunction!(accuracy::_improve_accuracy, module)?)?;
     module.add_function(wrap_pyfunction!(parse_expr, module)?)?;
     module.add_function(wrap_pyfunction!(optimize_ast, module)?)?;
     module.add_function(wrap_pyfunction!(is_equivalent, module)?)?;

@@ -23,6 +23,8 @@ pub enum Family {
     Magnitude,
     Activation,
     Stability,
+    /// Forms with less rounding error; for `accuracy`, not for proofs.
+    Accuracy,
 }
 
 /// One identity.

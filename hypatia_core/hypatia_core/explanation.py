@@ -1,0 +1,202 @@
+"""What the pipeline did to one graph, as its report's data: both programs, and the steps between them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx import GraphModule
+
+from hypatia_core import compat, notation
+from hypatia_core._hypatia_core import rules
+from hypatia_core.fx_import import Imported
+from hypatia_core.program import Correspondence, Costs, Program, correspondence, describe, source_of
+from hypatia_core.report import GraphReport, Step
+from hypatia_core.search import Found
+
+#: Runs of each program when its nodes are measured; the least time of each node counts.
+PROFILE_RUNS = 3
+
+
+def input_names(dynamo_graph: GraphModule, captured: fx.Graph) -> dict[str, str]:
+    """What the model calls the inputs of a captured graph, by placeholder name."""
+    given = compat.input_names(dynamo_graph)
+    placeholders = [n.name for n in dynamo_graph.graph.nodes if n.op == "placeholder"]
+    names = {}
+    for node in captured.nodes:
+        if node.op == "placeholder":
+            number = compat.original_input(node)
+            if number is not None and number < len(given):
+                names[node.name] = readable(given[number] or placeholders[number])
+            elif isinstance(target := getattr(node.meta.get("desc"), "target", None), str):
+                names[node.name] = target
+    return names
+
+
+def readable(source: str) -> str:
+    """Dynamo's name of an input as the model has it.
+
+    >>> readable("L['self']._modules['encoder']._modules['0']._parameters['weight']")
+    'encoder.0.weight'
+    """
+    text = re.sub(r"\._(?:modules|parameters|buffers)\['(\w+)'\]", r".\1", source)
+    text = re.sub(r"^L\['self'\]\.|^G\['(\w+)'\]", r"\1", text)
+    return re.sub(r"L\['(\w+)'\]", r"\1", text).removeprefix("self.")
+
+
+def explain(
+    report: GraphReport,
+    graph: GraphModule,
+    names: Mapping[str, str],
+    imported: Imported | None = None,
+    found: Found | None = None,
+    rewritten: GraphModule | None = None,
+    places: Sequence[Any] = (),
+) -> None:
+    """Fills in `before`, `after`, `steps` and `machine`, as far as the pipeline came."""
+    weights = compat.static_inputs()
+    if imported is None or found is None:
+        report.before, _ = describe(graph.graph, names, weights, Costs({}), "removed")
+        return
+    before_seconds = found.account["node_seconds_before"]
+    seconds = {node: s for p, node in imported.nodes.items() if (s := before_seconds[p]) is not None}
+    report.machine = found.account["machine"]
+    if rewritten is None or found.text is None:
+        report.before, _ = describe(graph.graph, names, weights, Costs(seconds), "removed")
+        return
+    result = json.loads(found.text)
+    shared = correspondence(imported.wire, result, found.account["values"])
+    gone = {node for place, node in imported.nodes.items() if place not in shared.kept_before}
+    kept = frozenset(node for node in graph.graph.nodes if node not in gone)
+    report.before, order = describe(graph.graph, names, weights, Costs(seconds, kept), "removed")
+    report.after = _result(imported, found, rewritten, places, names, shared, result)
+    report.steps = [_step(step, imported, report.before, order) for step in found.account["steps"]]
+
+
+def _result(
+    imported: Imported,
+    found: Found,
+    rewritten: GraphModule,
+    places: Sequence[Any],
+    names: Mapping[str, str],
+    shared: Correspondence,
+    wire: Mapping[str, Any],
+) -> Program:
+    seconds: dict[fx.Node, float] = {}
+    origins: dict[fx.Node, fx.Node] = {}
+    new: set[fx.Node] = set()
+    written: set[fx.Node] = set()
+    for place, node in enumerate(places):
+        if not isinstance(node, fx.Node):
+            continue
+        written.add(node)
+        if (s := found.account["node_seconds_after"][place]) is not None:
+            seconds[node] = seconds.get(node, 0.0) + s
+        origin = imported.nodes.get(shared.values.get(place, -1))
+        entry = wire["nodes"][place]
+        if origin is None and entry["op"] == "opaque":
+            origin = imported.opaque[entry["attributes"][0]["word"]]
+        if origin is not None:
+            origins[node] = origin
+        if place not in shared.kept_after:
+            new.add(node)
+    following_new = False
+    for node in reversed(list(rewritten.graph.nodes)):
+        if node.op != "call_function":
+            continue
+        # What was written on the way to a node of the wire (a sum's first parts) is as new as that node.
+        following_new = node in new if node in written else following_new
+        if following_new:
+            new.add(node)
+        if source_of(origins.get(node, node))[0] is None:
+            users = (origins.get(user, user) for user in node.users)
+            user = next((u for u in users if source_of(u)[0] is not None), None)
+            if user is not None:
+                origins[node] = user
+    kept = frozenset(node for node in rewritten.graph.nodes if node not in new)
+    weights = compat.static_inputs()
+    program, _ = describe(rewritten.graph, names, weights, Costs(seconds, kept, origins), "new")
+    return program
+
+
+@functools.cache
+def _catalogue() -> dict[str, dict[str, Any]]:
+    return {rule["name"]: rule for rule in rules()}
+
+
+def _step(
+    step: Mapping[str, Any], imported: Imported, program: Program, order: Mapping[fx.Node, int]
+) -> Step:
+    def named(formula: Any) -> Any:
+        if "node" in formula:
+            place = formula["node"]
+            entry, node = imported.wire["nodes"][place], imported.nodes.get(place)
+            if entry["op"] == "permute":  # a transposed matrix is better read than named
+                return named({**entry, "operands": [{"node": o} for o in entry["operands"]]})
+            return {"name": f"t{place}" if node is None else program.nodes[order[node]].name}
+        if "op" in formula:
+            return {**formula, "operands": [named(operand) for operand in formula["operands"]]}
+        return formula
+
+    rule = step["rule"].removesuffix(" (reversed)")
+    backwards = rule != step["rule"]
+    row = _catalogue().get(rule, {})
+    sides = [notation.write(notation.pattern(row[side])) for side in ("left", "right")] if row else []
+    if backwards:
+        sides.reverse()
+    places = [imported.nodes[p] for p in step["places"] if p in imported.nodes]
+    return Step(
+        rule=rule,
+        backwards=backwards,
+        left=_notations(notation.write(named(step["left"]))),
+        right=_notations(notation.write(named(step["right"]))),
+        pattern=_notations(notation.joined(sides, " = ", "<mo>=</mo>", " = ", 0)) if sides else {},
+        why=row.get("why", ""),
+        soundness=row.get("soundness", ""),
+        conditions=[meaning for _, meaning in row.get("conditions", [])],
+        times=step["times"],
+        at=[order[node] for node in places],
+        seconds_left=step["seconds_left"],
+        seconds_right=step["seconds_right"],
+    )
+
+
+def _notations(piece: notation.Piece) -> dict[str, str]:
+    return {"text": piece.text, "latex": piece.latex, "mathml": piece.mathml}
+
+
+class _Timed(fx.Interpreter):
+    """Runs a graph and notes the least time of each node."""
+
+    def __init__(self, graph: GraphModule) -> None:
+        super().__init__(graph)
+        self.least: dict[fx.Node, float] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        begun = time.perf_counter()
+        result = super().run_node(n)
+        spent = time.perf_counter() - begun
+        if n.op == "call_function":
+            self.least[n] = min(spent, self.least.get(n, spent))
+        return result
+
+
+def profile(
+    report: GraphReport, graph: GraphModule, rewritten: GraphModule | None, inputs: list[Any]
+) -> None:
+    """Measures each node of both programs, run op by op, and fills in `measured`."""
+    for program, module in ((report.before, graph), (report.after, rewritten)):
+        if program is None or module is None:
+            continue
+        timed = _Timed(module)
+        with torch.no_grad():
+            for _ in range(PROFILE_RUNS):
+                timed.run(*inputs)
+        for position, node in enumerate(module.graph.nodes):
+            program.nodes[position].measured = timed.least.get(node)
