@@ -8,7 +8,7 @@
 #   make conformance  torch's own operators and modules, all of them; writes docs/conformance.md
 #   make lint          format, types, stubs, clippy
 #   make bench         timings, in alternating rounds
-#   make docs          the reference, under site/
+#   make docs          the documentation, under site/, and the crate's under site/rust
 #
 # PYTHON=python3.12 chooses the interpreter. SITE=…/site-packages shares an installed torch with the new
 # environment instead of downloading it. JOBS=2 bounds the parallel builds.
@@ -92,9 +92,11 @@ lint: $(NATIVE)
 
 bench: $(RELEASE) compiler
 	$(PY) hypatia_core/tests/mlp_perf_test.py
+	$(PY) benchmarks/overhead.py
+	$(PY) benchmarks/models.py  # pip install "hypatia-core[bench]" for the two runtimes
 
 docs: $(NATIVE)
-	$(PY) -m pdoc --output-directory site/python hypatia_core '!hypatia_core._native'
+	$(PY) -m mkdocs build --strict
 	cd hypatia_core
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --target-dir ../site/rust
 

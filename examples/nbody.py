@@ -7,7 +7,7 @@ Five bodies with charges +1 and -1 attract and repel each other. From positions,
 networks predict the positions some time later. All training worlds lie flat, near the plane z = 0. The
 Clifford network sums messages between pairs of bodies, made of layers that commute with every rotation; the
 plain network has the same shape and as many weights, with coordinates in place of multivectors. Both are
-tested on flat worlds and on turned ones.
+tested on flat worlds and on turned ones, and the table of their errors is what it prints.
 """
 
 from __future__ import annotations

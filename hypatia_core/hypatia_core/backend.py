@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 import warnings
@@ -15,6 +16,7 @@ from torch.fx import GraphModule
 
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
@@ -64,10 +66,15 @@ def hypatia_backend(
     tables = Tables.captured(gm, example_inputs)
 
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
-        return lambda graph, inputs: Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(
-            graph, inputs
-        )
+        def compile_graph(graph: GraphModule, inputs: Sequence[Any]) -> Runnable:
+            run = Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(graph, inputs)
+            if stage == "inference" and compat.needs_no_wrapper(inputs, example_inputs):
+                direct.append(run)
+            return run
 
+        return compile_graph
+
+    direct: list[Runnable] = []
     try:
         run: Callable[..., Any] = compat.aot_autograd(
             fw_compiler=compiler("forward"),
@@ -82,6 +89,10 @@ def hypatia_backend(
         reports.append(report)
         fall_back(f"the graph could not be captured: {brief(error)}", error, chosen, report)
         run = gm.forward
+    else:
+        if len(direct) == 1:
+            (inner,) = direct
+            run = lambda *arguments: inner(list(arguments))  # noqa: E731 - what Dynamo calls
     return labelled(run, reports)
 
 
@@ -97,10 +108,16 @@ class Compilation:
         dynamo_graph: GraphModule | None = None,
         weights: frozenset[int] | None = None,
         tables: Tables | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows."""
+        """`weights` are the positions of parameters and buffers among the inputs; None where torch knows.
+
+        `names` are what the model calls them, by placeholder; None where the Dynamo graph says so.
+        """
         self.stage = stage
-        self.options = options
+        # Ranks that time by themselves may choose differently: what is replicated would drift apart.
+        self.alike = options.measure and compat.among_ranks()
+        self.options = dataclasses.replace(options, measure=False) if self.alike else options
         self.runners = runners
         self.reports = reports
         self.weights = weights
@@ -113,12 +130,15 @@ class Compilation:
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
+        self.names = names
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        if self.alike:
+            self._refuse("not measured: the ranks of a process group have to decide alike")
         broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
         if broken is not None:
             self.report.graph_break = {"reason": broken[0], "where": broken[1]}
@@ -156,6 +176,7 @@ class Compilation:
             verify=self.options.verify and decided is None,
             measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
+            free_ulps=BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
             repeatable=imported is not None and not imported.observable,
             profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
             if self.options.profile
@@ -211,7 +232,9 @@ class Compilation:
         try:
             with self._timed("implementations"):
                 found = (
-                    lower(best, static, decisions.KeptTimings(self._record)) if self._may_lower() else None
+                    lower(best, static, decisions.KeptTimings(self._record), self._precision())
+                    if self._may_lower()
+                    else None
                 )
                 lowered, self.report.implementations = found or (best, {})
                 self.lowered = None if found is None else lowered
@@ -223,6 +246,13 @@ class Compilation:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
         return Memo(division, original, strict, cap, self._refuse, self.report)
+
+    def _precision(self) -> str:
+        """What products may run in; says so where the processor cannot do what was asked for."""
+        if self.options.precision == "bfloat16" and not compat.has_bfloat16():
+            self._refuse("precision='bfloat16': this processor has no arithmetic of it")
+            return "float32"
+        return self.options.precision
 
     def _may_lower(self) -> bool:
         return self.options.measure and self.options.numerics != "exact"
@@ -280,8 +310,10 @@ class Compilation:
         """Fills in what the report shows of the programs; a fault in it costs the report only."""
         with self._timed("explain"):
             try:
-                names = {} if self.dynamo_graph is None else input_names(self.dynamo_graph, graph.graph)
-                explain(self.report, graph, names, *found)
+                names = self.names or {}
+                if self.dynamo_graph is not None:
+                    names = input_names(self.dynamo_graph, graph.graph)
+                explain(self.report, graph, names, self._static(), *found)
             except Exception as error:
                 self._refuse(f"the report is without its graphs: {brief(error)}")
                 logger.debug("%s", "".join(traceback.format_exception(error)))

@@ -14,6 +14,8 @@ from torch import fx
 ERROR_MULTIPLE = 4.0
 #: Errors below so many units in the last place of the output's scale are no errors.
 FREE_ULPS = 16.0
+#: Where products may run in bfloat16: 1/128 of the output's scale, two of its units in the last place.
+BFLOAT16_ULPS = 2.0**-7 / torch.finfo(torch.float32).eps
 #: In float64, so many times more: there is no wider run, so that the original seems to err nothing at all.
 NO_WIDER = 32.0
 

@@ -13,6 +13,7 @@ import torch
 from torch.fx import GraphModule
 
 from hypatia_core import compat
+from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import FREE_ULPS, Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.regions import RegionByRegion
@@ -20,8 +21,9 @@ from hypatia_core.report import GraphReport, brief
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
-#: Rounds of measurement, and the seconds after which no further round is begun.
+#: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
 ROUNDS = 7
+LEAST_ROUNDS = 3
 ENOUGH_SECONDS = 1.0
 
 
@@ -48,6 +50,7 @@ class Choice:
         verify: bool,
         measure: bool,
         exact: bool,
+        free_ulps: float = FREE_ULPS,
         repeatable: bool,
         profile: Callable[[list[Any]], None] | None,
         report: GraphReport,
@@ -62,6 +65,7 @@ class Choice:
         self._verify = verify
         self._measure = measure
         self._exact = exact
+        self._free_ulps = free_ulps
         self._repeatable = repeatable
         self._profile = profile
         self._report = report
@@ -93,7 +97,7 @@ class Choice:
                     self._deciding = True
                     try:
                         with torch.no_grad(), _RandomStateKept():
-                            chosen = self._choose(inputs)
+                            chosen = self._chosen(inputs)
                     finally:
                         self._deciding = False
                 self._report.executor = chosen.executor
@@ -106,6 +110,16 @@ class Choice:
                     self._decided(chosen)
                 self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
             return self._run
+
+    def _chosen(self, inputs: list[Any]) -> Candidate:
+        try:
+            return self._choose(inputs)
+        except HypatiaError:
+            raise  # asked for by `on_error="raise"`
+        except Exception as error:
+            self._outputs(self._original, inputs)  # an error of the user's own comes first
+            self._failed(f"nothing was chosen: {brief(error)}", error)
+            return self._original
 
     def _choose(self, inputs: list[Any]) -> Candidate:
         if not self._repeatable:
@@ -124,7 +138,7 @@ class Choice:
         assert self._graph is not None
         wanted = self._outputs(self._original, inputs)
         reference: tuple[Any, ...] | None = None
-        free_ulps = FREE_ULPS
+        free_ulps = self._free_ulps
         candidates = self._candidates
         try:
             with _RandomStateKept():
@@ -189,16 +203,14 @@ class Choice:
         begun = time.perf_counter()
         entrants = [self._original, *accepted]
         times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
-        rounds = ROUNDS
-        if sum(self._seconds.values()) > ENOUGH_SECONDS:  # the runs that verified took long enough to tell
-            times, rounds = {name: [seconds] for name, seconds in self._seconds.items()}, 0
-        for _ in range(rounds):
+        # The runs that verified do not count: a first run allocates, packs and warms up.
+        for done in range(1, ROUNDS + 1):
             for entrant in entrants:
                 arguments = list(inputs)
                 start = time.perf_counter()
                 entrant.run(arguments)
                 times[entrant.name].append(time.perf_counter() - start)
-            if time.perf_counter() - begun > ENOUGH_SECONDS:
+            if done >= LEAST_ROUNDS and time.perf_counter() - begun > ENOUGH_SECONDS:
                 break
         best = {name: min(seconds) for name, seconds in times.items()}
         self._report.measured = best

@@ -95,6 +95,12 @@ def set_grad_enabled() -> Callable[[bool], None]:
     return torch._C._set_grad_enabled
 
 
+def among_ranks() -> bool:
+    """Whether this process is one of several of `torch.distributed`; public, but there only where built."""
+    ranks = torch.distributed
+    return ranks.is_available() and ranks.is_initialized() and ranks.get_world_size() > 1
+
+
 def any_autocast() -> bool:
     """Whether autocast is on for any device. Read in 2.15 (`torch._C._is_any_autocast_enabled`)."""
     return torch._C._is_any_autocast_enabled()
@@ -104,6 +110,38 @@ def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     """Marks a callable that takes one list and may empty it. Read in 2.15 (`_functorch.aot_autograd`)."""
     function._boxed_call = True  # type: ignore[attr-defined]
     return function
+
+
+def needs_no_wrapper(graph_inputs: Sequence[Any], given: Sequence[Any]) -> bool:
+    """Whether AOTAutograd's graph, for inference, may be called as Dynamo calls: nothing is left to do.
+
+    So it is where nothing is mutated, aliased or of a subclass, and the inputs are the same. What AOTAutograd
+    puts around a graph costs 15 microseconds a call. Read in 2.15 (`ViewAndMutationMeta`); where a name of it
+    is gone, the wrapper stays.
+    """
+    from torch._guards import TracingContext
+
+    context = TracingContext.try_get()
+    metadata = getattr(context, "fw_metadata", None)
+    if metadata is None or any_autocast() or len(graph_inputs) != len(given):
+        return False
+    try:
+        return (
+            not metadata.tokens
+            and metadata.num_intermediate_bases == 0
+            and metadata.num_graphsafe_rng_states == 0
+            and not any(info.mutates_data or info.mutates_metadata for info in metadata.input_info)
+            and all(
+                info.output_type.name == "non_alias" and issubclass(info.raw_type, torch.Tensor)
+                for info in metadata.output_info
+            )
+            and all(
+                type(meta).__name__ == "PlainTensorMeta"
+                for meta in (*metadata.subclass_inp_meta, *metadata.subclass_fw_graph_out_meta)
+            )
+        )
+    except AttributeError:
+        return False
 
 
 def static_inputs() -> frozenset[int]:
@@ -406,3 +444,11 @@ def decompositions(operations: Sequence[Any]) -> dict[Any, Callable[..., Any]]:
     """How torch takes operations apart into simpler ones, for `make_fx`."""
     table: dict[Any, Callable[..., Any]] = torch._decomp.get_decompositions(operations)
     return table
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16. Read in 2.15 (`torch.ops.mkldnn`); without it, no."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False

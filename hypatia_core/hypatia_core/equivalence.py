@@ -81,9 +81,10 @@ def equivalent_modules(
 
     "Proved": the tensor rules lead from one graph to the other, both in one e-graph, and the steps were
     replayed by congruence closure. The equality is over the reals for all finite inputs, by the rules that
-    `numerics` admits. Weights are taken as variables, equal where their values are. "Refuted": at the witness,
-    enclosures of the outputs in float64 intervals, rounding accounted for, lie apart. Otherwise "unknown", with
-    the reason.
+    `numerics` admits. Weights are taken as variables, equal where their values are.
+
+    "Refuted": at the witness, enclosures of the outputs in float64 intervals, rounding accounted for, lie
+    apart. Otherwise "unknown", with the reason.
 
     Args:
         f, g: functions of tensors, or modules; without effects and random numbers.

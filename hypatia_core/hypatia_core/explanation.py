@@ -54,13 +54,17 @@ def explain(
     report: GraphReport,
     graph: GraphModule,
     names: Mapping[str, str],
+    weights: frozenset[int],
     imported: Imported | None = None,
     found: Found | None = None,
     rewritten: GraphModule | None = None,
     places: Sequence[Any] = (),
 ) -> None:
-    """Fills in `before`, `after`, `steps` and `machine`, as far as the pipeline came."""
-    weights = compat.static_inputs()
+    """Fills in `before`, `after`, `steps` and `machine`, as far as the pipeline came.
+
+    `names` are what the model calls the inputs, by placeholder; `weights` the positions of those that are
+    parameters or buffers.
+    """
     if imported is None or found is None:
         report.before, _ = describe(graph.graph, names, weights, Costs({}), "removed")
         return
@@ -75,7 +79,7 @@ def explain(
     gone = {node for place, node in imported.nodes.items() if place not in shared.kept_before}
     kept = frozenset(node for node in graph.graph.nodes if node not in gone)
     report.before, order = describe(graph.graph, names, weights, Costs(seconds, kept), "removed")
-    report.after = _result(imported, found, rewritten, places, names, shared, result)
+    report.after = _result(imported, found, rewritten, places, names, weights, shared, result)
     report.steps = [_step(step, imported, report.before, order) for step in found.account["steps"]]
 
 
@@ -85,6 +89,7 @@ def _result(
     rewritten: GraphModule,
     places: Sequence[Any],
     names: Mapping[str, str],
+    weights: frozenset[int],
     shared: Correspondence,
     wire: Mapping[str, Any],
 ) -> Program:
@@ -120,7 +125,6 @@ def _result(
             if user is not None:
                 origins[node] = user
     kept = frozenset(node for node in rewritten.graph.nodes if node not in new)
-    weights = compat.static_inputs()
     program, _ = describe(rewritten.graph, names, weights, Costs(seconds, kept, origins), "new")
     return program
 

@@ -171,6 +171,10 @@ class Writer:
             node.meta["val"] = target(*fake_args, **fake_kwargs)
         return node
 
+    def first(self, target: Any, *args: Any) -> fx.Node:
+        """The first of an operation's results."""
+        return self._getitem(self.call(target, *args), 0)
+
     def _getitem(self, source: fx.Node, index: int) -> fx.Node:
         return self.call(operator.getitem, source, index)
 

@@ -12,7 +12,7 @@ from torch import fx
 
 from hypatia_core import compat
 from hypatia_core.literals import is_readable
-from hypatia_core.ops import DTYPES, READS
+from hypatia_core.ops import DTYPES, ITEM_READS, READS
 from hypatia_core.sizes import Sizes, Unsupported
 
 WIRE_VERSION = 1
@@ -257,6 +257,9 @@ class Reader:
         if node.target is operator.getitem and isinstance(node.args[0], fx.Node):
             index = node.args[1]
             if isinstance(value, torch.Tensor) and isinstance(index, int) and index >= 0:
+                known = self._known_item(node, node.args[0], index)
+                if known is not None:
+                    return known
                 source = self._places[node.args[0]]
                 return self._add("item", [source], [{"int": index}], self.type_of(node))
         effect = self._effect(node)
@@ -268,6 +271,13 @@ class Reader:
             [{"word": key}, {"bool": effect}],
             self.type_of(node) if plain else None,
         )
+
+    def _known_item(self, node: fx.Node, source: fx.Node, index: int) -> int | None:
+        """One of several results, where the engine knows it as an operation of its own."""
+        read = ITEM_READS.get((source.target, index))
+        plain = type(node.meta["val"]).__name__ == "FakeTensor" and node.meta["val"].layout is torch.strided
+        alone = len(source.users) == 1  # else the operation runs for its other results anyway
+        return read(self, node, source) if read is not None and plain and alone else None
 
     def _effect(self, node: fx.Node) -> bool:
         """Whether a node keeps its order among those that have effects; notes what kind the graph has."""

@@ -19,7 +19,7 @@ from hypatia_core.timing import Timings
 from hypatia_core.weights import dependent_on
 
 #: Another implementation must gain this part of torch's own time, …
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.03
 #: … and this many seconds: about what one more call from Python costs.
 LEAST_SECONDS = 10e-6
 
@@ -34,7 +34,7 @@ _LAYOUT_READERS = frozenset(
 
 
 def lower(
-    graph: GraphModule, weights: Iterable[int], timings: Timings
+    graph: GraphModule, weights: Iterable[int], timings: Timings, precision: str = "float32"
 ) -> tuple[GraphModule, dict[str, int]] | None:
     """The graph with operations run by faster implementations, and how many by which; None for none.
 
@@ -42,6 +42,7 @@ def lower(
         graph: a functional ATen graph; it stays as it is.
         weights: positions of its inputs that are parameters or buffers.
         timings: what is known of this machine.
+        precision: "bfloat16" admits implementations that compute in it.
 
     Raises:
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
@@ -56,7 +57,7 @@ def lower(
             taken.update(unit.covered)
     if not units:
         return None
-    lowered = _Lowering(graph, units, timings)
+    lowered = _Lowering(graph, units, timings, {"float32", precision})
     lowered.run()
     return (GraphModule(graph, lowered.graph), dict(lowered.chosen)) if lowered.chosen else None
 
@@ -68,6 +69,7 @@ class _Lowering:
     original: GraphModule
     units: dict[fx.Node, Unit]
     timings: Timings
+    precisions: set[str]
     graph: fx.Graph = field(default_factory=fx.Graph)
     chosen: Counter[str] = field(default_factory=Counter)
 
@@ -106,7 +108,11 @@ class _Lowering:
             self._moved.add(unit.node)
 
     def _fastest(self, unit: Unit) -> Implementation | None:
-        own, *others = [row for row in TABLE if row.operation == unit.operation and row.takes(unit)]
+        own, *others = [
+            row
+            for row in TABLE
+            if row.operation == unit.operation and row.precision in self.precisions and row.takes(unit)
+        ]
         if not others:
             return None
         seconds = self.timings.of(unit, [own, *others])

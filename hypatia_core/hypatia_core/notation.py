@@ -277,6 +277,8 @@ ROWS: dict[str, Row] = {
     "sum": _over("sum", "∑"),
     "mean": _over("mean"),
     "amax": _over("max"),
+    "logsumexp": _over("logsumexp"),
+    "variance": _over("var"),
     "maximum": lambda parts, _: function("max", parts),
     "minimum": lambda parts, _: function("min", parts),
     "diagonal": lambda parts, _: function("diag", parts),
@@ -311,8 +313,10 @@ def write(formula: Formula) -> Piece:
 
 #: How many of an operation's arguments in a pattern are static; the engine's table has the same numbers.
 ATTRIBUTES = {
-    **dict.fromkeys(("gelu", "pow_scalar", "cast", "permute", "reshape", "expand", "cat", "softmax"), 1),
-    **{"log_softmax": 1, "sum": 2, "mean": 2, "amax": 2, "slice": 4},
+    **dict.fromkeys(("gelu", "pow_scalar", "cast", "bilinear", "permute", "reshape", "expand", "cat"), 1),
+    **dict.fromkeys(("softmax", "log_softmax"), 1),
+    **dict.fromkeys(("sum", "mean", "amax", "logsumexp", "variance"), 2),
+    **{"const": 3, "literal": 3, "slice": 4},
 }
 
 

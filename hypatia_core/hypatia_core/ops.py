@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
+from hypatia_core import network_ops as network
 from hypatia_core.bilinear import terms_text
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def _write_call(target: Any) -> WriteFunction:
 
 def _write_item(target: Any) -> WriteFunction:
     """The first of several results."""
-    return lambda writer, operands, attributes: writer.call(
-        operator.getitem, writer.call(target, *map(writer.node, operands)), 0
-    )
+    return lambda writer, operands, attributes: writer.first(target, *map(writer.node, operands))
 
 
 def _unary_op(name: str, target: Any) -> Op:
@@ -284,6 +282,22 @@ def _write_diagonal(writer: Writer, operands: list[Any], attributes: list[Any]) 
     return writer.call(aten.diagonal.default, writer.node(operands[0]), 0, -2, -1)
 
 
+def _read_diag_embed(reader: Reader, node: fx.Node) -> int | None:
+    if len(node.args) > 1 or node.kwargs or not _float_result(node):
+        return None
+    return reader.known("diag_embed", [reader.tensor(node.args[0])], [], node)
+
+
+def _read_eye(reader: Reader, node: fx.Node) -> int | None:
+    """Ones on the diagonal."""
+    rows, columns = node.meta["val"].shape
+    if not isinstance(rows, int) or rows != columns or not _float_result(node):
+        return None
+    one = reader.constant(1.0, node)
+    ones = reader.computed("expand", [one], [reader.shape_attribute([rows])], reader.type_of(node, [rows]))
+    return reader.known("diag_embed", [ones], [], node)
+
+
 def _read_cat(reader: Reader, node: fx.Node) -> int | None:
     sources: Any = node.args[0]
     axis = _axis(node, node, _default(node.target, node.args, 1, 0))
@@ -311,18 +325,41 @@ def _reduction(name: str) -> ReadFunction:
         axes = sorted({_axis(node, source, a) for a in ([axes] if isinstance(axes, int) else axes)})
         if value.dim() == 0:
             return None
-        kept = [1 if i in axes else size for i, size in enumerate(value.shape)]
-        attributes = [{"axes": axes}, {"bool": True}]
-        if keep:
-            return reader.known(name, [reader.tensor(source)], attributes, node)
-        total = reader.computed(name, [reader.tensor(source)], attributes, reader.type_of(node, kept))
-        return reader.known("reshape", [total], [reader.shape(node)], node)
+        return _reduced(reader, node, name, axes, keep)
 
     return read
 
 
+def _reduced(reader: Reader, node: fx.Node, name: str, axes: list[int], keep: bool) -> int | None:
+    """A reduction that keeps its axes, and a reshape where the node's drops them."""
+    source: Any = node.args[0]
+    kept = [1 if i in axes else size for i, size in enumerate(source.meta["val"].shape)]
+    attributes = [{"axes": axes}, {"bool": True}]
+    if keep:
+        return reader.known(name, [reader.tensor(source)], attributes, node)
+    total = reader.computed(name, [reader.tensor(source)], attributes, reader.type_of(node, kept))
+    return reader.known("reshape", [total], [reader.shape(node)], node)
+
+
 def _write_reduction(target: Any) -> WriteFunction:
     return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), *attributes)
+
+
+def _read_variance(reader: Reader, node: fx.Node) -> int | None:
+    source: Any = node.args[0]
+    axes: Any = _default(node.target, node.args, 1, None)
+    if node.target is aten.var.dim:
+        biased = _default(node.target, node.args, 2, True) is False
+        keep = bool(_default(node.target, node.args, 3, False))
+    else:
+        correction: Any = node.kwargs.get("correction", 1)
+        biased = bool(correction == 0)
+        keep = bool(node.kwargs.get("keepdim", False))
+    rank = source.meta["val"].dim()
+    if not biased or rank == 0 or not _float_result(node):
+        return None
+    axes = sorted({a % rank for a in axes} if axes else range(rank))
+    return _reduced(reader, node, "variance", axes, keep)
 
 
 def _write_variance(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
@@ -493,6 +530,19 @@ TABLE: tuple[Op, ...] = (
         _write_matmul,
     ),
     Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
+    Op("attention", {}, network.write_attention),
+    Op("masked_attention", {}, network.write_masked_attention),
+    Op(
+        "convolution",
+        {aten.convolution.default: network.read_convolution},
+        network.write_convolution,
+    ),
+    Op("biased_convolution", {}, network.write_biased_convolution),
+    Op(
+        "diag_embed",
+        {aten.diag_embed.default: _read_diag_embed, aten.eye.default: _read_eye, aten.eye.m: _read_eye},
+        _write_call(aten.diag_embed.default),
+    ),
     Op("bilinear", {}, _write_bilinear),
     Op(
         "permute",
@@ -524,7 +574,15 @@ TABLE: tuple[Op, ...] = (
         {aten.logsumexp.default: _reduction("logsumexp")},
         _write_reduction(aten.logsumexp.default),
     ),
-    Op("variance", {}, _write_variance),
+    Op(
+        "variance",
+        {aten.var.correction: _read_variance, aten.var.dim: _read_variance},
+        _write_variance,
+    ),
+    Op("standardize", {}, network.write_standardize),
+    Op("layer_norm", {}, network.write_layer_norm),
+    Op("batch_norm", {}, network.write_batch_norm),
+    Op("batch_scale", {}, network.write_batch_scale),
     Op("softmax", {aten._softmax.default: _along_axis("softmax")}, _write_along_axis(aten._softmax.default)),
     Op(
         "log_softmax",
@@ -559,6 +617,12 @@ SAME_VALUE: dict[Any, ReadFunction] = dict.fromkeys(
     ),
     _same_value,
 )
+
+#: Reads one of several results, by the operation and the result's number: given the item and its source.
+ITEM_READS: dict[tuple[Any, int], Callable[[Reader, fx.Node, fx.Node], int | None]] = {
+    (aten.native_layer_norm.default, 0): network.read_layer_norm,
+    (aten._native_batch_norm_legit_no_training.default, 0): network.read_batch_norm,
+}
 
 READS: dict[Any, ReadFunction] = {
     **{target: read for op in TABLE for target, read in op.reads.items()},

@@ -15,6 +15,7 @@ from hypatia_core._hypatia_core import HypatiaError
 Numerics = Literal["exact", "accurate", "reassociate", "reals"]
 OnError = Literal["warn", "raise"]
 Weights = Literal["sampled", "strict", "off"]
+Precision = Literal["float32", "bfloat16"]
 
 #: What torch users write as ``mode=``, and what it means here.
 MODES: dict[str, dict[str, Any]] = {
@@ -33,6 +34,7 @@ _CHOICES = (
     ("numerics", get_args(Numerics)),
     ("on_error", get_args(OnError)),
     ("weights", get_args(Weights)),
+    ("precision", get_args(Precision)),
 )
 
 
@@ -54,6 +56,11 @@ class Options:
     )
     executor: str = _option(
         "auto", "'auto' (measured), 'aten', 'inductor', or the name of any registered Dynamo backend"
+    )
+    precision: Precision = _option(
+        "float32",
+        "'bfloat16' lets products with weights run in it where the processor can and it measures faster; a "
+        "result that errs more than 1/128 of an output's largest value is refused",
     )
     on_error: OnError = _option(
         "warn", "'warn' (fall back, with one warning that names the reason) or 'raise'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import linecache
 import math
@@ -159,7 +160,13 @@ _FRAME = re.compile(r'File "(.+?)", line (\d+), in ')
 
 def source_of(node: fx.Node) -> tuple[str | None, str | None]:
     """The line of the user's program that a node comes from, "file:line" and its text."""
-    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    return _innermost_of_the_user(node.meta.get("stack_trace") or "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _innermost_of_the_user(trace: str) -> tuple[str | None, str | None]:
+    """Neighbouring nodes share their traces, which are long."""
+    frames = _FRAME.findall(trace)
     if not frames:
         return None, None
     path, line = next((f for f in reversed(frames) if "/torch/" not in f[0]), frames[-1])

@@ -296,7 +296,7 @@ def report(compiled: Any, inputs: Sequence[Any] | None = None) -> Report:
     """
     comparison = None
     if inputs is not None:
-        eager = compat.eager_of(compiled)
+        eager = _eager(compiled)
         if eager is None:
             raise TypeError(f"report() finds no eager callable behind {type(compiled).__name__}")
         comparison = compare(eager, compiled, inputs)
@@ -314,10 +314,20 @@ def report(compiled: Any, inputs: Sequence[Any] | None = None) -> Report:
     return Report(list(graphs), comparison, _title(compiled))
 
 
+def _eager(compiled: Any) -> Any:
+    """What was compiled; None where it cannot be told."""
+    if hasattr(compiled, _GRAPHS):  # a served program, or an FX graph that was compiled directly
+        return getattr(compiled, "model", None) or getattr(compiled, "original", None)
+    return compat.eager_of(compiled)
+
+
 def _title(compiled: Any) -> str:
-    eager = compat.eager_of(compiled)
-    named = eager if inspect.isroutine(eager) else type(eager)
-    return "" if eager is None else str(getattr(named, "__qualname__", "")).replace("<lambda>", "a lambda")
+    eager = _eager(compiled)
+    if eager is None:
+        return ""
+    named = vars(eager).get("forward", eager) if hasattr(eager, "__dict__") else eager
+    named = named if inspect.isroutine(named) else type(named)
+    return str(getattr(named, "__qualname__", "")).replace("<lambda>", "a lambda")
 
 
 def brief(error: BaseException) -> str:

@@ -40,6 +40,15 @@ functions! {
     "axes-below" axes_below;
     "moved-axes" moved_axes;
     "only-axis" only_axis;
+    "constant" constant;
+    "reciprocal-constant" reciprocal_constant;
+    "stacked-as" stacked_as;
+    "channel-shape" channel_shape;
+    "filter-shape" filter_shape;
+    "filters-as-channels" filters_as_channels;
+    "column-shape" column_shape;
+    "row-shape" row_shape;
+    "kron-operand" kron_operand;
     "permuted-elements" permuted_elements;
     "reshaped-elements" reshaped_elements;
     "rows-of" rows_of;
@@ -185,6 +194,71 @@ fn axes_below(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
         .collect();
     below.sort_unstable();
     (!below.is_empty()).then_some(Attribute::Axes(below))
+}
+
+/// The number that each element is.
+fn constant(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    known.constant(ids[0]).map(Attribute::Float)
+}
+
+fn reciprocal_constant(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let value = 1.0 / known.constant(ids[0])?;
+    value.is_finite().then_some(Attribute::Float(value))
+}
+
+/// The matrices of `x` under the stacking dimensions of the shape `s`.
+fn stacked_as(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    let mut shape = s[..s.len().checked_sub(2)?].to_vec();
+    shape.extend(&x[x.len().checked_sub(2)?..]);
+    Some(Attribute::Shape(shape))
+}
+
+/// One for each axis of `x` but the channels, which are axis 1.
+fn channel_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let x = &known.tensor_type(ids[0])?.shape;
+    let mut shape = vec![Dim::Known(1); x.len()];
+    *shape.get_mut(1)? = x[1];
+    Some(Attribute::Shape(shape))
+}
+
+/// One for each axis of a convolution's weight but the filters, which are axis 0.
+fn filter_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let w = &known.tensor_type(ids[0])?.shape;
+    let mut shape = vec![Dim::Known(1); w.len()];
+    *shape.first_mut()? = *w.first()?;
+    Some(Attribute::Shape(shape))
+}
+
+/// One for each axis of a convolution's result but the channels, which are the filters of this weight.
+fn filters_as_channels(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let w = &known.tensor_type(ids[0])?.shape;
+    let mut shape = vec![Dim::Known(1); w.len()];
+    *shape.get_mut(1)? = w[0];
+    Some(Attribute::Shape(shape))
+}
+
+/// Vectors as columns.
+fn column_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let mut shape = known.tensor_type(ids[0])?.shape.clone();
+    shape.push(Dim::Known(1));
+    Some(Attribute::Shape(shape))
+}
+
+/// Vectors as rows.
+fn row_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let mut shape = known.tensor_type(ids[0])?.shape.clone();
+    shape.insert(shape.len().checked_sub(1)?, Dim::Known(1));
+    Some(Attribute::Shape(shape))
+}
+
+/// The vector that a Kronecker product is applied to, as a matrix: its rows meet `a`, its columns `b`.
+fn kron_operand(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
+    Some(Attribute::Shape(vec![columns(ids[0])?, columns(ids[1])?]))
 }
 
 /// The axis of a list of one.

@@ -6,7 +6,7 @@ use crate::analysis::Known;
 use crate::attribute::Attribute;
 use crate::op::Op;
 use crate::table;
-use crate::tensor_type::{DType, Shape};
+use crate::tensor_type::{DType, Dim, Shape};
 use crate::view;
 
 /// A named question about what the variables of a rule stand for.
@@ -57,6 +57,14 @@ conditions! {
     "is-float"        1 is_float        "its elements are floating point";
     "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
     "is-whole"        4 is_whole        "the slice takes all of the axis";
+    "is-last-of"      2 is_last_of      "the axis is the last one of the shape";
+    "is-last-axis"    2 is_last_axis    "the axis is the last one of the tensor";
+    "is-just-last"    2 is_just_last    "just the last axis of the tensor is reduced";
+    "same-matrices"   2 same_matrices   "the last two dimensions of both shapes are the same";
+    "is-channelwise"  2 is_channelwise  "it has one element for each filter, along axis 1 of the result";
+    "has-channel-shape" 2 has_channel_shape "the shape has one place for each filter, along axis 1 of the result";
+    "windows-meet"    5 windows_meet    "each window of the convolution holds an element";
+    "is-kron"         5 is_kron         "the product of both reshapes, reshaped, is the Kronecker product";
     "is-sparse"       1 is_sparse       "it has at most as many non-zero elements as the table of an algebra of its size";
     "depends-on-all"  2 depends_on_all  "each place of the result depends on each place of both factors";
     "depends-on-all-from-the-left" 2 depends_on_all_from_the_left "each place of the result depends on each place of both factors";
@@ -244,6 +252,100 @@ fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     let axis = usize::try_from(int(ids[1])?).ok()?;
     let extent = known.tensor_type(ids[0])?.shape.get(axis)?.known()?;
     Some(int(ids[2])? == 0 && int(ids[3])? == extent)
+}
+
+fn last_of(axis: i64, rank: usize) -> bool {
+    usize::try_from(axis).is_ok_and(|axis| axis + 1 == rank)
+}
+
+fn is_last_of(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let rank = known.attribute(ids[1])?.shape()?.len();
+    Some(last_of(known.attribute(ids[0])?.int()?, rank))
+}
+
+fn is_last_axis(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let rank = known.tensor_type(ids[1])?.rank();
+    Some(last_of(known.attribute(ids[0])?.int()?, rank))
+}
+
+fn is_just_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (axes, rank) = (
+        known.attribute(ids[0])?.axes()?,
+        known.tensor_type(ids[1])?.rank(),
+    );
+    Some(axes.len() == 1 && axes[0] + 1 == rank)
+}
+
+fn same_matrices(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (s, t) = (
+        known.attribute(ids[0])?.shape()?,
+        known.attribute(ids[1])?.shape()?,
+    );
+    Some(s.len() >= 2 && t.len() >= 2 && s[s.len() - 2..] == t[t.len() - 2..])
+}
+
+fn along_filters(shape: &[Dim], known: &dyn Known, weight: Id) -> Option<bool> {
+    let weight = &known.tensor_type(weight)?.shape;
+    let spatial = weight.len().checked_sub(2)?;
+    let Some(place) = shape.len().checked_sub(spatial + 1) else {
+        return Some(false);
+    };
+    let elsewhere = (0..shape.len()).filter(|&axis| axis != place);
+    Some(place <= 1 && shape[place] == weight[0] && elsewhere.into_iter().all(|a| shape[a].is(1)))
+}
+
+fn is_channelwise(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    along_filters(&known.tensor_type(ids[0])?.shape, known, ids[1])
+}
+
+fn has_channel_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    along_filters(known.attribute(ids[0])?.shape()?, known, ids[1])
+}
+
+/// Asks about x, the weight, stride, padding and dilation.
+fn windows_meet(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (x, w) = (
+        &known.tensor_type(ids[0])?.shape,
+        &known.tensor_type(ids[1])?.shape,
+    );
+    let axes = |id: Id| known.attribute(id).and_then(Attribute::axes);
+    let (stride, padding, dilation) = (axes(ids[2])?, axes(ids[3])?, axes(ids[4])?);
+    let size = |d: Dim| d.known().and_then(|n| usize::try_from(n).ok());
+    if size(w[1])? == 0 {
+        return Some(false);
+    }
+    for (axis, &step) in stride.iter().enumerate() {
+        let (extent, taps) = (size(*x.get(axis + 2)?)?, size(*w.get(axis + 2)?)?);
+        let (pad, spread) = (*padding.get(axis)?, *dilation.get(axis)?);
+        let places =
+            (extent + 2 * pad).checked_sub(spread * taps.checked_sub(1)? + 1)? / step.max(1) + 1;
+        let meets = |place: usize| {
+            let mut positions = (0..taps).map(|tap| place * step + tap * spread);
+            positions.any(|position| position >= pad && position - pad < extent)
+        };
+        if !(0..places).all(meets) {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// Asks about a, its shape, b, its shape, and the shape of the product.
+fn is_kron(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let shape = |id: Id| known.attribute(id).and_then(Attribute::shape);
+    let (a, b) = (
+        &known.tensor_type(ids[0])?.shape,
+        &known.tensor_type(ids[2])?.shape,
+    );
+    let (s, t, u) = (shape(ids[1])?, shape(ids[3])?, shape(ids[4])?);
+    let ([m, n], [p, q]) = (&a[..], &b[..]) else {
+        return Some(false);
+    };
+    let product = |x: &Dim, y: &Dim| Some(Dim::Known(x.known()?.checked_mul(y.known()?)?));
+    let one = Dim::Known(1);
+    Some(
+        s == [*m, one, *n, one] && t == [one, *p, one, *q] && u == [product(m, p)?, product(n, q)?],
+    )
 }
 
 fn is_sparse(known: &dyn Known, ids: &[Id]) -> Option<bool> {

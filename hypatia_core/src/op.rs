@@ -92,6 +92,11 @@ ops! {
     Cast       "cast"        Exactly(1), 1, Elementwise(1),  cast;
     Matmul     "matmul"      Exactly(2), 0, Contraction,     matmul;
     Addmm      "addmm"       Exactly(3), 0, Contraction,     addmm;
+    Attention  "attention"   Exactly(3), 1, Contraction,     attention;
+    MaskedAttention "masked_attention" Exactly(4), 1, Contraction, masked_attention;
+    Convolution "convolution" Exactly(2), 4, Contraction,    convolution;
+    BiasedConvolution "biased_convolution" Exactly(3), 4, Contraction, biased_convolution;
+    DiagEmbed  "diag_embed"  Exactly(1), 0, Elementwise(1),  diag_embed;
     Bilinear   "bilinear"    Exactly(2), 1, Reduction,       bilinear;
     Permute    "permute"     Exactly(1), 1, View,            permute;
     Reshape    "reshape"     Exactly(1), 1, View,            reshape;
@@ -104,6 +109,10 @@ ops! {
     Amax       "amax"        Exactly(1), 2, Reduction,       reduce;
     LogSumExp  "logsumexp"   Exactly(1), 2, Elementwise(18), reduce;
     Variance   "variance"    Exactly(1), 2, Reduction,       reduce;
+    Standardize "standardize" Exactly(1), 1, Elementwise(8), rows_with_number;
+    LayerNorm  "layer_norm"  Exactly(3), 1, Elementwise(8),  layer_norm;
+    BatchNorm  "batch_norm"  Exactly(5), 1, Elementwise(2),  batch_norm;
+    BatchScale "batch_scale" Exactly(2), 1, Elementwise(10), pointwise_float;
     Softmax    "softmax"     Exactly(1), 1, Elementwise(24), along_axis;
     LogSoftmax "log_softmax" Exactly(1), 1, Elementwise(18), along_axis;
 }
@@ -162,6 +171,99 @@ fn literal(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
         shape,
         device,
     })
+}
+
+/// Softmax along the rows of scale · q k, times v; the attribute is the scale.
+fn attention(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (q, k, v) = (operands[0], operands[1], operands[2]);
+    attributes[0].float()?;
+    let scores = matmul(&[q, k], &[])?;
+    if !scores.dtype.is_float() {
+        return None;
+    }
+    matmul(&[&scores, v], &[])
+}
+
+/// The same with a summand of the scores, which stands first.
+fn masked_attention(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (mask, q, k) = (operands[0], operands[1], operands[2]);
+    let scores = matmul(&[q, k], &[])?;
+    if mask.dtype != scores.dtype || broadcast(&mask.shape, &scores.shape)? != scores.shape {
+        return None;
+    }
+    attention(&operands[1..], attributes)
+}
+
+/// Attributes: stride, padding and dilation of each spatial axis, groups. Spatial extents have to be known.
+fn convolution(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, w) = (operands[0], operands[1]);
+    let [stride, padding, dilation] = [0, 1, 2].map(|i| attributes[i].axes());
+    let (stride, padding, dilation) = (stride?, padding?, dilation?);
+    let (groups, spatial) = (attributes[3].int()?, x.rank().checked_sub(2)?);
+    let (channels, filters) = (x.shape.get(1)?.known()?, w.shape.first()?.known()?);
+    let fits = x.dtype == w.dtype
+        && x.dtype.is_float()
+        && spatial >= 1
+        && w.rank() == x.rank()
+        && [stride, padding, dilation]
+            .iter()
+            .all(|a| a.len() == spatial)
+        && groups >= 1
+        && filters % groups == 0
+        && w.shape[1].known()?.checked_mul(groups)? == channels;
+    if !fits {
+        return None;
+    }
+    let mut shape = vec![x.shape[0], w.shape[0]];
+    for axis in 0..spatial {
+        let int = |n: usize| i64::try_from(n).ok();
+        let (extent, kernel) = (x.shape[axis + 2].known()?, w.shape[axis + 2].known()?);
+        let (step, spread) = (int(stride[axis])?, int(dilation[axis])?);
+        let room = extent + 2 * int(padding[axis])? - spread * (kernel - 1) - 1;
+        if step < 1 || spread < 1 || kernel < 1 || room < 0 {
+            return None;
+        }
+        shape.push(Dim::Known(room / step + 1));
+    }
+    Some(x.with_shape(shape))
+}
+
+/// The same with one summand for each filter, which stands first.
+fn biased_convolution(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (b, w) = (operands[0], operands[2]);
+    let result = convolution(&operands[1..], attributes)?;
+    (b.dtype == result.dtype && b.shape == w.shape[..1]).then_some(result)
+}
+
+/// A row or column of numbers as the diagonal of a matrix of zeros.
+fn diag_embed(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    let mut shape = x.shape.clone();
+    shape.push(*x.shape.last()?);
+    x.dtype.is_float().then(|| x.with_shape(shape))
+}
+
+/// Each row for itself; the attribute is a number.
+fn rows_with_number(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    attributes[0].float()?;
+    let x = operands[0];
+    (x.rank() >= 1 && x.dtype.is_float()).then(|| x.clone())
+}
+
+/// x, gain and bias; the attribute is added to the variance.
+fn layer_norm(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let x = rows_with_number(&operands[..1], attributes)?;
+    let is_row = |t: &&TensorType| t.dtype == x.dtype && t.shape[..] == x.shape[x.rank() - 1..];
+    operands[1..].iter().all(is_row).then_some(x)
+}
+
+/// x, gain, bias, mean and variance of each channel, which is axis 1; the attribute is added to the variance.
+fn batch_norm(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    attributes[0].float()?;
+    let channels = [*x.shape.get(1)?];
+    let fits = |t: &&TensorType| t.dtype == x.dtype && t.shape == channels;
+    (x.dtype.is_float() && operands[1..].iter().all(fits)).then(|| x.clone())
 }
 
 /// Σᵢⱼ eᵢⱼₖ xᵢ yⱼ over the last axes, for the elements e that are not zero; what stands before broadcasts.

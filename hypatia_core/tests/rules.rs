@@ -61,7 +61,7 @@ macro_rules! families {
         }
     };
 }
-families! { layout elementwise matmul reduction structure stability activation }
+families! { layout elementwise matmul reduction structure stability activation normalization attention convolution }
 
 #[test]
 fn every_rejected_rule_is_refuted() {

@@ -175,6 +175,20 @@ def test_bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert main(["bench", "mlp", "--threads", "0"]) == 1
 
 
+def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HYPATIA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "decisions").mkdir()
+    (tmp_path / "decisions" / "a.json").write_text("{}", "utf-8")
+    assert main(["cache", "show", "--json"]) == 0
+    assert document(capsys)["kinds"] == {"decisions": {"files": 1, "bytes": 2}}
+    assert main(["cache", "clear"]) == 0
+    assert "1 files deleted" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+    assert main(["cache", "show"]) == 0
+    assert "empty" in capsys.readouterr().out
+    monkeypatch.setenv("HYPATIA_CACHE_DIR", "")
+    assert main(["cache", "show"]) == 1
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["nonsense"], ["bench", "nonsense"], ["prove", "x"], ["info", "--", "x"]]
 )

@@ -11,7 +11,9 @@ from torch import nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from hypatia_core import implementations, lowering, packed_call, weights
+import hypatia_core
+from agreement import hypatia
+from hypatia_core import compat, implementations, lowering, packed_call, weights
 from hypatia_core.timing import Timings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,7 +44,8 @@ def captured(model: nn.Module, x: torch.Tensor) -> tuple[GraphModule, list[torch
 
 
 def names(operation: str) -> list[str]:
-    return [row.name for row in implementations.TABLE if row.operation == operation]
+    rows = [row for row in implementations.TABLE if row.operation == operation]
+    return [row.name for row in rows if row.precision == "float32"]
 
 
 def wide(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -102,6 +105,14 @@ def test_products_with_a_weight_stored_as_columns(row: str) -> None:
             return torch.addmm(self.bias, x, self.weight)
 
     assert_as_good(Columns(), torch.randn(5, 24), row, hidden=False)
+
+
+@pytest.mark.parametrize("shape", [(5, 24), (2, 3, 24)])
+@pytest.mark.parametrize("act", ["relu", "silu", "tanh", "gelu", "gelu by tanh"])
+@pytest.mark.parametrize("row", names("linear"))
+def test_products_with_an_activation(row: str, act: str, shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(nn.Linear(24, 40), ACTIVATIONS[act](), nn.Linear(40, 8))
+    assert_as_good(model, 3 * torch.randn(shape), row, hidden=True)
 
 
 GEOMETRIES: dict[str, dict[str, Any]] = {
@@ -212,3 +223,28 @@ def test_measured_times_are_kept() -> None:
     (known,) = timings._seconds.values()
     assert set(known) <= set(names("linear"))
     assert all(seconds > 0 for seconds in known.values())
+
+
+def test_bfloat16_is_taken_where_it_is_asked_for() -> None:
+    model, x = nn.Sequential(nn.Linear(24, 40), nn.ReLU()).eval(), torch.randn(5, 24)
+    graph, inputs, positions = captured(model, x)
+    row = Preferring("product in bfloat16")
+    found = lowering.lower(graph, positions, row)
+    assert found is None or "linear: product in bfloat16" not in found[1]
+    found = lowering.lower(graph, positions, row, "bfloat16")
+    assert found is not None and found[1] == {"linear: product in bfloat16": 1}
+    with torch.no_grad():
+        result, expected = found[0](*inputs), model(x)
+    assert result.dtype is torch.float32
+    error = (result - expected).abs().max() / expected.abs().max()
+    assert 0 < error < 2**-7
+
+
+def test_a_processor_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "has_bfloat16", lambda: False)
+    model, x = nn.Linear(24, 40).eval(), torch.randn(5, 24)
+    compiled = hypatia(model, precision="bfloat16", executor="aten")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x))
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert any("bfloat16" in reason for reason in graph.refusals)

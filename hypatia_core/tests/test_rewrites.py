@@ -60,6 +60,35 @@ def gelu_by_tanh(x: Any) -> Any:
     return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
 
 
+def softmax_attention(q: Any, k: Any, v: Any) -> Any:
+    return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), -1) @ v
+
+
+def masked_attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
+    return torch.softmax(torch.einsum("bhnd,bhmd->bhnm", q, k) * 0.25 + mask, dim=-1) @ v
+
+
+def attention_of_scaled(q: Any, k: Any, v: Any, mask: Any) -> Any:
+    return torch.matmul((torch.matmul(q * 0.25, k.mT) + mask).softmax(-1), v)
+
+
+def with_mask(dtype: torch.dtype) -> list[torch.Tensor]:
+    return [*heads(3, dtype), torch.randn(N, N, dtype=dtype)]
+
+
+def standardized(x: Any) -> Any:
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5)
+
+
+def standardized_by_rsqrt(x: Any) -> Any:
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) * torch.rsqrt(((x - mean) ** 2).mean(-1, keepdim=True) + 1e-5)
+
+
+def layer_norm_spelled_out(x: Any) -> Any:
+    return standardized(x) * x[0] + x[1]
+
+
 #: By name: the program, its inputs, a rule that must be used, the least part of the cost that must go.
 CASES: dict[str, tuple[Callable[..., Any], Callable[[torch.dtype], list[torch.Tensor]], str, float]] = {
     "chain with a thin end": (
@@ -215,6 +244,46 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[torch.dtype], list[torch.Te
         "maximum-with-zero-is-relu",
         0.0,
     ),
+    "attention": (softmax_attention, lambda t: heads(3, t), "attention-with-quotient", 0.3),
+    "attention, 3 axes": (
+        lambda q, k, v: (q @ k.mT * 0.25).softmax(-1) @ v,
+        lambda t: [torch.randn(8, N, 16, dtype=t) for _ in range(3)],
+        "attention-with-scale",
+        0.3,
+    ),
+    "attention of scaled queries": (
+        lambda q, k, v: torch.bmm(torch.softmax(torch.bmm(q / 4, k.transpose(1, 2)), 2), v),
+        lambda t: [torch.randn(8, N, 16, dtype=t) for _ in range(3)],
+        "attention-without-scale",
+        0.3,
+    ),
+    "masked attention": (masked_attention, with_mask, "masked-attention-with-scale", 0.3),
+    "masked attention of scaled queries": (
+        attention_of_scaled,
+        with_mask,
+        "masked-attention-without-scale",
+        0.3,
+    ),
+    "rows standardized": (standardized, one, "deviation-over-root-is-standardized", 0.3),
+    "rows standardized by rsqrt": (
+        standardized_by_rsqrt,
+        one,
+        "deviation-by-rsqrt-is-standardized",
+        0.3,
+    ),
+    "layer norm": (layer_norm_spelled_out, one, "layer-norm-is-gain-and-bias (reversed)", 0.3),
+    "kronecker product by a vector": (
+        lambda a, b: torch.kron(a[:32, :32], b[:16, :16]) @ a[0],
+        lambda t: square(2, t),
+        "kronecker-product-by-a-vector",
+        0.8,
+    ),
+    "low-rank residual": (
+        lambda x, u: ((x - u[:, :THIN] @ u[:, THIN : 2 * THIN].T) ** 2).sum(),
+        lambda t: [torch.randn(2048, 2048, dtype=t), torch.randn(2048, 2 * THIN, dtype=t)],
+        "norm-of-a-residual-of-low-rank",
+        0.1,
+    ),
     "product of an algebra by einsum": (
         lambda x, y: torch.einsum("bni,ijk,bnj->bnk", x, TABLES[x.dtype], y),
         multivectors,
@@ -343,3 +412,31 @@ def test_a_table_with_holes_needs_the_reals() -> None:
         with torch.no_grad():
             compiled(x, y)
         assert ("product-by-a-degenerate-table" in hypatia_core.report(compiled).graphs[0].rules) is rule
+
+
+def test_batch_norm_passes_into_the_filters() -> None:
+    torch._dynamo.reset()
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(8, 16, 3, padding=1, bias=False), torch.nn.BatchNorm2d(16), torch.nn.ReLU()
+    ).eval()
+    for statistic in (model[1].running_mean, model[1].running_var):
+        torch.nn.init.uniform_(statistic, 0.5, 2)  # type: ignore[arg-type]
+    x = torch.randn(4, 8, 32, 32)
+    options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
+    compiled = torch.compile(model, backend="hypatia", options=options)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert "channelwise-factor-passes-into-the-filters" in graph.rules, (graph.rules, graph.refusals)
+
+
+def test_a_diagonal_scales_rows_where_zeros_may_be_dropped() -> None:
+    (a,) = square(1, torch.float32)
+    for numerics, rule in (("reassociate", False), ("reals", True)):
+        torch._dynamo.reset()
+        options: dict[str, Any] = {"executor": "aten", "measure": False, "numerics": numerics}
+        compiled = torch.compile(lambda a: torch.diag(a[0]) @ a, backend="hypatia", options=options)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(a), torch.diag(a[0]) @ a)
+        rules = hypatia_core.report(compiled).graphs[0].rules
+        assert ("diagonal-on-the-left-scales-rows" in rules) is rule

@@ -117,6 +117,7 @@ REFUTED = [
 def test_an_identity_is_proved_both_ways(left: Any, right: Any) -> None:
     answer = prove_equivalent(left, right)
     assert answer.status == "proved", answer
+    assert answer.check()
     assert prove_equivalent(right, left).status == "proved"
     assert is_equivalent(left, right)
     if answer.steps:
@@ -239,6 +240,7 @@ def test_answers_are_symmetric_and_agree_with_mpmath(left: Any, right: Any) -> N
             assert all(isinstance(value, mpmath.mpf) for value in values)
             assert values[0] != values[1]
     if answer.status == "proved":
+        assert answer.check()
         agree_at_points(a, b)
 
 
@@ -252,6 +254,7 @@ def test_an_equal_form_is_not_refuted_and_a_changed_one_not_proved(
     changed = change.format(equal)
     answer = prove_equivalent(text, changed)
     if answer.status == "proved":
+        assert answer.check()
         # Only where the change changes nothing: -0 is 0.
         agree_at_points(parse_expr(text), parse_expr(changed))
 

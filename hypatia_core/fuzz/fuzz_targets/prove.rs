@@ -1,10 +1,11 @@
-//! What is proved equal is not refuted at a point that the proof did not look at.
+//! What is proved equal is not refuted at a point that the proof did not look at, and its steps are replayed.
 #![no_main]
 
 use _hypatia_core::symbolic::build;
 use _hypatia_core::symbolic::parse::parse;
 use _hypatia_core::symbolic::prove::{Status, prove};
 use _hypatia_core::symbolic::refute::compare;
+use _hypatia_core::symbolic::replay::replay;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -14,8 +15,12 @@ fuzz_target!(|text: &str| {
         return;
     }
     let assumptions = Default::default();
-    match prove(&left, &right, &assumptions, 20_000).status {
+    let answer = prove(&left, &right, &assumptions, 20_000);
+    match answer.status {
         Status::Proved => {
+            if left != right {
+                replay(&left, &right, &answer.steps, &assumptions).expect("the steps hold up");
+            }
             assert!(compare(&left, &right, &assumptions, true).witness.is_none(), "a wrong proof");
             let wrong = build::add(right, build::one());
             assert_ne!(prove(&left, &wrong, &assumptions, 20_000).status, Status::Proved, "everything is proved");

@@ -84,6 +84,8 @@ class Implementation:
     takes: Callable[[Any], bool]
     #: Adds it to a graph and gives the node of its value.
     write: Callable[[Emitter, Any], fx.Node]
+    #: What it computes in.
+    precision: str = "float32"
 
 
 def is_packed(node: fx.Node) -> bool:
@@ -101,3 +103,8 @@ def on_cpu_in_float32(*nodes: fx.Node | None) -> bool:
         and v.layout is torch.strided
         for v in values
     )
+
+
+def only_user(node: fx.Node) -> fx.Node | None:
+    """The one node that takes this node's value, where there is just one."""
+    return next(iter(node.users)) if len(node.users) == 1 else None

@@ -10,48 +10,14 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
-from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32
+from hypatia_core.implementations.activation import Activation, activation, post_operation
+from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32, only_user
 
 aten = torch.ops.aten
 
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
 
 _KERNELS = compat.packed_kernels()
-
-
-@dataclass(frozen=True)
-class Activation:
-    """A function of one element, and the name and numbers that oneDNN knows it by."""
-
-    target: Any
-    arguments: tuple[Any, ...]
-    name: str
-    scalars: tuple[float, ...] = ()
-    algorithm: str = ""
-
-
-def activation(node: fx.Node) -> Activation | None:
-    """The activation that a node is, if it is one that can be fused."""
-    rest = tuple(node.args[1:])
-    if node.kwargs and node.target is not aten.gelu.default:
-        return None
-    match node.target:
-        case aten.relu.default:
-            return Activation(node.target, rest, "relu")
-        case aten.sigmoid.default:
-            return Activation(node.target, rest, "sigmoid")
-        case aten.tanh.default:
-            return Activation(node.target, rest, "tanh")
-        case aten.silu.default:
-            return Activation(node.target, rest, "swish")
-        case aten.hardswish.default:
-            return Activation(node.target, rest, "hardswish")
-        case aten.hardtanh.default:
-            low, high = rest if len(rest) == 2 else (*rest, *(-1.0, 1.0)[len(rest) :])
-            return Activation(node.target, (low, high), "hardtanh", (low, high))  # type: ignore[arg-type]
-        case aten.gelu.default if not node.kwargs:
-            return Activation(node.target, rest, "gelu", (), "none")
-    return None
 
 
 @dataclass(frozen=True)
@@ -122,18 +88,14 @@ def convolution(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Co
         return None
     unit = Convolution(node, node, x, weight, bias, (), 0.0, None, None, (node,))  # type: ignore[arg-type]
     for extend in (_with_norm, _with_sum, _with_activation):
-        following = _only_user(unit.node)
+        following = only_user(unit.node)
         if following is not None and following not in taken:
             unit = extend(unit, following, weights)
     return unit
 
 
-def _only_user(node: fx.Node) -> fx.Node | None:
-    return next(iter(node.users)) if len(node.users) == 1 else None
-
-
 def _with_norm(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
-    first = _only_user(following)
+    first = only_user(following)
     if following.target is not _BATCH_NORM or first is None or first.target is not operator.getitem:
         return unit
     _, *norm, _, epsilon = following.args
@@ -210,15 +172,12 @@ def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
         list(x.meta["val"].shape),
     )
     geometry = (padding, stride, dilation, groups)
-    fused = unit.activation
-    name, scalars, algorithm = (
-        ("none", [], "") if fused is None else (fused.name, list(fused.scalars), fused.algorithm)
-    )
+    name, scalars, algorithm = post_operation(unit.activation)
     if unit.other is None:
         call = (x, packed, bias, *geometry, name, scalars, algorithm)
         return emitter.call(_KERNELS["_convolution_pointwise"], *call)
     other = _channels_last(emitter, unit.other)
-    last = (None, [], None) if fused is None else (name, scalars, algorithm)
+    last = (None, [], None) if unit.activation is None else (name, scalars, algorithm)
     return emitter.call_like(
         other,
         *(_KERNELS["_convolution_pointwise.binary"], x, other, packed, bias, *geometry, "add", 1.0, *last),

@@ -1,4 +1,4 @@
-"""Products with a weight: y = x Wᵀ + b."""
+"""Products with a weight, and the activation that follows: y = act(x Wᵀ + b)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
-from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32
+from hypatia_core.implementations.activation import Activation, activation, post_operation
+from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32, only_user
 
 aten = torch.ops.aten
 
@@ -18,7 +19,7 @@ _TRANSPOSES = {aten.permute.default: ([1, 0], (1, 0)), aten.t.default: None}
 
 @dataclass(frozen=True)
 class Linear:
-    """A product of a matrix with a weight (n, k), and a bias; the weight may be stored as (k, n)."""
+    """A product of a matrix with a weight (n, k), a bias and an activation."""
 
     node: fx.Node
     x: fx.Node
@@ -26,6 +27,10 @@ class Linear:
     bias: fx.Node | None
     #: Whether the weight is stored as (k, n).
     stored_transposed: bool
+    activation: Activation | None = None
+    #: The shape that the rows have when the activation follows; None where they stay rows.
+    shape: tuple[int, ...] | None = None
+    covered: tuple[fx.Node, ...] = ()
     operation: str = "linear"
 
     @property
@@ -37,11 +42,6 @@ class Linear:
     def weights(self) -> tuple[fx.Node | None, ...]:
         """The weight and the bias."""
         return (self.weight, self.bias)
-
-    @property
-    def covered(self) -> tuple[fx.Node, ...]:
-        """The product alone."""
-        return (self.node,)
 
     def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Linear:
         """The same on other nodes."""
@@ -63,6 +63,7 @@ class Linear:
             *(compat.hint(size) for size in (*value.shape, *value.stride(), *weight.shape, *weight.stride())),
             self.bias is not None,
             self.stored_transposed,
+            None if self.activation is None else self.activation.name,
         )
 
     def rows_of_weight(self, emitter: Emitter) -> fx.Node:
@@ -94,7 +95,25 @@ def linear(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Linear 
     turned = factor.target in _TRANSPOSES and _turns(factor)
     weight = factor.args[0] if turned else factor
     assert isinstance(weight, fx.Node)
-    return Linear(node, x, weight, bias, not turned)  # type: ignore[arg-type]
+    unit = Linear(node, x, weight, bias, not turned, covered=(node,))  # type: ignore[arg-type]
+    return _with_activation(unit, taken)
+
+
+def _with_activation(unit: Linear, taken: set[fx.Node]) -> Linear:
+    """With the activation that follows, at once or on the rows in another shape."""
+    covered, shape = list(unit.covered), None
+    following = only_user(unit.node)
+    if following is not None and following.target in (aten.view.default, aten._unsafe_view.default):
+        sizes = following.meta["val"].shape
+        if not all(isinstance(size, int) for size in sizes):
+            return unit
+        covered.append(following)
+        shape = tuple(sizes)
+        following = only_user(following)
+    fused = None if following is None else activation(following)
+    if fused is None or following is None or taken.intersection((*covered, following)):
+        return unit
+    return replace(unit, node=following, activation=fused, shape=shape, covered=(*covered, following))
 
 
 def _turns(node: fx.Node) -> bool:
@@ -109,16 +128,48 @@ def _fixed_rows(unit: Linear) -> bool:
     return isinstance(unit.rows, int) and unit.rows > 0
 
 
+def _activated(emitter: Emitter, unit: Linear, rows: fx.Node) -> fx.Node:
+    """The product's rows in the shape of the whole, with the activation by an operation of its own."""
+    if unit.shape is not None:
+        rows = emitter.call(aten.view.default, rows, list(unit.shape))
+    if unit.activation is None:
+        return rows
+    return emitter.call(unit.activation.target, rows, *unit.activation.arguments)
+
+
 def _mkl_packed(emitter: Emitter, unit: Linear) -> fx.Node:
     weight = unit.rows_of_weight(emitter)
     packed = emitter.pack(_KERNELS["_mkl_reorder_linear_weight"], weight, unit.rows)
-    return emitter.call(_KERNELS["_mkl_linear"], unit.x, packed, weight, unit.bias, unit.rows)
+    rows = emitter.call(_KERNELS["_mkl_linear"], unit.x, packed, weight, unit.bias, unit.rows)
+    return _activated(emitter, unit, rows)
 
 
 def _onednn_packed(emitter: Emitter, unit: Linear) -> fx.Node:
     weight = unit.rows_of_weight(emitter)
     packed = emitter.pack(_KERNELS["_reorder_linear_weight"], weight, compat.hint(unit.rows))
-    return emitter.call(_KERNELS["_linear_pointwise"], unit.x, packed, unit.bias, "none", [], "")
+    rows = emitter.call(_KERNELS["_linear_pointwise"], unit.x, packed, unit.bias, "none", [], "")
+    return _activated(emitter, unit, rows)
+
+
+def _as_convolution(emitter: Emitter, unit: Linear) -> fx.Node:
+    """The rows as pixels of an image, channels last: oneDNN's convolutions tile better than its products."""
+    rows, channels = unit.x.meta["val"].shape
+    x = unit.x
+    if not x.meta["val"].is_contiguous():
+        x = emitter.call(aten.clone.default, x, memory_format=torch.contiguous_format)
+    pixels = emitter.call(aten.view.default, x, [1, 1, rows, channels])
+    image = emitter.call(aten.permute.default, pixels, [0, 3, 1, 2])
+    filters = emitter.call(aten.view.default, unit.rows_of_weight(emitter), [-1, channels, 1, 1])
+    geometry = ([0, 0], [1, 1], [1, 1], 1)
+    packed = emitter.pack(
+        *(_KERNELS["_reorder_convolution_weight"], filters, *geometry, [1, channels, 1, rows])
+    )
+    mixed = emitter.call(
+        *(_KERNELS["_convolution_pointwise"], image, packed, unit.bias, *geometry),
+        *post_operation(unit.activation),
+    )
+    last = emitter.call(aten.permute.default, mixed, [0, 2, 3, 1])
+    return emitter.call(aten.view.default, last, list(unit.shape or (rows, -1)))
 
 
 def _columns_in_order(emitter: Emitter, unit: Linear) -> fx.Node:
@@ -132,8 +183,22 @@ def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
     if not unit.stored_transposed:
         factor = emitter.call(aten.permute.default, unit.weight, [1, 0])
     if unit.bias is None:
-        return emitter.call(aten.mm.default, unit.x, factor)
-    return emitter.call(aten.addmm.default, unit.bias, unit.x, factor)
+        rows = emitter.call(aten.mm.default, unit.x, factor)
+    else:
+        rows = emitter.call(aten.addmm.default, unit.bias, unit.x, factor)
+    return _activated(emitter, unit, rows)
+
+
+def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
+    def narrow(node: fx.Node) -> fx.Node:
+        return emitter.call(aten._to_copy.default, node, dtype=torch.bfloat16)
+
+    columns = emitter.call(aten.permute.default, narrow(unit.rows_of_weight(emitter)), [1, 0])
+    if unit.bias is None:
+        rows = emitter.call(aten.mm.default, narrow(unit.x), columns)
+    else:
+        rows = emitter.call(aten.addmm.default, narrow(unit.bias), narrow(unit.x), columns)
+    return _activated(emitter, unit, emitter.call(aten._to_copy.default, rows, dtype=torch.float32))
 
 
 def _has(*names: str) -> bool:
@@ -154,6 +219,13 @@ IMPLEMENTATIONS = [
         lambda unit: _has("_linear_pointwise", "_reorder_linear_weight"),
         _onednn_packed,
     ),
+    Implementation(
+        "oneDNN convolution, packed weight, fused",
+        "linear",
+        lambda unit: _fixed_rows(unit) and _has("_convolution_pointwise", "_reorder_convolution_weight"),
+        _as_convolution,
+    ),
+    Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(
         "weight stored as columns",
         "linear",

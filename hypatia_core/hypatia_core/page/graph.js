@@ -38,7 +38,7 @@ class Pane {
     const right = Math.max(...members.map((v) => v.x + v.width / 2)) + 16;
     const top = Math.min(...members.map((v) => v.y - v.height / 2)) - 9;
     const bottom = Math.max(...members.map((v) => v.y + v.height / 2)) + 9;
-    const title = draw("text", { class: "frame-title", x: right + 8, y: top + 16 });
+    const title = draw("text", { class: "frame-title", x: left + 4, y: top - 5 });
     title.textContent = `× ${fold.count}`;
     return [draw("rect", { class: "frame", x: left, y: top, width: right - left, height: bottom - top }), title];
   }
@@ -56,7 +56,7 @@ class Pane {
       group.append(type);
     }
     const share = spent(v.node) / this.total;
-    if (share > 0.01) group.append(draw("rect", { class: "heat", x: 5, y: v.height - 4, width: (v.width - 10) * share, height: 3 }));
+    if (share > 0.03) group.append(draw("rect", { class: "heat", x: 5, y: v.height - 4, width: (v.width - 10) * share, height: 3 }));
     group.addEventListener("pointerenter", (event) => { this.near(v.id, true); tip(event, facts(v.node, v.weights)); });
     group.addEventListener("pointermove", (event) => tip(event));
     group.addEventListener("pointerleave", () => { this.near(v.id, false); tip(null); });
@@ -109,7 +109,7 @@ class Pane {
     const changed = this.drawing.vertices.filter((v) => v.node.fate !== "kept").sort((a, b) => a.y - b.y)[0];
     const focus = changed ?? this.drawing.vertices.find((v) => v.row === 0);
     this.x = width / 2 - ((left + right) / 2) * this.scale;
-    if ((right - left) * this.scale > width && focus) this.x = width / 2 - focus.x * this.scale;
+    if ((right - left) * this.scale > width && focus) this.x = Math.max(width - right * this.scale, Math.min(-left * this.scale, width / 2 - focus.x * this.scale));
     this.y = -top * this.scale;
     if (changed && changed.y * this.scale > this.holder.clientHeight / 2) this.y = 120 - changed.y * this.scale;
     this.apply();

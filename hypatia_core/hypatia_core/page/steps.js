@@ -13,7 +13,7 @@ function rewrites(graph) {
   steps.forEach((each, i) => {
     const gain = (each.seconds_left - each.seconds_right) * each.times;
     list.append(make("li", {}, make("button", { onclick: () => showStep(i) },
-      make("span", { class: "quiet" }, `${i + 1}`), make("span", {}, each.rule),
+      make("span", { class: "quiet place" }, `${i + 1}`), make("span", {}, each.rule),
       make("span", { class: "gain" }, Math.abs(gain) < 1e-9 ? "±0" : `${gain > 0 ? "−" : "+"}${seconds(Math.abs(gain))}`))));
   });
   const bar = make("div", { class: "bar" },

@@ -77,7 +77,12 @@ def compile(  # noqa: A001 - the name that torch's users know
         if source.kind != "input" and isinstance(captured.fake_inputs[i], torch.Tensor)
     )
     graphs: list[GraphReport] = []
-    compilation = Compilation("inference", chosen, runners, graphs, weights=weights)
+    placeholders = (node.name for node in captured.graph.graph.nodes if node.op == "placeholder")
+    names = {
+        placeholder: signature.input_names[source.position] if source.kind == "input" else source.name
+        for placeholder, source in zip(placeholders, signature.sources, strict=True)
+    }
+    compilation = Compilation("inference", chosen, runners, graphs, weights=weights, names=names)
     run = compilation.compile(captured.graph, captured.fake_inputs)
     graphs[-1].stages["capture"] = seconds
     served = Served(

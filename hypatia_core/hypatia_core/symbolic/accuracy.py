@@ -129,8 +129,8 @@ def improve_accuracy(
     Forms are equal over the reals, found by identities that hold where the ranges put the variables, or
     truncated series at zero and infinity. Where one form is good here and another there, they become branches
     by the value of one variable. Errors are bits: the logarithm to base two of the doubles between the
-    computed value and the real one, which multiple precision gives. Points and limits are fixed, so the answer
-    is the same everywhere.
+    computed value and the real one, which multiple precision gives. Points and limits are fixed, so the
+    answer is the same everywhere.
 
     Args:
         expression: a scalar expression, or its text.

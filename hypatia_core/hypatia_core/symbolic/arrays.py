@@ -37,4 +37,4 @@ def evaluate(symbol: Symbol, values: Mapping[Any, Any]) -> Any:
         for column in columns
     ]
     result = symbol._eval_columns(flat, count)
-    return numpy.frombuffer(result, dtype=numpy.float64).reshape(shape).copy()
+    return numpy.frombuffer(result, dtype=numpy.float64).reshape(shape)

@@ -2,13 +2,13 @@
 
 use crate::attribute::Attribute;
 use crate::evaluate::arithmetic::{Arithmetic, Evaluated, Failure};
-use crate::evaluate::layout;
 use crate::evaluate::{Call, Kernel, Tensor};
+use crate::evaluate::{layout, network};
 use crate::op::Op;
 use crate::tensor_type::DType;
 
-type Operands<'a, A> = &'a [&'a Tensor<<A as Arithmetic>::Scalar>];
-type Result<A> = Evaluated<Tensor<<A as Arithmetic>::Scalar>>;
+pub(super) type Operands<'a, A> = &'a [&'a Tensor<<A as Arithmetic>::Scalar>];
+pub(super) type Result<A> = Evaluated<Tensor<<A as Arithmetic>::Scalar>>;
 
 /// The evaluator of an operation; `None` where it has none, which a test does not let pass.
 pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
@@ -62,6 +62,20 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Cast => |a, x, _, c| map(x, |v| a.cast(v, c.operands[0], c.result)),
         Op::Matmul => |a, x, _, c| matmul(a, x[0], x[1], None, c),
         Op::Addmm => |a, x, _, c| matmul(a, x[1], x[2], Some(x[0]), c),
+        Op::Attention => |a, x, at, c| network::attention(a, None, x, at, c),
+        Op::MaskedAttention => |a, x, at, c| network::attention(a, Some(x[0]), &x[1..], at, c),
+        Op::Convolution => |a, x, at, c| network::convolution(a, x[0], x[1], None, at, c),
+        Op::BiasedConvolution => {
+            |a, x, at, c| network::convolution(a, x[1], x[2], Some(x[0]), at, c)
+        }
+        Op::DiagEmbed => |a, x, _, c| network::diag_embed(a, x[0], c),
+        Op::Standardize => |a, x, at, c| network::standardize(a, x[0], at, c),
+        Op::LayerNorm => |a, x, at, c| network::layer_norm(a, x, at, c),
+        Op::BatchNorm => |a, x, at, c| network::batch_norm(a, x, at, c),
+        Op::BatchScale => |a, x, at, c| {
+            let epsilon = network::number(a, &at[0], c)?;
+            fold(x, |w, v| network::scale(a, w, v, epsilon, c))
+        },
         Op::Permute => |_, x, at, c| layout::permute(x, at, c),
         Op::Reshape => |_, x, at, c| layout::reshape(x, at, c),
         Op::Expand => |_, x, at, c| layout::expand(x, at, c),
@@ -140,7 +154,10 @@ fn broadcast<'s>(shapes: impl Iterator<Item = &'s [usize]> + Clone) -> Vec<usize
 }
 
 /// Operands in their order, from the left.
-fn fold<S: Copy>(x: &[&Tensor<S>], f: impl Fn(S, S) -> Evaluated<S>) -> Evaluated<Tensor<S>> {
+pub(super) fn fold<S: Copy>(
+    x: &[&Tensor<S>],
+    f: impl Fn(S, S) -> Evaluated<S>,
+) -> Evaluated<Tensor<S>> {
     let shape = broadcast(x.iter().map(|t| t.shape.as_slice()));
     Tensor::from_fn(shape, |index| {
         let (first, rest) = x.split_first().ok_or(Failure::Outside)?;
@@ -186,7 +203,7 @@ fn pow_scalar<A: Arithmetic>(
 }
 
 /// Batches broadcast; `extra` starts the sum.
-fn matmul<A: Arithmetic>(
+pub(super) fn matmul<A: Arithmetic>(
     a: &A,
     x: &Tensor<A::Scalar>,
     y: &Tensor<A::Scalar>,
@@ -282,7 +299,7 @@ fn largest<A: Arithmetic>(a: &A, line: &[A::Scalar], dtype: DType) -> Evaluated<
 }
 
 /// Each line along one axis to a line of the same length.
-fn along<S: Copy>(
+pub(super) fn along<S: Copy>(
     x: &[&Tensor<S>],
     at: &[Attribute],
     f: impl Fn(&[S]) -> Evaluated<Vec<S>>,
@@ -317,7 +334,11 @@ fn shifted<A: Arithmetic>(a: &A, line: &[A::Scalar], dtype: DType) -> Evaluated<
     Ok((differences, exponentials))
 }
 
-fn softmax<A: Arithmetic>(a: &A, line: &[A::Scalar], c: &Call<'_>) -> Evaluated<Vec<A::Scalar>> {
+pub(super) fn softmax<A: Arithmetic>(
+    a: &A,
+    line: &[A::Scalar],
+    c: &Call<'_>,
+) -> Evaluated<Vec<A::Scalar>> {
     let (_, exponentials) = shifted(a, line, c.result)?;
     let total = a.sum(&mut exponentials.clone(), c.result, c.salt)?;
     exponentials
@@ -341,7 +362,11 @@ fn log_sum_exp<A: Arithmetic>(a: &A, line: &[A::Scalar], c: &Call<'_>) -> Evalua
 }
 
 /// The mean of squared deviations from the mean, as torch computes it: in two passes, not less accurate than float32.
-fn variance<A: Arithmetic>(a: &A, line: &mut [A::Scalar], c: &Call<'_>) -> Evaluated<A::Scalar> {
+pub(super) fn variance<A: Arithmetic>(
+    a: &A,
+    line: &mut [A::Scalar],
+    c: &Call<'_>,
+) -> Evaluated<A::Scalar> {
     let count = a.number(line.len() as f64, DType::F64)?;
     let mean = a.div(
         a.sum(&mut line.to_vec(), c.result, c.salt)?,

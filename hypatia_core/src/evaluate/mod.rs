@@ -4,6 +4,7 @@
 pub mod arithmetic;
 mod kernel;
 mod layout;
+mod network;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,13 @@
 //! The rule base: one row a rule, one file a family.
 
 pub mod activation;
+pub mod attention;
 pub mod catalogue;
+pub mod convolution;
 pub mod elementwise;
 pub mod layout;
 pub mod matmul;
+pub mod normalization;
 pub mod reduction;
 pub mod rejected;
 pub mod stability;
@@ -105,6 +108,9 @@ pub static FAMILIES: &[(&str, &[Rule])] = &[
     ("structure", structure::RULES),
     ("stability", stability::RULES),
     ("activation", activation::RULES),
+    ("normalization", normalization::RULES),
+    ("attention", attention::RULES),
+    ("convolution", convolution::RULES),
 ];
 
 /// Every rule, parsed once.

@@ -200,4 +200,50 @@ rules! {
     "gelu-is-its-approximation"
         "(gelu ?x 'none)" => "(gelu ?x 'tanh)" RealsOnly;
         "they differ by 5·10⁻⁴ near 2"; "x: f32[3]";
+
+    // Networks.
+    "attention-scales-after-softmax"
+        "(matmul (softmax (mul ?c (matmul ?q ?k)) ?d) ?v)" => "(mul ?c (matmul (softmax (matmul ?q ?k) ?d) ?v))" RealsOnly;
+        "softmax is not linear"; "c: f32[] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "attention-over-any-axis"
+        "(matmul (softmax (matmul ?q ?k) ?d) ?v)" => "(attention ?q ?k ?v float:1)" RealsOnly;
+        "rows, not columns, sum to one"; "q: f32[2,3,4] k: f32[2,4,3] v: f32[2,3,4] d: 1";
+    "attention-associates"
+        "(attention ?q ?k ?v ?c)" => "(matmul ?q (matmul ?k ?v))" RealsOnly;
+        "that is attention without softmax"; "q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] c: 1.0";
+    "standardized-forgets-a-gain"
+        "(standardize (mul ?x ?w) ?e)" => "(standardize ?x ?e)" RealsOnly;
+        "only one positive factor of the whole row is forgotten, and that but for ε"; "x: f32[2,3] w: f32[3] e: 0.001";
+    "gain-passes-into-rows"
+        "(matmul (mul ?a ?w) ?b)" => "(matmul ?a (mul ?w ?b))" RealsOnly if "is-vector ?w";
+        "the gain scales rows of B, not its columns"; "a: f32[4,4] w: f32[4] b: f32[4,4]";
+    "batch-norm-without-the-shift-of-the-mean"
+        "(batch_norm ?x ?w ?b ?m ?v ?e)"
+        => "(add (mul ?x (reshape (batch_scale ?w ?v ?e) {channel-shape ?x})) (reshape ?b {channel-shape ?x}))" RealsOnly;
+        "the mean has to go too"; "x: f32[2,3,4] w: f32[3] b: f32[3] m: f32[3] v: f32[3] e: 0.001";
+    "channelwise-factor-passes-into-filters-without-the-bias"
+        "(mul ?a (biased_convolution ?b ?x ?w ?s ?p ?d ?g))"
+        => "(biased_convolution ?b ?x (mul ?w (reshape ?a {filter-shape ?w})) ?s ?p ?d ?g)" RealsOnly if "is-channelwise ?a ?w";
+        "the bias is scaled too"; "a: f32[3,1] b: f32[3] x: f32[2,2,5] w: f32[3,2,3] s: axes[1] p: axes[1] d: axes[1] g: 1";
+    "factor-along-the-last-axis-passes-into-the-filters"
+        "(mul ?a (convolution ?x ?w ?s ?p ?d ?g))" => "(convolution ?x (mul ?w ?a) ?s ?p ?d ?g)" RealsOnly;
+        "a factor for each place is none for each tap"; "a: f32[3] x: f32[2,2,3] w: f32[3,2,3] s: axes[1] p: axes[1] d: axes[1] g: 1";
+    "kronecker-product-in-the-other-order"
+        "(matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)"
+        => "(reshape (matmul (matmul ?b (reshape ?x {kron-operand ?b ?a})) (permute ?a {swap ?a}))
+            {shape (matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)})" RealsOnly
+        if "is-kron ?a ?s ?b ?t ?u";
+        "B ⊗ A is A ⊗ B in another order"; "a: f32[2,3] s: [2,1,3,1] b: f32[4,2] t: [1,4,1,2] u: [8,6] x: f32[6,1]";
+    "a-diagonal-keeps-what-is-not-finite"
+        "(matmul (diag_embed ?d) ?a)" => "(mul (reshape ?d {column-shape ?d}) ?a)" Reassociates;
+        "0 · NaN is NaN, and nothing where the product is not made"; "d: f32[5] a: f32[5,4]";
+    "stacks-in-different-orders"
+        "(add (matmul ?a ?b) (matmul ?c ?d))" => "(matmul (cat ?a ?c {column-axis ?a}) (cat ?d ?b {row-axis ?b}))" RealsOnly;
+        "A meets D, and C meets B"; "a: f32[6,3] b: f32[3,4] c: f32[6,3] d: f32[3,4]";
+    "norm-of-a-residual-without-the-cross-term"
+        "(sum (mul (sub ?x (matmul ?u ?w)) (sub ?x (matmul ?u ?w))) ?axes true)"
+        => "(add (sum (mul ?x ?x) ?axes true)
+            (sum (mul (matmul (permute ?u {swap ?u}) ?u) (matmul ?w (permute ?w {swap ?w}))) ?axes true))" RealsOnly
+        if "reduces-matrix ?axes ?u ?w", "is-product ?x ?u ?w", "is-matrix ?x";
+        "x and uw are not orthogonal"; "x: f32[6,4] u: f32[6,2] w: f32[2,4] axes: [0,1]";
 }

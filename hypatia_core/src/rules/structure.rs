@@ -44,4 +44,27 @@ rules! {
         if "is-sparse ?v";
         "Σⱼ (Σᵢ xᵢ eᵢⱼₖ) yⱼ, without the terms that are zero for finite x and y";
         "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] y: f32[3,2,1]";
+    "diagonal-on-the-left-scales-rows"
+        "(matmul (diag_embed ?d) ?a)" => "(mul (reshape ?d {column-shape ?d}) ?a)" RealsOnly;
+        "(DA)ᵢⱼ = dᵢ aᵢⱼ; the products with zero are lost"; "d: f32[5] a: f32[5,4]";
+    "diagonal-on-the-right-scales-columns"
+        "(matmul ?a (diag_embed ?d))" => "(mul ?a (reshape ?d {row-shape ?d}))" RealsOnly;
+        "(AD)ᵢⱼ = aᵢⱼ dⱼ; the products with zero are lost"; "d: f32[5] a: f32[4,5]";
+    "kronecker-product-by-a-vector"
+        "(matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)"
+        => "(reshape (matmul (matmul ?a (reshape ?x {kron-operand ?a ?b})) (permute ?b {swap ?b}))
+            {shape (matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)})" Reassociates
+        if "is-kron ?a ?s ?b ?t ?u", "is-column ?x";
+        "(A ⊗ B) vec X = vec(A X Bᵀ), rows first (Van Loan, 2000)";
+        "a: f32[2,3] s: [2,1,3,1] b: f32[4,2] t: [1,4,1,2] u: [8,6] x: f32[6,1]";
+    "sum-of-products-is-a-product-of-stacks"
+        "(add (matmul ?a ?b) (matmul ?c ?d))" => "(matmul (cat ?a ?c {column-axis ?a}) (cat ?b ?d {row-axis ?b}))"
+        Reassociates;
+        "AB + CD = [A C] [B; D]"; "a: f32[6,5] b: f32[5,4] c: f32[6,3] d: f32[3,4]";
+    "norm-of-a-residual-of-low-rank"
+        "(sum (mul (sub ?x (matmul ?u ?w)) (sub ?x (matmul ?u ?w))) ?axes true)"
+        => "(add (sum (mul ?x ?x) ?axes true) (mul -2 (sum (mul ?u (matmul ?x (permute ?w {swap ?w}))) ?axes true))
+            (sum (mul (matmul (permute ?u {swap ?u}) ?u) (matmul ?w (permute ?w {swap ?w}))) ?axes true))" Reassociates
+        if "reduces-matrix ?axes ?u ?w", "is-product ?x ?u ?w", "is-matrix ?x";
+        "‖X − UW‖² = ‖X‖² − 2⟨U, XWᵀ⟩ + ⟨UᵀU, WWᵀ⟩"; "x: f32[6,4] u: f32[6,2] w: f32[2,4] axes: [0,1]";
 }

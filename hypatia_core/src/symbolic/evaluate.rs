@@ -156,26 +156,54 @@ impl Program {
 
     /// The values at many points, one column a variable; NaN where the expression is not defined.
     ///
-    /// `columns[i]` holds the values of `names()[i]`: all of one length, or of length one and repeated.
-    pub fn run_columns(&self, columns: &[&[f64]], result: &mut [f64]) {
-        const BLOCK: usize = 512;
+    /// Doubles stand as bytes in the machine's order. `columns[i]` holds the values of `names()[i]`: all of the
+    /// result's length, or of one double that is repeated. Long columns are shared out among threads.
+    pub fn run_columns(&self, columns: &[&[u8]], result: &mut [u8]) {
+        let points = result.len() / DOUBLE;
+        let threads = threads().min(points / POINTS_A_THREAD).max(1);
+        let part = points.div_ceil(threads).next_multiple_of(BLOCK).max(BLOCK) * DOUBLE;
+        std::thread::scope(|scope| {
+            for (index, piece) in result.chunks_mut(part).enumerate() {
+                let start = index * part;
+                let columns: Vec<&[u8]> = columns
+                    .iter()
+                    .map(|column| match column.len() {
+                        DOUBLE => column,
+                        _ => &column[start..start + piece.len()],
+                    })
+                    .collect();
+                let mut work = move || self.run_piece(&columns, piece);
+                if threads == 1 {
+                    work();
+                } else {
+                    scope.spawn(work);
+                }
+            }
+        });
+    }
+
+    fn run_piece(&self, columns: &[&[u8]], result: &mut [u8]) {
         let mut registers = vec![[0.0f64; BLOCK]; self.instructions.len()];
         for (index, instruction) in self.instructions.iter().enumerate() {
             if let Instruction::Constant(value) = instruction {
                 registers[index] = [*value; BLOCK];
             }
         }
-        let mut start = 0;
-        while start < result.len() {
-            let length = BLOCK.min(result.len() - start);
+        for (number, block) in result.chunks_mut(BLOCK * DOUBLE).enumerate() {
+            let (start, length) = (number * BLOCK * DOUBLE, block.len() / DOUBLE);
             for (index, instruction) in self.instructions.iter().enumerate() {
                 let (before, rest) = registers.split_at_mut(index);
                 let out = &mut rest[0];
                 match *instruction {
                     Instruction::Constant(_) => {}
                     Instruction::Load(column) => match columns[column] {
-                        [value] => out.fill(*value),
-                        values => out[..length].copy_from_slice(&values[start..start + length]),
+                        one if one.len() == DOUBLE => out.fill(double(one)),
+                        values => {
+                            let values = values[start..start + block.len()].chunks_exact(DOUBLE);
+                            for (out, bytes) in out.iter_mut().zip(values) {
+                                *out = double(bytes);
+                            }
+                        }
                     },
                     Instruction::Neg(a) => map(out, &before[a], |x| -x),
                     Instruction::CubeRoot(a) => map(out, &before[a], cube_root),
@@ -195,11 +223,33 @@ impl Program {
                 }
             }
             if let Some(last) = registers.last() {
-                result[start..start + length].copy_from_slice(&last[..length]);
+                for (bytes, value) in block.chunks_exact_mut(DOUBLE).zip(last) {
+                    bytes.copy_from_slice(&value.to_ne_bytes());
+                }
             }
-            start += length;
         }
     }
+}
+
+/// Points that are evaluated together, so that registers stay in the cache.
+const BLOCK: usize = 512;
+/// Bytes of a double.
+const DOUBLE: usize = 8;
+/// Points that are worth a thread of their own.
+const POINTS_A_THREAD: usize = 65_536;
+
+/// Threads to share work among: as many as there are processors, or fewer where `OMP_NUM_THREADS` says so.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = std::env::var("OMP_NUM_THREADS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(processors);
+    processors.min(wanted).clamp(1, 16)
+}
+
+fn double(bytes: &[u8]) -> f64 {
+    bytes.try_into().map_or(f64::NAN, f64::from_ne_bytes)
 }
 
 /// Whether the exact exponent is a third.

@@ -56,6 +56,8 @@ struct Node {
     /// Nodes of the tree, counting shared ones each time; saturating.
     size: u64,
     depth: u32,
+    /// A bit for every variable that occurs, by its name; two names may share one.
+    names: u64,
 }
 
 /// An expression. Cloning shares it; `==` compares structure, never mathematics.
@@ -74,10 +76,15 @@ impl Expression {
             other => (4u8, other.name()).hash(&mut hasher),
         }
         let (mut size, mut depth) = (1u64, 0u32);
+        let mut names = match &operator {
+            Operator::Variable(name) => name_bit(name),
+            _ => 0,
+        };
         for argument in &arguments {
             argument.0.hash.hash(&mut hasher);
             size = size.saturating_add(argument.0.size);
             depth = depth.max(argument.0.depth);
+            names |= argument.0.names;
         }
         let hash = hasher.finish();
         Self(Arc::new(Node {
@@ -86,6 +93,7 @@ impl Expression {
             hash,
             size,
             depth: depth.saturating_add(1),
+            names,
         }))
     }
 
@@ -172,6 +180,16 @@ impl Expression {
             1 => self.as_rational().is_some_and(One::is_one),
             _ => self.as_rational() == Some(&BigRational::from_integer(value.into())),
         }
+    }
+
+    /// Whether a variable with one of these bits may occur; see [`name_bit`].
+    pub(super) fn may_hold(&self, names: u64) -> bool {
+        self.0.names & names != 0
+    }
+
+    /// Whether the node may be part of several expressions.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// The place in memory, which tells shared nodes apart from equal ones.
@@ -273,6 +291,11 @@ impl Expression {
     fn fold_distinct(&self) -> FxHashSet<Expression> {
         self.post_order().into_iter().collect()
     }
+}
+
+/// The bit that stands for a variable's name in the set of names that each node keeps.
+pub(super) fn name_bit(name: &str) -> u64 {
+    1 << (FxBuildHasher.hash_one(name) >> 58)
 }
 
 impl PartialEq for Expression {

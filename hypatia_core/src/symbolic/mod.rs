@@ -36,6 +36,7 @@ pub mod polynomial;
 pub mod print;
 pub mod prove;
 pub mod refute;
+pub mod replay;
 mod s_expression;
 pub mod sample;
 pub mod search;

@@ -14,6 +14,7 @@ use super::expression::Expression;
 use super::kernel::{Fraction, Kernel};
 use super::polynomial::Polynomial;
 use super::refute::{Comparison, Witness, compare, is_small};
+use super::replay::replay;
 use super::search::{Limits, chain};
 use super::sign::SignSet;
 use super::tensor_form;
@@ -167,10 +168,33 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
     }
 }
 
+/// The steps by algebra alone from one term to another, wherever both sides are defined; none where there are none.
+///
+/// # Errors
+/// When the budget is spent, or a side is defined nowhere.
+pub(super) fn by_algebra(
+    before: &Expression,
+    after: &Expression,
+    sides: [&Expression; 2],
+    assumptions: &Assumptions,
+    steps: u64,
+) -> Result<Option<Vec<Step>>> {
+    let mut proof = Proof::new(before, after, assumptions, steps);
+    proof.sides = sides;
+    let (forms, difference) = proof.forms()?;
+    if let Some(steps) = proof.by_forms(&forms, &difference)? {
+        return Ok(Some(steps));
+    }
+    let by_cases = proof.by_cases(&difference, CASE_DEPTH)?;
+    Ok(by_cases.then(|| proof.directly("cases-by-sign")))
+}
+
 /// One attempt at a proof.
 struct Proof<'a> {
     left: &'a Expression,
     right: &'a Expression,
+    /// The equality is asked where these are defined.
+    sides: [&'a Expression; 2],
     assumptions: &'a Assumptions,
     context: Context,
 }
@@ -185,31 +209,51 @@ impl<'a> Proof<'a> {
         Self {
             left,
             right,
+            sides: [left, right],
             assumptions,
             context: Context::new(assumptions, steps),
         }
     }
 
     fn attempt(mut self) -> Result<Option<Vec<Step>>> {
-        let forms = self.context.canonicalize(&[self.left, self.right])?;
-        let difference = self.context.add(&forms[0], &forms[1].neg())?;
-        if difference.is_zero() {
-            return Ok(Some(self.through(&forms[0], "canonical-form")));
+        let (forms, difference) = self.forms()?;
+        if let Some(steps) = self.by_forms(&forms, &difference)? {
+            return Ok(Some(steps));
         }
-        if self.squares_agree(&forms)? {
-            return Ok(Some(self.directly("equal-squares-of-equal-sign")));
-        }
-        if self.exponentials_agree(&difference)? {
-            return Ok(Some(self.directly("exponential-is-one-to-one")));
-        }
-        if self.sines_agree(&difference)? {
-            return Ok(Some(self.directly("sine-vanishes-within-pi")));
-        }
-        if let Some(steps) = chain(self.left, self.right, self.assumptions, SEARCH) {
+        // What the search found counts once it was replayed without it.
+        if let Some(steps) = chain(self.left, self.right, self.assumptions, SEARCH)
+            && replay(self.left, self.right, &steps, self.assumptions).is_ok()
+        {
             return Ok(Some(steps));
         }
         if self.by_cases(&difference, CASE_DEPTH)? {
             return Ok(Some(self.directly("cases-by-sign")));
+        }
+        Ok(None)
+    }
+
+    /// The forms of both sides and their difference.
+    fn forms(&mut self) -> Result<(Vec<Fraction>, Fraction)> {
+        let forms = self
+            .context
+            .canonicalize_given(&[self.left, self.right], &self.sides)?;
+        let difference = self.context.add(&forms[0], &forms[1].neg())?;
+        Ok((forms, difference))
+    }
+
+    /// What canonical forms decide, with no search.
+    fn by_forms(&mut self, forms: &[Fraction], difference: &Fraction) -> Result<Option<Vec<Step>>> {
+        if difference.is_zero() {
+            return Ok(Some(self.through(&forms[0], "canonical-form")));
+        }
+        if self.squares_agree(forms)? {
+            return Ok(Some(self.directly("equal-squares-of-equal-sign")));
+        }
+        if self.exponentials_agree(difference)? {
+            return Ok(Some(self.directly("exponential-is-one-to-one")));
+        }
+        if self.sines_agree(difference)? {
+            return Ok(Some(self.directly("sine-vanishes-within-pi")));
         }
         Ok(None)
     }
@@ -338,8 +382,7 @@ impl<'a> Proof<'a> {
         for case in cases {
             self.context = outer.clone();
             self.context.assume_case(polynomial.clone(), *case);
-            let forms = self.context.canonicalize(&[self.left, self.right])?;
-            let difference = self.context.add(&forms[0], &forms[1].neg())?;
+            let (_, difference) = self.forms()?;
             let settled = difference.is_zero() || self.by_cases(&difference, depth - 1)?;
             if !settled {
                 self.context = outer;

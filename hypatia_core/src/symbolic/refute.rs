@@ -33,6 +33,9 @@ const PRECISIONS: &[usize] = &[128, 384, 1024];
 /// The precisions when doubles show no difference and all else has failed.
 const THOROUGH: &[usize] = &[384, 1024];
 
+/// Points that are looked at rigorously before a proof was tried; cancellation makes many look suspicious.
+const SUSPECTS: usize = 8;
+
 /// A relative difference of doubles that rounding does not explain.
 const LIKELY: f64 = 1e-9;
 
@@ -91,7 +94,13 @@ pub fn compare(
         if !likely && nothing.common.is_some() && (!thorough || checked >= checks) {
             break;
         }
-        if checked >= checks.max(6) * 4 {
+        if checked
+            >= if thorough {
+                checks.max(6) * 4
+            } else {
+                SUSPECTS
+            }
+        {
             break;
         }
         let precisions = match (likely, thorough) {

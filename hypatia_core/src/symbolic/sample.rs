@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use num_rational::BigRational;
+use rustc_hash::FxHashSet;
 
 use super::enclosure::Point;
 use super::sign::SignSet;
@@ -80,8 +81,9 @@ pub fn points(
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
+    let mut seen = FxHashSet::default();
     let mut push = |point: Point| {
-        if !found.contains(&point) {
+        if seen.insert(point.clone()) {
             found.push(point);
         }
     };

@@ -3,32 +3,74 @@
 use rustc_hash::FxHashMap;
 
 use super::build;
-use super::expression::{Expression, Operator};
+use super::expression::{Expression, Operator, name_bit};
+
+/// Depth up to which the walk is recursive.
+const SHALLOW: u32 = 3_000;
 
 /// Replaces the variables by expressions simultaneously; exact numbers that meet are folded.
 pub fn substitute(
     expression: &Expression,
     replacements: &FxHashMap<String, Expression>,
 ) -> Expression {
-    let changed = expression.fold(|node, arguments: &[(Expression, bool)]| {
-        Ok::<_, std::convert::Infallible>(match node.operator() {
-            Operator::Variable(name) => match replacements.get(&**name) {
-                Some(replacement) => (replacement.clone(), true),
-                None => (node.clone(), false),
-            },
-            _ if arguments.iter().any(|(_, changed)| *changed) => {
-                let arguments: Vec<Expression> = arguments
-                    .iter()
-                    .map(|(argument, _)| argument.clone())
-                    .collect();
-                (fold_numbers(node.operator(), arguments), true)
-            }
-            _ => (node.clone(), false),
-        })
-    });
-    match changed {
-        Ok((result, _)) => result,
-        Err(never) => match never {},
+    let names = replacements
+        .keys()
+        .fold(0, |bits, name| bits | name_bit(name));
+    let mut walk = Walk {
+        replacements,
+        names,
+        known: FxHashMap::default(),
+    };
+    if expression.depth() <= SHALLOW {
+        return walk.replaced(expression);
+    }
+    // Parts first, so that the walk never goes deep.
+    let mut last = expression.clone();
+    for node in expression.post_order() {
+        last = walk.replaced(&node);
+        walk.known.insert(node.address(), last.clone());
+    }
+    last
+}
+
+/// One walk through an expression, in which only parts with a replaced variable are visited.
+struct Walk<'a> {
+    replacements: &'a FxHashMap<String, Expression>,
+    /// The bits of the replaced variables.
+    names: u64,
+    /// What became of parts that may occur again, by their place in memory.
+    known: FxHashMap<usize, Expression>,
+}
+
+impl Walk<'_> {
+    fn replaced(&mut self, node: &Expression) -> Expression {
+        if !node.may_hold(self.names) {
+            return node.clone();
+        }
+        if let Operator::Variable(name) = node.operator() {
+            return self.replacements.get(&**name).unwrap_or(node).clone();
+        }
+        if let Some(known) = self.known.get(&node.address()) {
+            return known.clone();
+        }
+        let arguments: Vec<Expression> = node
+            .arguments()
+            .iter()
+            .map(|argument| self.replaced(argument))
+            .collect();
+        let changed = arguments
+            .iter()
+            .zip(node.arguments())
+            .any(|(new, old)| new.address() != old.address());
+        let result = if changed {
+            fold_numbers(node.operator(), arguments)
+        } else {
+            node.clone()
+        };
+        if node.is_shared() {
+            self.known.insert(node.address(), result.clone());
+        }
+        result
     }
 }
 

@@ -51,6 +51,10 @@ fn entry(value: &str) -> Result<Entry, String> {
             .filter(|n| !n.is_empty())
             .map(|n| n.parse().map_err(|_| format!("'{n}' in '{value}'")))
             .collect::<Result<Vec<i64>, String>>()?;
+        if head == "axes" {
+            let axes = numbers.iter().filter_map(|&n| usize::try_from(n).ok());
+            return Ok(Entry::Attribute(Attribute::Axes(axes.collect())));
+        }
         if head == "elements" {
             let shape: Shape = numbers.into_iter().map(Dim::Known).collect();
             let elements = super::vary::drawn(shape, &mut fastrand::Rng::with_seed(0));

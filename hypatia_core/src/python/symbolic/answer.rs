@@ -4,9 +4,13 @@ use num_bigint::BigInt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::error::Error;
+use crate::symbolic::expression::Expression;
 use crate::symbolic::prove::{Answer, Assumptions};
+use crate::symbolic::replay::replay;
 
 use super::symbol::PySymbol;
+use super::without_lock;
 
 /// The answer of ``prove_equivalent``: proved, refuted or unknown, and what supports it.
 #[pyclass(frozen, name = "Equivalence", module = "hypatia_core._hypatia_core")]
@@ -87,6 +91,35 @@ impl PyAnswer {
     #[getter]
     fn reason(&self) -> Option<&str> {
         self.answer.reason.as_deref()
+    }
+
+    /// Replays the steps with no search: each has to be an instance of its rule. True when all hold up.
+    ///
+    /// Tensor proofs are replayed by congruence closure before they are given, and are not replayed again.
+    fn check(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.status() != "proved" {
+            return Err(Error::new(format!(
+                "nothing was proved: the answer is {}",
+                self.status()
+            ))
+            .into());
+        }
+        let tensors = |side: &Expression| side.has_tensors();
+        let (Some(first), Some(last)) = (self.answer.steps.first(), self.answer.steps.last())
+        else {
+            return Ok(true);
+        };
+        if !tensors(&first.before) && !tensors(&last.after) {
+            without_lock(py, || {
+                replay(
+                    &first.before,
+                    &last.after,
+                    &self.answer.steps,
+                    &self.assumptions,
+                )
+            })?;
+        }
+        Ok(true)
     }
 
     fn __repr__(&self) -> String {

@@ -3,7 +3,7 @@
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
@@ -180,39 +180,26 @@ impl PySymbol {
     fn _eval_columns<'py>(
         &self,
         py: Python<'py>,
-        columns: Vec<Vec<u8>>,
+        columns: Vec<Bound<'py, PyBytes>>,
         count: usize,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let expression = self.expression.clone();
-        let result = without_lock(py, move || {
-            let program = Program::new(&expression)?;
-            if columns.len() != program.names().len() {
+    ) -> PyResult<Bound<'py, PyByteArray>> {
+        let views: Vec<&[u8]> = columns.iter().map(|column| column.as_bytes()).collect();
+        let result = without_lock(py, || {
+            let program = Program::new(&self.expression)?;
+            if views.len() != program.names().len() {
                 return Err(Error::new("one column a variable is needed"));
             }
-            let decode = |bytes: &Vec<u8>| -> Vec<f64> {
-                bytes
-                    .chunks_exact(8)
-                    .map(|chunk| f64::from_ne_bytes(chunk.try_into().unwrap_or_default()))
-                    .collect()
-            };
-            let decoded: Vec<Vec<f64>> = columns.iter().map(decode).collect();
-            if decoded
+            if views
                 .iter()
-                .any(|column| column.len() != 1 && column.len() != count)
+                .any(|view| view.len() != 8 && view.len() != 8 * count)
             {
                 return Err(Error::new("columns of unequal length"));
             }
-            let views: Vec<&[f64]> = decoded.iter().map(Vec::as_slice).collect();
-            let mut result = vec![0.0; count];
+            let mut result = vec![0u8; 8 * count];
             program.run_columns(&views, &mut result);
             Ok(result)
         })?;
-        PyBytes::new_with(py, count * 8, |bytes| {
-            for (chunk, value) in bytes.chunks_exact_mut(8).zip(&result) {
-                chunk.copy_from_slice(&value.to_ne_bytes());
-            }
-            Ok(())
-        })
+        Ok(PyByteArray::new(py, &result))
     }
 
     /// An expression of the same value and domain that is not larger.

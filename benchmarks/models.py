@@ -1,0 +1,345 @@
+"""Hypatia beside eager PyTorch, Inductor, ONNX Runtime and OpenVINO on whole models.
+
+    python benchmarks/models.py [--quick] [--only TEXT] [--rounds 9] [--threads 2]
+
+Each system runs in a process of its own, at its best documented setting, with cold caches. Blocks of calls
+alternate between the systems; a round in which other processes took more than a tenth of a core is discarded
+and run again. Outputs are held against float64 in the same run: what errs too much is named and not compared.
+`pip install "hypatia-core[bench]"` installs what is needed; what is missing is said and left out.
+The table, JSON and a plot go to `benchmarks/results/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import queue
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from systems import COLD, SYSTEMS, System
+from zoo import ROWS
+
+RESULTS = Path(__file__).parent / "results"
+#: Other processes may take this part of a core in a round that counts.
+QUIET = 0.1
+#: A block's length in seconds, and the pause before it, in which the threads of the one before fall asleep.
+BLOCK, PAUSE = 0.4, 0.05
+#: Seconds that a system has to compile, or to answer a block.
+LIMIT = 900
+#: A system that errs more than this part of the output's scale, and ten times what eager errs, is wrong.
+WRONG = 1e-3
+
+
+@dataclass
+class Result:
+    """One system on one row."""
+
+    system: str
+    reason: str | None = None
+    compile: float = 0.0
+    error: float = math.nan
+    peak: int = 0
+    empty: float = 0.0
+    rounds: list[float] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """The median over the rounds; NaN where it did not run."""
+        return statistics.median(self.rounds) if self.rounds and self.reason is None else math.nan
+
+
+@dataclass
+class Comparison:
+    """All systems on one model at one batch size."""
+
+    model: str
+    batch: int
+    results: dict[str, Result]
+    discarded: int = 0
+
+
+class Worker:
+    """A system's process."""
+
+    def __init__(self, system: str, model: str, batch: int, folder: str, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "systems.py"), system, model, str(batch), folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **COLD, **environment},
+        )
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._answers.put(line)
+        self._answers.put(json.dumps({"ready": False, "reason": "the process ended"}))
+
+    def answer(self) -> dict[str, Any]:
+        """The next line."""
+        try:
+            found: dict[str, Any] = json.loads(self._answers.get(timeout=LIMIT))
+            return found
+        except queue.Empty:
+            return {"ready": False, "reason": f"no answer in {LIMIT} s"}
+
+    def block(self, seconds: float) -> dict[str, Any]:
+        """A block of calls."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return {"ready": False, "reason": "the process ended"}
+        return self.answer()
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.process.kill()
+        self.process.wait()
+
+
+def compare(model: str, batch: int, systems: list[System], rounds: int, threads: int) -> Comparison:
+    """Every system on one row."""
+    comparison = Comparison(model, batch, {})
+    environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    workers: dict[str, Worker] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            exact = Worker("float64", model, batch, folder, environment)
+            made = exact.answer()
+            exact.end()
+            if not made["ready"]:
+                raise RuntimeError(made["reason"])
+            for system in systems:
+                print(f"… {model}, batch {batch}: {system.name}", flush=True)
+                worker = Worker(system.name, model, batch, folder, {**environment, **system.environment})
+                found = worker.answer()
+                result = comparison.results[system.name] = Result(system.name)
+                if not found.pop("ready"):
+                    result.reason = found["reason"]
+                    worker.end()
+                    continue
+                for name, value in found.items():
+                    setattr(result, name, value)
+                workers[system.name] = worker
+            measure(comparison, workers, rounds)
+        finally:
+            for worker in workers.values():
+                worker.end()
+    eager = comparison.results["eager"]
+    for result in comparison.results.values():
+        if result.reason is None and not result.error <= max(WRONG, 10 * eager.error):
+            result.reason = f"wrong: errs {result.error:.1e}, eager {eager.error:.1e}"
+    return comparison
+
+
+def measure(comparison: Comparison, workers: dict[str, Worker], rounds: int) -> None:
+    """Alternating rounds; a disturbed one is run again, as often as there are rounds."""
+    names = list(workers)
+    done = 0
+    while done < rounds and comparison.discarded <= rounds:
+        turn = (done + comparison.discarded) % max(1, len(names))
+        times: dict[str, float] = {}
+        others = 0.0
+        for name in names[turn:] + names[:turn]:
+            time.sleep(PAUSE)
+            found = workers[name].block(BLOCK)
+            if "reason" in found:
+                comparison.results[name].reason = found["reason"]
+                continue
+            times[name] = found["seconds"]
+            others = max(others, found["others"])
+        # The last rounds count as they are: a figure of a busy machine is better than none, and is marked.
+        if others > QUIET and comparison.discarded < rounds:
+            comparison.discarded += 1
+            continue
+        for name, seconds in times.items():
+            comparison.results[name].rounds.append(seconds)
+        done += 1
+
+
+def best(comparison: Comparison, group: str) -> Result | None:
+    """The fastest system of a group that ran and was right."""
+    named = {system.name for system in SYSTEMS if system.group == group}
+    ran = [r for r in comparison.results.values() if r.system in named and not math.isnan(r.seconds)]
+    return min(ran, key=lambda result: result.seconds) if ran else None
+
+
+def lines_of(comparison: Comparison) -> list[str]:
+    """The table's lines for one row."""
+    eager = comparison.results["eager"].seconds
+    inductor = best(comparison, "Inductor")
+    lines = []
+    for result in comparison.results.values():
+        title = f"{comparison.model}, batch {comparison.batch}" if result.system == "eager" else ""
+        if result.reason is not None:
+            lines.append(f"{title:<38}{result.system:<25}left out: {result.reason}")
+            continue
+        spread = statistics.quantiles(result.rounds, n=4) if len(result.rounds) > 1 else [math.nan] * 3
+        against = inductor.seconds / result.seconds if inductor else math.nan
+        lines.append(
+            f"{title:<38}{result.system:<25}{1e3 * result.seconds:9.3f} ±{500 * (spread[2] - spread[0]):7.3f}"
+            f"{eager / result.seconds:8.2f}{against:8.2f}{result.compile:9.1f}{result.peak / 1e6:8.0f}"
+            f"  {result.error:8.1e}".rstrip()
+        )
+    if comparison.discarded:
+        lines.append(f"{'':<38}({comparison.discarded} disturbed rounds discarded)")
+    return lines
+
+
+def geometric(values: list[float]) -> float:
+    """The geometric mean of what is known."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.exp(statistics.fmean(map(math.log, known))) if known else math.nan
+
+
+def summary(comparisons: list[Comparison]) -> list[str]:
+    """The targets of the project and what was measured."""
+
+    def ratios(ours: str, group: str, *, aside: bool = False) -> list[float]:
+        found = []
+        for comparison in comparisons:
+            peer, result = best(comparison, group), comparison.results.get(ours)
+            if peer is not None and result is not None and not math.isnan(result.seconds):
+                # Never below half: a call cannot cost less than nothing.
+                spent = max(result.seconds - result.empty, result.seconds / 2) if aside else result.seconds
+                found.append(peer.seconds / spent)
+        return found
+
+    def default_ratios(attribute: str) -> list[float]:
+        pairs = [(c.results.get("Inductor"), c.results.get("Hypatia, torch.compile")) for c in comparisons]
+        return [
+            getattr(a, attribute) / getattr(b, attribute)
+            for a, b in pairs
+            if a is not None and b is not None and a.reason is None and b.reason is None
+        ]
+
+    served, compiled = "Hypatia, served", "Hypatia, torch.compile"
+    eager, inductor, runtime = (ratios(served, group) for group in ("eager", "Inductor", "runtime"))
+    aside = ratios(compiled, "eager", aside=True)
+    speed, seconds = default_ratios("seconds"), default_ratios("compile")
+    ahead = sum(1 for ratio in runtime if ratio > 1) / len(runtime) if runtime else math.nan
+    least = math.nan
+    rows = [
+        ("served, slowest row against eager", min(eager, default=least), 0.97),
+        ("torch.compile, slowest row against eager, an empty call aside", min(aside, default=least), 0.97),
+        ("served, geometric mean against eager", geometric(eager), 1.3),
+        ("served, geometric mean against the best Inductor", geometric(inductor), 1.2),
+        ("served, geometric mean against the better runtime", geometric(runtime), 1.0),
+        ("served, share of rows ahead of the better runtime", ahead, 2 / 3),
+        ("torch.compile, slowest row against Inductor's default", min(speed, default=least), 1.0),
+        ("compile time, worst row: Inductor's default over Hypatia's", min(seconds, default=least), 0.8),
+    ]
+    return [
+        f"{title:<66}{value:7.2f}   target {target:4.2f}   "
+        f"{'not known' if math.isnan(value) else 'met' if value >= target else 'MISSED'}"
+        for title, value, target in rows
+    ]
+
+
+def plot(comparisons: list[Comparison], path: Path) -> None:
+    """How many times faster than eager, by row and system."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        print('no plot: pip install "hypatia-core[bench]"')
+        return
+    names = [("Inductor", "Inductor"), ("runtime", "ONNX Runtime or OpenVINO"), ("Hypatia", "Hypatia")]
+    rows = [c for c in comparisons if not math.isnan(c.results["eager"].seconds)]
+    figure, axes = pyplot.subplots(figsize=(8, 1 + 0.42 * len(rows)), layout="constrained")
+    height = 0.8 / len(names)
+    for i, (group, label) in enumerate(names):
+        found = [best(c, group) for c in rows]
+        values = [
+            c.results["eager"].seconds / r.seconds if r is not None else 0.0
+            for c, r in zip(rows, found, strict=True)
+        ]
+        axes.barh([y + (i - 1) * height for y in range(len(rows))], values, height, label=f"{label}, best")
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [f"{c.model}, batch {c.batch}" for c in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("times faster than eager PyTorch")
+    axes.legend()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few models and settings, in five minutes")
+    parser.add_argument("--only", default="", help="models whose name holds this text")
+    parser.add_argument("--rounds", type=int, default=None, help="alternating rounds")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of each system")
+    parser.add_argument("--name", default=None, help="of the files under benchmarks/results/")
+    chosen = parser.parse_args()
+    rounds = chosen.rounds or (3 if chosen.quick else 9)
+    systems = [system for system in SYSTEMS if system.quick or not chosen.quick]
+    work = [
+        (row.name, batch)
+        for row in ROWS
+        if chosen.only.lower() in row.name.lower()
+        for batch in (row.quick if chosen.quick else row.batches)
+    ]
+    comparisons: list[Comparison] = []
+    left_out: list[str] = []
+    for name, batch in work:
+        try:
+            comparisons.append(compare(name, batch, systems, rounds, chosen.threads))
+        except RuntimeError as error:
+            left_out.append(f"{name}, batch {batch}: {error}")
+    machine = (
+        f"torch {torch.__version__}, {chosen.threads} threads, {platform.machine()}, "
+        f"{torch.backends.cpu.get_cpu_capability()}; medians of {rounds} rounds"
+    )
+    head = (
+        f"{'':<38}{'system':<25}{'ms':>9} {'±':>8}{'/eager':>8}{'/Induc.':>8}{'compile s':>9}{'MB':>8}  error"
+    )
+    table = [machine, "", head]
+    for comparison in comparisons:
+        table += [*lines_of(comparison), ""]
+    table += [*summary(comparisons), "", *(f"left out: {what}" for what in left_out)]
+    print("\n".join(["", *table]))
+    RESULTS.mkdir(exist_ok=True)
+    stem = chosen.name or ("models-quick" if chosen.quick else "models")
+    data = {
+        "machine": machine,
+        "arguments": sys.argv[1:],
+        "rows": [
+            {
+                "model": c.model,
+                "batch": c.batch,
+                "discarded": c.discarded,
+                "results": [vars(r) for r in c.results.values()],
+            }
+            for c in comparisons
+        ],
+        "left out": left_out,
+    }
+    (RESULTS / f"{stem}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"{stem}.txt").write_text("\n".join(table) + "\n", encoding="utf-8")
+    plot(comparisons, RESULTS / f"{stem}.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

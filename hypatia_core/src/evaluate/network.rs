@@ -1,0 +1,146 @@
+//! Evaluators of what layers are made of: attention, normalization, convolution.
+
+use crate::attribute::Attribute;
+use crate::evaluate::arithmetic::{Arithmetic, Evaluated, Failure};
+use crate::evaluate::kernel::{Operands, Result, along, fold, matmul, softmax, variance};
+use crate::evaluate::{Call, Tensor};
+use crate::tensor_type::DType;
+
+/// An attribute as a number of the result's type.
+pub fn number<A: Arithmetic>(a: &A, attribute: &Attribute, c: &Call<'_>) -> Evaluated<A::Scalar> {
+    a.number(attribute.float().ok_or(Failure::Outside)?, c.result)
+}
+
+/// Softmax along the rows of scale · q k + mask, times v.
+pub fn attention<A: Arithmetic>(
+    a: &A,
+    mask: Option<&Tensor<A::Scalar>>,
+    x: Operands<'_, A>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let scale = number(a, &at[0], c)?;
+    let mut scores = matmul(a, x[0], x[1], None, c)?;
+    for score in &mut scores.data {
+        *score = a.mul(scale, *score, c.result);
+    }
+    if let Some(mask) = mask {
+        scores = fold(&[&scores, mask], |p, q| Ok(a.add(p, q, c.result)))?;
+    }
+    let last = i64::try_from(scores.shape.len() - 1).map_err(|_| Failure::Outside)?;
+    let weights = along(&[&scores], &[Attribute::Int(last)], |line| {
+        softmax(a, line, c)
+    })?;
+    matmul(a, &weights, x[2], None, c)
+}
+
+/// w / √(v + ε).
+pub fn scale<A: Arithmetic>(
+    a: &A,
+    w: A::Scalar,
+    v: A::Scalar,
+    epsilon: A::Scalar,
+    c: &Call<'_>,
+) -> Evaluated<A::Scalar> {
+    let inverse = a.map(|v| 1.0 / v.sqrt(), a.add(v, epsilon, c.result), c.result)?;
+    Ok(a.mul(w, inverse, c.result))
+}
+
+/// Each row less its mean, over √(variance + ε).
+pub fn standardize<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let epsilon = number(a, &at[0], c)?;
+    let last = i64::try_from(x.shape.len() - 1).map_err(|_| Failure::Outside)?;
+    along(&[x], &[Attribute::Int(last)], |line| {
+        let count = a.number(line.len() as f64, DType::F64)?;
+        let mean = a.div(
+            a.sum(&mut line.to_vec(), c.result, c.salt)?,
+            count,
+            c.result,
+        )?;
+        let spread = variance(a, &mut line.to_vec(), c)?;
+        line.iter()
+            .map(|&v| scale(a, a.sub(v, mean, c.result), spread, epsilon, c))
+            .collect()
+    })
+}
+
+/// Standardized rows times a gain plus a bias.
+pub fn layer_norm<A: Arithmetic>(
+    a: &A,
+    x: Operands<'_, A>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let rows = standardize(a, x[0], at, c)?;
+    let scaled = fold(&[&rows, x[1]], |p, q| Ok(a.mul(p, q, c.result)))?;
+    fold(&[&scaled, x[2]], |p, q| Ok(a.add(p, q, c.result)))
+}
+
+/// (x − mean) · w / √(variance + ε) + b for each channel.
+pub fn batch_norm<A: Arithmetic>(
+    a: &A,
+    x: Operands<'_, A>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let epsilon = number(a, &at[0], c)?;
+    Tensor::from_fn(x[0].shape.clone(), |index| {
+        let [w, b, mean, spread] = [1, 2, 3, 4].map(|i| x[i].data[index[1]]);
+        let deviation = a.sub(x[0].at(index), mean, c.result);
+        let scaled = a.mul(deviation, scale(a, w, spread, epsilon, c)?, c.result);
+        Ok(a.add(scaled, b, c.result))
+    })
+}
+
+/// A row of numbers as the diagonal of a matrix of zeros.
+pub fn diag_embed<A: Arithmetic>(a: &A, x: &Tensor<A::Scalar>, c: &Call<'_>) -> Result<A> {
+    let zero = a.number(0.0, c.result)?;
+    Tensor::from_fn(c.shape.to_vec(), |index| {
+        let (&column, row) = index.split_last().ok_or(Failure::Outside)?;
+        Ok(if row.last() == Some(&column) {
+            x.at(row)
+        } else {
+            zero
+        })
+    })
+}
+
+/// Each filter over each window of its group's channels; what lies outside counts as zero.
+pub fn convolution<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    w: &Tensor<A::Scalar>,
+    bias: Option<&Tensor<A::Scalar>>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let list = |i: usize| at[i].axes().ok_or(Failure::Outside);
+    let (stride, padding, dilation) = (list(0)?, list(1)?, list(2)?);
+    let groups = at[3].int().and_then(|n| usize::try_from(n).ok());
+    let per_group = w.shape[0] / groups.ok_or(Failure::Outside)?;
+    Tensor::from_fn(c.shape.to_vec(), |index| {
+        let (filter, mut terms) = (index[1], Vec::new());
+        Tensor::from_fn(w.shape[1..].to_vec(), |tap| {
+            let mut source = vec![index[0], filter / per_group * w.shape[1] + tap[0]];
+            for axis in 0..stride.len() {
+                let place = index[axis + 2] * stride[axis] + tap[axis + 1] * dilation[axis];
+                let inside = place.checked_sub(padding[axis]);
+                match inside.filter(|&place| place < x.shape[axis + 2]) {
+                    Some(place) => source.push(place),
+                    None => return Ok(()),
+                }
+            }
+            let mut tap_of_filter = vec![filter];
+            tap_of_filter.extend(tap);
+            terms.push(a.mul(x.at(&source), w.at(&tap_of_filter), c.result));
+            Ok(())
+        })?;
+        terms.extend(bias.map(|b| b.data[filter]));
+        a.sum(&mut terms, c.result, c.salt)
+    })
+}

@@ -1,0 +1,52 @@
+//! Attention in the spellings of users, given to the operation that never holds all scores at once.
+
+use super::rules;
+
+rules! {
+    "softmax-along-rows-passes-through-reshape"
+        "(softmax (reshape ?x ?s) ?d)" => "(reshape (softmax ?x {column-axis ?x}) ?s)" Reassociates
+        if "keeps-last ?x ?s", "is-last-of ?d ?s";
+        "rows stay rows, each with its own softmax"; "x: f32[2,3,4] s: [6,4] d: 1";
+    "reshape-passes-through-quotient"
+        "(div (reshape ?a ?s) ?c)" => "(reshape (div ?a ?c) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
+        "each element is divided alike"; "a: f32[4,3] s: [12] c: f32[]";
+    "attention-without-scale"
+        "(matmul (softmax (matmul ?q ?k) ?d) ?v)" => "(attention ?q ?k ?v float:1)" Reassociates
+        if "is-column-axis ?d ?q ?k";
+        "softmax(QKᵀ) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "attention-with-scale"
+        "(matmul (softmax (mul ?c (matmul ?q ?k)) ?d) ?v)" => "(attention ?q ?k ?v {constant ?c})" Reassociates
+        if "is-vector ?c", "is-column-axis ?d ?q ?k";
+        "softmax(c QKᵀ) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "c: (expand 0.5 ?z) z: [] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "attention-with-quotient"
+        "(matmul (softmax (div (matmul ?q ?k) ?c) ?d) ?v)" => "(attention ?q ?k ?v {reciprocal-constant ?c})" Reassociates
+        if "is-vector ?c", "is-column-axis ?d ?q ?k";
+        "softmax(QKᵀ / c) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "c: (expand 0.5 ?z) z: [] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "masked-attention-without-scale"
+        "(matmul (reshape (softmax (add (reshape (matmul ?q ?k) ?s) ?m) ?d) ?t) ?v)"
+        => "(reshape (masked_attention ?m (reshape ?q {stacked-as ?q ?s}) (reshape ?k {stacked-as ?k ?s})
+            (reshape ?v {stacked-as ?v ?s}) float:1)
+            {shape (matmul (reshape (softmax (add (reshape (matmul ?q ?k) ?s) ?m) ?d) ?t) ?v)})" Reassociates
+        if "is-last-of ?d ?s", "same-matrices ?s ?t";
+        "softmax(QKᵀ + M) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] m: f32[3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
+    "masked-attention-with-scale"
+        "(matmul (reshape (softmax (add (reshape (mul ?c (matmul ?q ?k)) ?s) ?m) ?d) ?t) ?v)"
+        => "(reshape (masked_attention ?m (reshape ?q {stacked-as ?q ?s}) (reshape ?k {stacked-as ?k ?s})
+            (reshape ?v {stacked-as ?v ?s}) {constant ?c})
+            {shape (matmul (reshape (softmax (add (reshape (mul ?c (matmul ?q ?k)) ?s) ?m) ?d) ?t) ?v)})" Reassociates
+        if "is-last-of ?d ?s", "same-matrices ?s ?t";
+        "softmax(c QKᵀ + M) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "c: (expand 0.5 ?z) z: [] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] m: f32[3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
+    "masked-attention-with-quotient"
+        "(matmul (reshape (softmax (add (reshape (div (matmul ?q ?k) ?c) ?s) ?m) ?d) ?t) ?v)"
+        => "(reshape (masked_attention ?m (reshape ?q {stacked-as ?q ?s}) (reshape ?k {stacked-as ?k ?s})
+            (reshape ?v {stacked-as ?v ?s}) {reciprocal-constant ?c})
+            {shape (matmul (reshape (softmax (add (reshape (div (matmul ?q ?k) ?c) ?s) ?m) ?d) ?t) ?v)})" Reassociates
+        if "is-last-of ?d ?s", "same-matrices ?s ?t";
+        "softmax(QKᵀ / c + M) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "c: (expand 0.5 ?z) z: [] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] m: f32[3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
+}

@@ -1,0 +1,32 @@
+//! Normalization: recognised where it is spelled out, taken apart where what is left is part of a weight.
+
+use super::rules;
+
+rules! {
+    "deviation-by-rsqrt-is-standardized"
+        "(mul (sub ?x (mean ?x ?a true)) (rsqrt (add (variance ?x ?a true) ?e)))" => "(standardize ?x {constant ?e})"
+        Reassociates if "is-just-last ?a ?x";
+        "the definition of layer normalization without gain (Ba, Kiros and Hinton, 2016)";
+        "x: f32[3,4] a: [1] e: (expand 0.001 ?z) z: []";
+    "deviation-over-root-is-standardized"
+        "(div (sub ?x (mean ?x ?a true)) (sqrt (add (variance ?x ?a true) ?e)))" => "(standardize ?x {constant ?e})"
+        Reassociates if "is-just-last ?a ?x";
+        "the definition of layer normalization without gain (Ba, Kiros and Hinton, 2016)";
+        "x: f32[3,4] a: [1] e: (expand 0.001 ?z) z: []";
+    "layer-norm-is-gain-and-bias"
+        "(layer_norm ?x ?w ?b ?e)" == "(add (mul (standardize ?x ?e) ?w) ?b)" Reassociates;
+        "the definition of layer normalization (Ba, Kiros and Hinton, 2016)"; "x: f32[3,4] w: f32[4] b: f32[4] e: 0.001";
+    "batch-norm-is-scale-and-shift"
+        "(batch_norm ?x ?w ?b ?m ?v ?e)"
+        => "(add (mul ?x (reshape (batch_scale ?w ?v ?e) {channel-shape ?x}))
+            (reshape (sub ?b (mul ?m (batch_scale ?w ?v ?e))) {channel-shape ?x}))" Reassociates;
+        "(x − m)s + b = xs + (b − ms) with s = w / √(v + ε) (Ioffe and Szegedy, 2015)";
+        "x: f32[2,3,4] w: f32[3] b: f32[3] m: f32[3] v: f32[3] e: 0.001";
+    "gain-passes-into-the-right-factor"
+        "(matmul (mul ?a ?w) ?b)" => "(matmul ?a (mul (reshape ?w {column-shape ?w}) ?b))" Reassociates if "is-vector ?w";
+        "(AD)B = A(DB) for a diagonal D, kept as a vector"; "a: f32[6,5] w: f32[5] b: f32[5,4]";
+    "bias-passes-through-matmul"
+        "(matmul (add ?a ?v) ?b)" => "(add (matmul ?a ?b) (matmul (reshape ?v {row-shape ?v}) ?b))" Reassociates
+        if "is-vector ?v";
+        "(A + 1vᵀ)B = AB + 1(vᵀB)"; "a: f32[6,5] v: f32[5] b: f32[5,4]";
+}
