@@ -37,10 +37,13 @@ except ImportError as error:
     raise _native.outdated(error) from error
 
 from hypatia_core.formula import Formulas, formula
-from hypatia_core.backend import HypatiaWarning, hypatia_backend
+from hypatia_core.backend import hypatia_backend
+from hypatia_core.calibrate import calibrate
 from hypatia_core.equivalence import ModuleEquivalence, equivalent_modules
+from hypatia_core.log import HypatiaWarning
 from hypatia_core.options import Options, config
 from hypatia_core.registration import register_backend
+from hypatia_core.user_rules import rule
 from hypatia_core.report import GraphReport, Report, report
 from hypatia_core.symbolic.accuracy import improve_accuracy
 from hypatia_core.weights import invalidate
@@ -61,6 +64,7 @@ __all__ = [
     "Served",
     "Symbol",
     "__version__",
+    "calibrate",
     "compile",
     "compile_fx_graph",
     "config",
@@ -76,6 +80,7 @@ __all__ = [
     "prove_equivalent",
     "register_backend",
     "report",
+    "rule",
     "set_log_level",
 ]
 

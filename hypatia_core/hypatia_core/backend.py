@@ -23,7 +23,7 @@ from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader
 from hypatia_core.literals import Tables, while_they_hold
-from hypatia_core.log import announce, logger
+from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over
@@ -32,10 +32,6 @@ from hypatia_core.report import GraphReport, brief, graphs_of, labelled
 from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.weights import Memo, divide, positions
-
-
-class HypatiaWarning(UserWarning):
-    """Something ran as it came, and why."""
 
 
 def hypatia_backend(

@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypatia_core import cache_folder, machine
+from hypatia_core import cache_folder, machine, profile, user_rules
 from hypatia_core.fx_import import Imported
 from hypatia_core.implementations import Implementation, Unit
 from hypatia_core.options import Options
@@ -29,7 +29,7 @@ MOST = 2000
 #: Options that change nothing about what is found and chosen.
 _INDIFFERENT = frozenset({"cache", "on_error", "tiered"})
 #: What of a report the search fills in.
-_SEARCHED = ("rules", "cost_before", "cost_after", "search")
+_SEARCHED = ("rules", "cost_before", "cost_after", "search", "steps_replayed")
 #: What of a report the choice fills in.
 _CHOSEN = ("measured", "error", "original_error", "verified")
 
@@ -94,6 +94,8 @@ def key(imported: Imported, strides: list[str], stage: str, executors: list[str]
         "options": chosen,
         "machine": machine.machine(),
         "versions": machine.versions(),
+        "profile": profile.current().digest(),
+        "rules": [repr(rule) for rule in user_rules.defined()],
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 

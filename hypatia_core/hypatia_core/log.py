@@ -18,6 +18,10 @@ VARIABLE = "HYPATIA_LOG_LEVEL"
 logger = logging.getLogger(__package__)
 
 
+class HypatiaWarning(UserWarning):
+    """Something was left as it came, and why."""
+
+
 def configure() -> None:
     """Give the package's logger its console, and its level where nobody has chosen one.
 

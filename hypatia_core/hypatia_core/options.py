@@ -78,6 +78,9 @@ class Options:
     weights_cap: int = _option(
         4_096, "megabytes that folded and packed copies of weights may take for one graph"
     )
+    check_proof: bool = _option(
+        False, "replay the steps of every rewrite from the original to the result, apart from the search"
+    )
     cache: bool = _option(
         True, "keep what was found and measured on disk (HYPATIA_CACHE_DIR), and take it from there"
     )

@@ -85,7 +85,10 @@ class GraphReport:
     refusals: list[str] = field(default_factory=list)
     #: Wall seconds of each stage.
     stages: dict[str, float] = field(default_factory=dict)
-    #: Size of the search: e-graph nodes and classes, rounds, and why it stopped.
+    #: Steps that were replayed from the original to the result; None where that was not asked for.
+    steps_replayed: int | None = None
+    #: Size of the search: e-graph nodes and classes, rounds, why it stopped; whether extraction was exact,
+    #: and by which part some program in the e-graph could be cheaper at most.
     search: dict[str, Any] = field(default_factory=dict)
     #: The graph as captured, and as rewritten; None where there is none.
     before: Program | None = field(default=None, repr=False)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from hypatia_core import profile, user_rules
 from hypatia_core._hypatia_core import HypatiaError, optimize_graph
 from hypatia_core.fx_import import Imported
 from hypatia_core.options import Options
@@ -30,16 +31,22 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found:
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
     """
-    settings = {
+    machine = profile.current().machine()
+    settings: dict[str, Any] = {
         "numerics": options.numerics,
         "limits": {
             "nodes": options.max_nodes,
             "iterations": options.max_iterations,
             "matches": options.max_matches,
         },
+        "check_proof": options.check_proof,
     }
+    if machine is not None:
+        settings["machine"] = machine
     try:
-        text, account_text = optimize_graph(json.dumps(imported.wire), json.dumps(settings))
+        text, account_text = optimize_graph(
+            json.dumps(imported.wire), json.dumps(settings), user_rules.defined()
+        )
     except BaseException as error:
         # A panic of the engine is no `Exception`, and would pass every fallback.
         if type(error).__name__ == "PanicException":
@@ -55,6 +62,12 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found:
         "islands": account["islands"],
         "different islands": account["different_islands"],
         "stopped by": account["stops"],
+        "extractions": account["extractions"],
+        "proven gap": account["gap"],
         **{f"{name} seconds": seconds for name, seconds in account["stages"].items()},
     }
+    report.steps_replayed = account["replayed"]
+    if account["too_large"]:
+        left = account["too_large"]
+        report.refusals.append(f"{left} parts left as they came: the cheaper form needs too much memory")
     return Found(text, account["regions"], account)

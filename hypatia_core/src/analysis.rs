@@ -127,6 +127,11 @@ impl TensorAnalysis {
         number
     }
 
+    /// All attributes, by number.
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
     /// The attribute of this number.
     pub fn attribute(&self, number: u32) -> &Attribute {
         &self.attributes[number as usize]

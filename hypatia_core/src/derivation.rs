@@ -4,11 +4,11 @@ use egg::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
-use crate::analysis::{Known, TensorAnalysis};
+use crate::analysis::Known;
 use crate::attribute::Attribute;
 use crate::certificate::{Certificate, before_and_after, state_instance, state_table};
 use crate::congruence::Congruence;
-use crate::cost::Machine;
+use crate::cost::CostModel;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::language::Head;
@@ -82,17 +82,16 @@ pub struct Derivation {
 /// A step is no instance of its rule.
 pub fn derivation(
     certificate: &Certificate,
-    analysis: &TensorAnalysis,
     original: &Graph,
     result: &Graph,
-    machine: &Machine,
+    model: &CostModel,
 ) -> Result<Derivation> {
-    let (mut bank, before, after) = before_and_after(analysis, original, result)?;
+    let (mut bank, before, after) = before_and_after(certificate, original, result)?;
     let mut nodes: FxHashMap<Id, usize> = FxHashMap::default();
     for (node, &id) in before.iter().enumerate() {
         nodes.entry(id).or_insert(node);
     }
-    let places = state_table(&mut bank, certificate, analysis);
+    let places = state_table(&mut bank, certificate);
     let mut steps = Vec::with_capacity(certificate.instances.len());
     for (number, instance) in certificate.instances.iter().enumerate() {
         let rule = instance.rewrite.name();
@@ -109,10 +108,10 @@ pub fn derivation(
             .collect();
         let mut speller = Speller {
             bank: &bank,
-            analysis,
+            certificate,
             nodes: &nodes,
             variables: &variables,
-            machine,
+            model,
             spelled: FxHashSet::default(),
             seconds: 0.0,
         };
@@ -151,11 +150,11 @@ pub fn derivation(
 
 struct Speller<'a> {
     bank: &'a Congruence,
-    analysis: &'a TensorAnalysis,
+    certificate: &'a Certificate,
     nodes: &'a FxHashMap<Id, usize>,
     /// What the rule's variables stand for: named where the original computes it.
     variables: &'a FxHashSet<Id>,
-    machine: &'a Machine,
+    model: &'a CostModel,
     spelled: FxHashSet<Id>,
     seconds: f64,
 }
@@ -189,7 +188,7 @@ impl Speller<'_> {
                     .collect(),
             ),
             Head::Opaque(number) => {
-                let key = self.analysis.opaque[number as usize].key.clone();
+                let key = self.certificate.opaque[number as usize].key.clone();
                 ("opaque", vec![Attribute::Word(key)])
             }
             Head::Item(index) => ("item", vec![Attribute::Int(i64::from(index))]),
@@ -211,14 +210,16 @@ impl Speller<'_> {
 
     fn own_seconds(&self, id: Id) -> f64 {
         let term = self.bank.term(id);
-        let types: Option<Vec<_>> = term
-            .split()
-            .0
+        let (operands, attributes) = term.split();
+        let types: Option<Vec<_>> = operands.iter().map(|&o| self.bank.tensor_type(o)).collect();
+        let attributes: Vec<_> = attributes
             .iter()
-            .map(|&o| self.bank.tensor_type(o))
+            .filter_map(|&a| self.bank.attribute(a))
             .collect();
         match (term.op(), types, self.bank.tensor_type(id)) {
-            (Some(op), Some(types), Some(result)) => self.machine.seconds(op, &types, result),
+            (Some(op), Some(types), Some(result)) => {
+                self.model.seconds(op, &types, &attributes, result)
+            }
             _ => 0.0,
         }
     }

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::certificate::{certify, counts};
+use crate::cost::CostModel;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node};
 use crate::optimize::{Settings, represent};
@@ -56,6 +57,7 @@ pub fn compare(left: &Graph, right: &Graph, settings: &Settings) -> Result<Compa
         graph.outputs.iter().map(|o| ids[o + offset]).collect()
     };
     let (ours, theirs) = (outputs(0, left), outputs(left.nodes.len(), right));
+    let model = CostModel::new(&settings.machine);
     let (mut steps, mut rounds, mut stop) = (Vec::new(), 0, None);
     for turn in TURNS {
         let open: Vec<usize> = (0..ours.len())
@@ -68,7 +70,7 @@ pub fn compare(left: &Graph, right: &Graph, settings: &Settings) -> Result<Compa
             iterations: (*turn).min(settings.limits.iterations.saturating_sub(rounds)),
             ..settings.limits
         };
-        let saturation = saturate(&mut egraph, admitted, &limits)?;
+        let saturation = saturate(&mut egraph, admitted, &settings.users, &limits, &model)?;
         steps.extend(saturation.steps);
         rounds += saturation.iterations;
         stop = Some(saturation.stop);

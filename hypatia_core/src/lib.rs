@@ -4,6 +4,7 @@
 //! [`optimize::optimize`] is the pipeline; each module below is one noun of it. [`symbolic`] and [`clifford`] are the
 //! scalar and the geometric algebra.
 
+pub mod account;
 pub mod analysis;
 pub mod attribute;
 pub mod attribute_function;
@@ -12,6 +13,7 @@ pub mod certificate;
 pub mod clifford;
 pub mod condition;
 pub mod congruence;
+pub mod contraction;
 pub mod cost;
 pub mod derivation;
 pub mod equivalence;
@@ -21,6 +23,7 @@ pub mod extract;
 pub mod graph;
 pub mod island;
 pub mod language;
+pub mod memory;
 pub mod op;
 pub mod optimize;
 pub mod pattern;
@@ -28,9 +31,11 @@ pub mod pattern;
 mod python;
 pub mod rules;
 pub mod saturate;
+pub mod step;
 pub mod symbolic;
 pub mod table;
 pub mod tensor_expression;
 pub mod tensor_type;
 pub mod trial;
+pub mod user_rule;
 pub mod view;

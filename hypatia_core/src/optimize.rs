@@ -1,23 +1,23 @@
 //! The pipeline: a graph in, a cheaper equal graph out, with an account of what was done.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use egg::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, Clock, Solved};
 use crate::analysis::{Builder, OpaqueOp, TensorAnalysis, TensorGraph, attribute, tensor_type};
-use crate::certificate::{certify, counts};
-use crate::cost::Machine;
-use crate::derivation::{Derivation, Derived, derivation};
+use crate::certificate::{certify, check_whole};
+use crate::cost::{CostModel, Machine, shape_class};
+use crate::derivation::{Derivation, derivation};
 use crate::error::{Error, Result};
-use crate::extract::{Selection, extract};
+use crate::extract::{Costs, Effort, Selection, extract};
 use crate::graph::{Graph, Kind, Node};
-use crate::island::{Island, Region, islands, join};
+use crate::island::{Island, islands, join};
 use crate::language::{Head, Term};
-use crate::rules::Soundness;
-use crate::saturate::{Limits, Stop, saturate};
+use crate::memory::peak_bytes;
+use crate::rules::{Rewrite, Soundness};
+use crate::saturate::{Limits, saturate};
+use crate::tensor_type::DType;
 
 /// What the caller decides.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +28,16 @@ pub struct Settings {
     pub limits: Limits,
     /// Evaluations of one class that extraction may spend on improving its greedy answer.
     pub extraction_steps: usize,
+    /// Variables of linear relaxations, over all that an exact extraction may solve.
+    pub extraction_variables: usize,
+    /// So many times the memory of the original, at its widest moment, may a rewritten island need.
+    pub memory_factor: f64,
+    /// Whether the steps are replayed from the original to the result.
+    pub check_proof: bool,
     pub machine: Machine,
+    /// Rules beside the built-in ones, tried before.
+    #[serde(skip)]
+    pub users: Vec<&'static Rewrite>,
 }
 
 impl Default for Settings {
@@ -37,53 +46,13 @@ impl Default for Settings {
             numerics: Soundness::Reassociates.numerics().into(),
             limits: Limits::default(),
             extraction_steps: 2_000_000,
+            extraction_variables: 6_000,
+            memory_factor: 1.25,
+            check_proof: false,
             machine: Machine::default(),
+            users: Vec::new(),
         }
     }
-}
-
-/// What was done, in numbers.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Account {
-    pub nodes_before: usize,
-    pub nodes_after: usize,
-    /// Estimated seconds of one run.
-    pub seconds_before: f64,
-    pub seconds_after: f64,
-    /// How often each rule was needed on the way from the original to the result, the most frequent first.
-    pub rules: Vec<(String, usize)>,
-    /// Parts of the program that were searched apart, and how many of them differ.
-    pub islands: usize,
-    pub different_islands: usize,
-    /// Size of all e-graphs together.
-    pub egraph_nodes: usize,
-    pub egraph_classes: usize,
-    /// Rounds of the longest search, and how many searches stopped for which reason.
-    pub iterations: usize,
-    pub stops: BTreeMap<Stop, usize>,
-    /// Each step of each different island that changed, in the original's numbers.
-    pub steps: Vec<Placed>,
-    /// Estimated seconds of each node, of the original and of the result; none where nothing is known.
-    pub node_seconds_before: Vec<Option<f64>>,
-    pub node_seconds_after: Vec<Option<f64>>,
-    /// What the estimates were made with.
-    pub machine: Machine,
-    /// Nodes of the original, each with a node of the result that is known to have its value.
-    pub values: Vec<(usize, usize)>,
-    /// Where each different island that changed stands in both programs.
-    pub regions: Vec<Region>,
-    /// Wall time of each stage, in seconds; nothing depends on it.
-    pub stages: BTreeMap<&'static str, f64>,
-}
-
-/// A step, and each place where it was made: equal islands are searched once.
-#[derive(Debug, Clone, Serialize)]
-pub struct Placed {
-    #[serde(flatten)]
-    pub step: Derived,
-    /// At how many islands it was made, and the node that it starts from on each.
-    pub times: usize,
-    pub places: Vec<usize>,
 }
 
 /// The result of [`optimize`].
@@ -108,19 +77,20 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
             settings.numerics
         ))
     })?;
+    let model = CostModel::new(&settings.machine);
     let parts = islands(graph);
     let mut known: FxHashMap<&Graph, Solved> = FxHashMap::default();
     let mut account = Account {
         islands: parts.len(),
-        machine: settings.machine,
-        node_seconds_before: node_seconds(graph, &settings.machine),
+        machine: settings.machine.roofline,
+        node_seconds_before: node_seconds(graph, &model),
         ..Account::default()
     };
     let mut solved: Vec<Graph> = Vec::with_capacity(parts.len());
     let mut better = false;
     for part in &parts {
         if !known.contains_key(&part.graph) {
-            let solution = solve(&part.graph, admitted, settings)?;
+            let solution = solve(&part.graph, admitted, settings, &model)?;
             account.different_islands += 1;
             account.search(&solution);
             known.insert(&part.graph, solution);
@@ -143,6 +113,9 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
     }
     let (result, regions) = join(graph, &parts, &solved);
     result.check()?;
+    if settings.check_proof {
+        account.replayed = Some(replay(graph, &result, &parts, &known)?);
+    }
     // Equal islands were rewritten alike: the first of each kind stands for all.
     let mut shown: FxHashSet<&Graph> = FxHashSet::default();
     for (part, region) in parts.iter().zip(regions) {
@@ -157,159 +130,162 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
         }
     }
     account.nodes_after = result.nodes.len();
-    account.node_seconds_after = node_seconds(&result, &settings.machine);
+    account.node_seconds_after = node_seconds(&result, &model);
     Ok(Optimized {
         graph: Some(result),
         account,
     })
 }
 
-/// What was found for one island.
-struct Solved {
-    /// `None` where the original stands.
-    graph: Option<Graph>,
-    seconds_before: f64,
-    seconds_after: f64,
-    rules: Vec<(String, usize)>,
-    derivation: Derivation,
-    egraph_nodes: usize,
-    egraph_classes: usize,
-    iterations: usize,
-    stop: Stop,
-    stages: Vec<(&'static str, f64)>,
+/// Replays the steps of all islands.
+fn replay(
+    graph: &Graph,
+    result: &Graph,
+    parts: &[Island],
+    known: &FxHashMap<&Graph, Solved>,
+) -> Result<usize> {
+    let certificates = parts
+        .iter()
+        .map(|part| (part, known[&part.graph].certificate.as_ref()));
+    check_whole(graph, result, certificates)
+        .map_err(|e| Error::new(format!("the proof does not hold: {e}")))
 }
 
-impl Account {
-    /// Adds a search that was made.
-    fn search(&mut self, solved: &Solved) {
-        self.egraph_nodes += solved.egraph_nodes;
-        self.egraph_classes += solved.egraph_classes;
-        self.iterations = self.iterations.max(solved.iterations);
-        *self.stops.entry(solved.stop).or_default() += 1;
-        for &(stage, seconds) in &solved.stages {
-            *self.stages.entry(stage).or_default() += seconds;
-        }
-    }
-
-    /// Adds the steps of an island, with all islands that equal it.
-    fn place(&mut self, steps: &[Derived], island: &Island, islands: &[Island]) {
-        let equal: Vec<&Island> = islands
-            .iter()
-            .filter(|other| other.graph == island.graph)
-            .collect();
-        for step in steps {
-            let at = |other: &&Island| step.at.map(|node| other.nodes[node]);
-            self.steps.push(Placed {
-                step: Derived {
-                    left: step.left.renumbered(&island.nodes),
-                    right: step.right.renumbered(&island.nodes),
-                    at: at(&island),
-                    ..step.clone()
-                },
-                times: equal.len(),
-                places: equal.iter().filter_map(at).collect(),
-            });
-        }
-    }
-
-    /// Adds a place where what was found is used.
-    fn use_of(&mut self, solved: &Solved) {
-        self.seconds_before += solved.seconds_before;
-        self.seconds_after += solved.seconds_after;
-        for (rule, count) in &solved.rules {
-            match self.rules.iter_mut().find(|(name, _)| name == rule) {
-                Some((_, total)) => *total += count,
-                None => self.rules.push((rule.clone(), *count)),
-            }
-        }
-    }
-}
+/// How often extraction may be asked again for a program that needs less memory.
+const MEMORY_TRIES: usize = 8;
 
 /// One search: represent, saturate, extract, read back, certify.
-fn solve(graph: &Graph, admitted: Soundness, settings: &Settings) -> Result<Solved> {
+fn solve(
+    graph: &Graph,
+    admitted: Soundness,
+    settings: &Settings,
+    model: &CostModel,
+) -> Result<Solved> {
     let mut clock = Clock::start();
     let (mut egraph, ids) = represent(graph)?;
     let roots = roots(graph, &ids);
     clock.lap("represent");
-    let saturation = saturate(&mut egraph, admitted, &settings.limits)?;
+    let saturation = saturate(
+        &mut egraph,
+        admitted,
+        &settings.users,
+        &settings.limits,
+        model,
+    )?;
     clock.lap("saturate");
-    let selection = extract(
-        &egraph,
-        &settings.machine,
-        &roots,
-        settings.extraction_steps,
-    )
-    .ok_or_else(|| Error::new("extraction found no finite program"))?;
+    let effort = Effort {
+        steps: settings.extraction_steps,
+        variables: settings.extraction_variables,
+    };
+    let mut costs = Costs::new(&egraph, model, &roots);
+    let allowed = peak_bytes(graph) as f64 * settings.memory_factor;
+    let mut tries = 0;
+    let (extraction, result) = loop {
+        let extraction = extract(&costs, &roots, effort)
+            .ok_or_else(|| Error::new("extraction found no finite program"))?;
+        let result = read_back(&egraph, &extraction.selection, graph, &ids)?;
+        result.check()?;
+        if peak_bytes(&result) as f64 <= allowed {
+            break (extraction, Some(result));
+        }
+        tries += 1;
+        match largest_new(&egraph, &extraction.selection, &roots, &ids) {
+            Some(class) if tries < MEMORY_TRIES => costs.ban(class),
+            _ => break (extraction, None),
+        }
+    };
     clock.lap("extract");
-    let result = read_back(&egraph, &selection, graph, &ids)?;
-    result.check()?;
-    let seconds_before = seconds(graph, &settings.machine);
-    let seconds_after = seconds(&result, &settings.machine);
+    let seconds_before = seconds(graph, model);
+    let too_large = result.is_none();
+    let seconds_after = result
+        .as_ref()
+        .map_or(seconds_before, |r| seconds(r, model));
     let better = seconds_after < seconds_before * (1.0 - LEAST_GAIN);
-    clock.lap("read back");
-    let (rules, derivation) = if better {
-        let certificate = certify(&egraph, &saturation.steps, graph, &result)?;
-        let machine = &settings.machine;
-        let derivation = derivation(&certificate, &egraph.analysis, graph, &result, machine)?;
-        (counts(&certificate), derivation)
-    } else {
-        (Vec::new(), Derivation::default())
+    let result = result.filter(|_| better);
+    let (certificate, derivation) = match &result {
+        Some(result) => {
+            let certificate = certify(&egraph, &saturation.steps, graph, result)?;
+            let derivation = derivation(&certificate, graph, result, model)?;
+            (Some(certificate), derivation)
+        }
+        None => (None, Derivation::default()),
     };
     clock.lap("certify");
     Ok(Solved {
-        graph: better.then_some(result),
+        graph: result,
+        certificate,
+        derivation,
         seconds_before,
         seconds_after: if better {
             seconds_after
         } else {
             seconds_before
         },
-        rules,
-        derivation,
+        too_large,
         egraph_nodes: egraph.total_number_of_nodes(),
         egraph_classes: egraph.number_of_classes(),
         iterations: saturation.iterations,
         stop: saturation.stop,
+        method: extraction.method,
+        gap: extraction.gap,
         stages: clock.laps,
     })
 }
 
-/// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
-pub fn seconds(graph: &Graph, machine: &Machine) -> f64 {
-    node_seconds(graph, machine).into_iter().flatten().sum()
+/// The largest tensor that a program makes and the original does not.
+fn largest_new(
+    egraph: &TensorGraph,
+    selection: &Selection,
+    roots: &[Id],
+    ids: &[Id],
+) -> Option<Id> {
+    let original: FxHashSet<Id> = ids.iter().map(|&id| egraph.find(id)).collect();
+    let order = selection.order(egraph, roots)?;
+    let new = order.into_iter().filter(|id| !original.contains(id));
+    let sized = new.filter_map(|id| Some((tensor_type(egraph, id)?.bytes(), id)));
+    sized.max().map(|(_, id)| id)
 }
 
-/// Estimated seconds of each node; `None` where nothing is known.
-pub fn node_seconds(graph: &Graph, machine: &Machine) -> Vec<Option<f64>> {
-    let own = |node: &Node| {
+/// What one node is thought to take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    pub implementation: &'static str,
+    pub dtype: DType,
+    pub shape_class: Vec<u64>,
+    pub seconds: f64,
+}
+
+/// The estimate of each node; `None` for inputs and for what the rules do not know.
+pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
+    let estimate = |node: &Node| {
         let Kind::Op(op) = node.kind else { return None };
         let operands: Option<Vec<_>> = node
             .operands
             .iter()
             .map(|&o| graph.nodes[o].ty.as_ref())
             .collect();
-        Some(machine.seconds(op, &operands?, node.ty.as_ref()?))
+        let (operands, result) = (operands?, node.ty.as_ref()?);
+        let attributes: Vec<_> = node.attributes.iter().collect();
+        Some(Estimate {
+            implementation: op.row().name,
+            dtype: result.dtype,
+            shape_class: shape_class(op, &operands, &attributes, result).to_vec(),
+            seconds: model.seconds(op, &operands, &attributes, result),
+        })
     };
-    graph.nodes.iter().map(own).collect()
+    graph.nodes.iter().map(estimate).collect()
 }
 
-struct Clock {
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
+/// Estimated seconds of each node; `None` where nothing is known.
+pub fn node_seconds(graph: &Graph, model: &CostModel) -> Vec<Option<f64>> {
+    let estimates = estimates(graph, model).into_iter();
+    estimates.map(|e| e.map(|e| e.seconds)).collect()
 }
 
-impl Clock {
-    fn start() -> Self {
-        Self {
-            last: Instant::now(),
-            laps: Vec::new(),
-        }
-    }
-
-    fn lap(&mut self, name: &'static str) {
-        self.laps.push((name, self.last.elapsed().as_secs_f64()));
-        self.last = Instant::now();
-    }
+/// Estimated seconds of one run of a graph; what is not known to the rules costs the same in any graph and counts as nothing.
+pub fn seconds(graph: &Graph, model: &CostModel) -> f64 {
+    let estimates = estimates(graph, model);
+    estimates.iter().flatten().map(|e| e.seconds).sum()
 }
 
 /// An e-graph that holds just this program, and the class of each node.

@@ -63,6 +63,28 @@ impl Match {
         !self.remainder.is_empty() || self.bindings.iter().any(gathered)
     }
 
+    /// The terms that are bound.
+    pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
+        let bound = self.bindings.iter().flat_map(|b| match b {
+            Binding::Free => &[],
+            Binding::Class(id) => std::slice::from_ref(id),
+            Binding::Rest(_, ids) => &ids[..],
+        });
+        bound.chain(&self.remainder).copied()
+    }
+
+    /// Puts another id in the place of each.
+    pub fn rename(&mut self, name: impl Fn(Id) -> Id) {
+        for binding in &mut self.bindings {
+            match binding {
+                Binding::Class(id) => *id = name(*id),
+                Binding::Rest(_, ids) => ids.iter_mut().for_each(|id| *id = name(*id)),
+                Binding::Free => {}
+            }
+        }
+        self.remainder.iter_mut().for_each(|id| *id = name(*id));
+    }
+
     /// The same match with canonical ids.
     pub fn canonical(mut self, egraph: &TensorGraph) -> Self {
         for binding in &mut self.bindings {
@@ -100,6 +122,18 @@ type Goals = SmallVec<[(usize, Id); 12]>;
 fn says_nothing(egraph: &TensorGraph, class: Id, operands: &[Id]) -> bool {
     let class = egraph.find(class);
     operands.len() > u64::BITS as usize || operands.iter().any(|&o| egraph.find(o) == class)
+}
+
+/// An attribute written with its kind: `axes:[1,0]`, `shape:[2,3]`, `float:0.5`, `dtype:f32`.
+fn literal(text: &str) -> Option<Attribute> {
+    let (kind, value) = text.split_once(':')?;
+    Some(match kind {
+        "axes" => Attribute::Axes(serde_json::from_str(value).ok()?),
+        "shape" => Attribute::Shape(serde_json::from_str(value).ok()?),
+        "float" => Attribute::Float(value.parse().ok()?),
+        "dtype" => Attribute::DType(serde_json::from_value(value.into()).ok()?),
+        _ => return None,
+    })
 }
 
 impl Pattern {
@@ -172,11 +206,7 @@ impl Pattern {
             }
             "true" => Position::Literal(Attribute::Bool(true)),
             "false" => Position::Literal(Attribute::Bool(false)),
-            float if float.starts_with("float:") => Position::Literal(Attribute::Float(
-                float["float:".len()..]
-                    .parse()
-                    .map_err(|_| format!("'{float}'"))?,
-            )),
+            other if let Some(written) = literal(other) => Position::Literal(written),
             other => match (
                 other.strip_prefix("int:"),
                 other.strip_prefix('\''),

@@ -4,12 +4,14 @@ use egg::Id;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{TensorGraph, tensor_type};
+use crate::analysis::TensorGraph;
+use crate::contraction::Orders;
+use crate::cost::CostModel;
 use crate::error::{Error, Result};
 use crate::language::Head;
 use crate::pattern::Match;
 use crate::rules::{Rewrite, Soundness, rewrites};
-use crate::tensor_type::TensorType;
+use crate::step::{Step, apply};
 
 /// When the search stops; counted in nodes and rounds, so that every machine stops at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +32,6 @@ impl Default for Limits {
     }
 }
 
-/// One application of a rule: enough to state the equation that it added.
-#[derive(Debug, Clone)]
-pub struct Step {
-    pub rewrite: &'static Rewrite,
-    pub found: Match,
-    /// The type of both sides.
-    pub root: TensorType,
-}
-
 /// Why the search stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,27 +49,41 @@ pub struct Saturation {
     pub stop: Stop,
 }
 
-/// Applies all rules of at most this class until nothing new is found or a limit is reached.
+/// The rules that a search of this class may use: the built-in ones, then the users'.
+pub fn rules_of(
+    admitted: Soundness,
+    users: &[&'static Rewrite],
+) -> impl Iterator<Item = &'static Rewrite> + Clone {
+    rewrites()
+        .iter()
+        .chain(users.iter().copied())
+        .filter(move |r| r.rule.soundness <= admitted)
+}
+
+/// Applies all rules of at most this class until nothing new is found or a limit is reached. Before each round the best
+/// orders of chains of products enter.
 ///
 /// # Errors
 /// A rule joined classes of unequal type: it is unsound, and the e-graph may not be used.
 pub fn saturate(
     egraph: &mut TensorGraph,
     admitted: Soundness,
+    users: &[&'static Rewrite],
     limits: &Limits,
+    model: &CostModel,
 ) -> Result<Saturation> {
-    let rules: Vec<&'static Rewrite> = rewrites()
-        .iter()
-        .filter(|r| r.rule.soundness <= admitted)
-        .collect();
-    let mut queue: Vec<Scheduled> = rules.into_iter().map(Scheduled::new).collect();
+    let mut queue: Vec<Scheduled> = rules_of(admitted, users).map(Scheduled::new).collect();
+    let mut orders = Orders::new(rules_of(admitted, users));
     let mut steps = Vec::new();
     for iteration in 0..limits.iterations {
+        let entered = orders.enter(egraph, model)?;
+        sound(egraph)?;
+        let mut changed = !entered.is_empty();
+        steps.extend(entered);
         let found: Vec<Vec<(Id, Match)>> = queue
             .iter_mut()
             .map(|entry| entry.search(egraph, admitted, iteration, limits.matches))
             .collect();
-        let mut changed = false;
         for (entry, matches) in queue.iter().zip(found) {
             for (class, found) in matches {
                 if let Some(step) = apply(egraph, entry.rule, class, found)? {
@@ -204,43 +211,4 @@ fn search(
         }
     }
     fresh
-}
-
-/// Adds the right side's instance and joins it with the class, if the conditions surely hold.
-fn apply(
-    egraph: &mut TensorGraph,
-    rule: &'static Rewrite,
-    class: Id,
-    found: Match,
-) -> Result<Option<Step>> {
-    for (condition, arguments) in &rule.conditions {
-        let mut ids = Vec::with_capacity(arguments.len());
-        for &argument in arguments {
-            // On a copy: what is recorded must state the sum or product as it was matched.
-            match found.clone().gather(egraph, argument) {
-                Some(id) => ids.push(id),
-                None => return Ok(None),
-            }
-        }
-        if (condition.holds)(egraph, &ids) != Some(true) {
-            return Ok(None);
-        }
-    }
-    let Some(root) = tensor_type(egraph, class).cloned() else {
-        return Ok(None);
-    };
-    let built = rule
-        .right
-        .instantiate(egraph, &found, &root, rule.left.head())
-        .map_err(|e| Error::new(format!("rule {}: {e}", rule.name())))?;
-    let Some(right) = built else { return Ok(None) };
-    if egraph.find(right) == egraph.find(class) {
-        return Ok(None);
-    }
-    egraph.union(class, right);
-    Ok(Some(Step {
-        rewrite: rule,
-        found,
-        root,
-    }))
 }

@@ -35,6 +35,15 @@ os.environ["HYPATIA_CACHE_DIR"] = ""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(autouse=True)
+def every_proof_is_checked() -> Iterator[None]:
+    """Replays the steps of everything that is compiled here, and fails the test whose proof does not hold."""
+    import hypatia_core
+
+    with hypatia_core.config(check_proof=True):
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch on one thread, with Dynamo's caches empty before and after."""

@@ -9,20 +9,6 @@ fn tried(rule: &'static Rule) -> Vec<Trial> {
     try_rule(rule, SEED, Budget::default()).unwrap_or_else(|refutation| panic!("{refutation}"))
 }
 
-/// What a trial must have seen to count.
-fn starved(trial: &Trial) -> Option<String> {
-    if trial.fired < 16 {
-        return Some(format!("{} instances", trial.fired));
-    }
-    if trial.exact_elements + trial.float_elements < 100 {
-        return Some(format!(
-            "{} + {} elements",
-            trial.exact_elements, trial.float_elements
-        ));
-    }
-    None
-}
-
 /// The conditions that never stopped the rule in either direction: they say nothing, or were not put to the test.
 fn idle<'r>(rule: &'r Rule, trials: &'r [Trial]) -> impl Iterator<Item = &'static str> + 'r {
     let stopped = |i: usize| {
@@ -49,7 +35,7 @@ fn every_row_earns_its_class(family: &str) {
                 }
                 for trial in trials {
                     println!("{trial:?}");
-                    if let Some(why) = starved(&trial) {
+                    if let Some(why) = trial.starved() {
                         wrong.push(format!("{} was tried too little: {why}", trial.rewrite));
                     }
                 }

@@ -72,6 +72,17 @@ pub struct Trial {
     pub conditions: Vec<Answers>,
 }
 
+impl Trial {
+    /// What it must have seen to count and did not.
+    pub fn starved(&self) -> Option<String> {
+        if self.fired < 16 {
+            return Some(format!("{} instances", self.fired));
+        }
+        let (exact, float) = (self.exact_elements, self.float_elements);
+        (exact + float < 100).then(|| format!("{exact} + {float} elements"))
+    }
+}
+
 /// An instance on which a rule is not what it claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refutation {

@@ -1,0 +1,181 @@
+"""How long compiling takes: our own stages, stage by stage, beside Inductor's whole compilation.
+
+    python benchmarks/compile_time.py                          # all models, with Inductor: several minutes
+    python benchmarks/compile_time.py --no-inductor            # our own stages only
+    python benchmarks/compile_time.py --models "chain of 5000"
+
+Our stages are those between torch's capture and the executor: import, search, export. They are the same for
+every executor. Inductor's figure is its first call with cold caches, less a call of eager. Weights are
+random, as only the graphs count. Writes `benchmarks/results/compile_time.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+from torch import nn
+
+import hypatia_core
+from hypatia_core import profile
+
+RESULTS = Path(__file__).parent / "results" / "compile_time.json"
+
+
+class Chain(nn.Module):
+    """So many elementwise operations and products in a row, no two neighbours alike."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        y = x
+        for i in range(self.length):
+            match i % 5:
+                case 0:
+                    y = y @ w
+                case 1:
+                    y = y * 0.5
+                case 2:
+                    y = y + x
+                case 3:
+                    y = y.tanh()
+                case _:
+                    y = y - x
+        return y
+
+
+def bert(layers: int) -> tuple[nn.Module, tuple[Any, ...]]:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        hidden_size=384,
+        num_hidden_layers=layers,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        vocab_size=1000,
+    )
+    return BertModel(config), (torch.randint(1000, (2, 64)),)
+
+
+def llama(layers: int) -> tuple[nn.Module, tuple[Any, ...]]:
+    from transformers import LlamaConfig, LlamaModel
+
+    config = LlamaConfig(
+        hidden_size=256,
+        num_hidden_layers=layers,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        intermediate_size=688,
+        vocab_size=1000,
+        use_cache=False,
+    )
+    return LlamaModel(config), (torch.randint(1000, (1, 64)),)
+
+
+def image(name: str) -> tuple[nn.Module, tuple[Any, ...]]:
+    import timm
+
+    return timm.create_model(name, pretrained=False), (torch.randn(1, 3, 224, 224),)
+
+
+MODELS: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
+    "MiniLM": lambda: bert(6),
+    "ViT-B/16": lambda: image("vit_base_patch16_224"),
+    "ResNet-50": lambda: image("resnet50"),
+    "Llama-like, 6 layers": lambda: llama(6),
+    "Llama-like, 16 layers": lambda: llama(16),
+    "Llama-like, 24 layers": lambda: llama(24),
+    "chain of 5000": lambda: (Chain(5000), (torch.randn(8, 8), torch.randn(8, 8) / 8)),
+}
+#: Inductor takes minutes to hours on one long chain: it is not asked.
+TOO_LONG_FOR_INDUCTOR = ("chain of 5000",)
+
+
+def first_call(run: Callable[..., Any], inputs: tuple[Any, ...]) -> float:
+    begun = time.perf_counter()
+    run(*inputs)
+    return time.perf_counter() - begun
+
+
+def own_stages(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[dict[str, float], Any]:
+    """Seconds of each of our stages, and the report's graph."""
+    torch._dynamo.reset()
+    options = {"executor": "aten", "verify": False, "measure": False, "on_error": "raise"}
+    compiled = torch.compile(model, backend="hypatia", options=options)
+    compiled(*inputs)
+    graph = max(hypatia_core.report(compiled).graphs, key=lambda g: g.nodes_before)
+    stages = {
+        name: s for name, s in graph.stages.items() if name in ("import", "search", "export", "weights")
+    }
+    inner = {
+        f"search: {name.removesuffix(' seconds')}": s
+        for name, s in graph.search.items()
+        if name.endswith(" seconds")
+    }
+    return {**stages, **inner}, graph
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), metavar="NAME", help=", ".join(MODELS))
+    parser.add_argument("--rounds", type=int, default=2, help="the least of so many compilations is shown")
+    parser.add_argument("--no-inductor", action="store_true")
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch._dynamo.config.recompile_limit = 64
+    rows: dict[str, dict[str, Any]] = {}
+    print(f"{'model':24s} {'nodes':>11s} {'own':>7s}  stages, ms")
+    for name in arguments.models:
+        model, inputs = MODELS[name]()
+        model.eval()
+        with torch.no_grad():
+            eager = min(first_call(model, inputs) for _ in range(2))
+            rounds = [own_stages(model, inputs) for _ in range(arguments.rounds)]
+            own = [sum(s for stage, s in stages.items() if ":" not in stage) for stages, _ in rounds]
+            stages, graph = rounds[own.index(min(own))]
+            row: dict[str, Any] = {
+                "nodes": [graph.nodes_before, graph.nodes_after],
+                "own": min(own),
+                "stages": stages,
+                "islands": [graph.search.get("islands"), graph.search.get("different islands")],
+                "extractions": graph.search.get("extractions"),
+                "proven gap": graph.search.get("proven gap"),
+            }
+            shown = ", ".join(f"{stage} {1e3 * s:.0f}" for stage, s in stages.items())
+            before, after = row["nodes"]
+            print(f"{name:24s} {before:5d}→{after:5d} {1e3 * row['own']:5.0f}ms  {shown}")
+            print(
+                f"{'':24s} islands {row['islands']}, extraction {row['extractions']}, gap {row['proven gap']}"
+            )
+            if not arguments.no_inductor and name not in TOO_LONG_FOR_INDUCTOR:
+                torch._dynamo.reset()
+                row["inductor"] = first_call(torch.compile(model), inputs) - eager
+                print(f"{'':24s} Inductor compiles in {row['inductor']:.1f} s")
+        rows[name] = row
+    layers = [rows.get(f"Llama-like, {n} layers", {}).get("own") for n in (6, 24)]
+    if all(layers):
+        print(f"24 layers cost {layers[1] / layers[0]:.2f} times 6 layers (target 1.3)")
+    slow = [name for name, row in rows.items() if row["own"] > (3 if name.startswith("chain") else 1)]
+    print("over their target (1 s, chain 3 s): " + (", ".join(slow) or "none"))
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    facts = {**profile.machine_facts(), "threads": torch.get_num_threads()}
+    arguments.json.write_text(
+        json.dumps({"machine": facts, "models": rows}, indent=1) + "\n", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
