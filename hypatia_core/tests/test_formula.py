@@ -78,7 +78,7 @@ def test_both_sides_of_every_rule_can_be_written(rule: dict[str, str]) -> None:
 
 def test_every_operations_static_arguments_are_counted() -> None:
     table = (CRATE / "src" / "op.rs").read_text(encoding="utf-8")
-    rows = re.findall(r'^    \w+ +"(\w+)" +[\w()]+, (\d)', table, re.MULTILINE)
+    rows = re.findall(r'^    \w+ +"(\w+)" +[\w()]+, +(\d)', table, re.MULTILINE)
     assert len(rows) > 30
     assert {name: int(count) for name, count in rows if count != "0"} == notation.ATTRIBUTES
 

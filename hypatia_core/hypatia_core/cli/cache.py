@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace, console: Console) -> int:
         kind = kinds.setdefault(path.relative_to(folder).parts[0], {"files": 0, "bytes": 0})
         kind["files"] += 1
         kind["bytes"] += path.stat().st_size
-    data = {"folder": str(folder), "kinds": kinds}
+    data: dict[str, Any] = {"folder": str(folder), "kinds": kinds}
     lines = [f"{console.bold(str(folder))}"]
     lines += [
         f"  {name:<24} {k['files']:6d} files  {k['bytes'] / 1024:10.1f} KiB" for name, k in kinds.items()
