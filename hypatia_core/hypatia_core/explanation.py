@@ -77,10 +77,16 @@ def explain(
     result = json.loads(found.text)
     shared = correspondence(imported.wire, result, found.account["values"])
     gone = {node for place, node in imported.nodes.items() if place not in shared.kept_before}
+    # An operation with several results is as its results are.
+    gone -= {node for node in gone if _has_several(node) and not all(user in gone for user in node.users)}
     kept = frozenset(node for node in graph.graph.nodes if node not in gone)
     report.before, order = describe(graph.graph, names, weights, Costs(seconds, kept), "removed")
     report.after = _result(imported, found, rewritten, places, names, weights, shared, result)
     report.steps = [_step(step, imported, report.before, order) for step in found.account["steps"]]
+
+
+def _has_several(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), (tuple, list))
 
 
 def _result(

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypatia_core._hypatia_core import operations
+
 Formula = dict[str, Any]
 
 #: What would be markup in MathML.
@@ -311,13 +313,8 @@ def write(formula: Formula) -> Piece:
     return function(formula["op"], parts, _index(formula["attributes"]))
 
 
-#: How many of an operation's arguments in a pattern are static; the engine's table has the same numbers.
-ATTRIBUTES = {
-    **dict.fromkeys(("gelu", "pow_scalar", "cast", "bilinear", "permute", "reshape", "expand", "cat"), 1),
-    **dict.fromkeys(("softmax", "log_softmax"), 1),
-    **dict.fromkeys(("sum", "mean", "amax", "logsumexp", "variance"), 2),
-    **{"const": 3, "literal": 3, "slice": 4},
-}
+#: How many of an operation's arguments in a pattern are static.
+ATTRIBUTES = dict(operations())
 
 
 def pattern(text: str) -> Formula:

@@ -358,7 +358,10 @@ def correspondence(
             operands = [identities[o] for o in node.get("operands", [])]
             if node["op"] in ("add", "mul"):
                 operands.sort()
-            text = json.dumps([node["op"], operands, node.get("attributes", [])])
+            attributes = [
+                float(a["float"]) if "float" in a else a for a in node.get("attributes", [])
+            ]  # Rust writes 1e-5 where Python writes 1e-05
+            text = json.dumps([node["op"], operands, attributes])
             own.append(keys.setdefault(text, len(keys)))
             same = known.get(place)
             identities.append(own[-1] if same is None else values[same])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import CRATE
 from hypatia_core import HypatiaError, formula, notation
 from hypatia_core._hypatia_core import rules
 
@@ -74,13 +71,6 @@ def test_both_sides_of_every_rule_can_be_written(rule: dict[str, str]) -> None:
         assert piece.text and piece.latex.count("{") == piece.latex.count("}")
         assert piece.latex.count("\\left") >= piece.latex.count("\\right)")
         assert piece.mathml.count("<mrow>") == piece.mathml.count("</mrow>")
-
-
-def test_every_operations_static_arguments_are_counted() -> None:
-    table = (CRATE / "src" / "op.rs").read_text(encoding="utf-8")
-    rows = re.findall(r'^    \w+ +"(\w+)" +[\w()]+, (\d)', table, re.MULTILINE)
-    assert len(rows) > 30
-    assert {name: int(count) for name, count in rows if count != "0"} == notation.ATTRIBUTES
 
 
 def test_brackets_show_how_a_product_is_grouped() -> None:

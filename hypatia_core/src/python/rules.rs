@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::op::OPS;
 use crate::rules::FAMILIES;
 use crate::rules::catalogue::{class_name, condition_means};
 
@@ -35,6 +36,13 @@ fn rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     Ok(rows)
 }
 
+/// Every operation of the engine: its name, and how many static arguments follow its operands.
+#[pyfunction]
+fn operations() -> Vec<(&'static str, usize)> {
+    OPS.iter().map(|row| (row.name, row.attributes)).collect()
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(operations, module)?)?;
     module.add_function(wrap_pyfunction!(rules, module)?)
 }
