@@ -1,5 +1,6 @@
 """Tactics, antiderivatives, series, limits and equations."""
 
+import math
 from typing import Any
 
 import pytest
@@ -176,3 +177,43 @@ def test_a_quadratic_with_letters_is_solved() -> None:
     equation = parse_expr("a*x**2 + b*x + c")
     for solution in equation.solve(x):
         assert prove_equivalent(equation.subs({"x": solution}), 0).status == "proved"
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "expected"),
+    [
+        ("1/x", "oo", "0"),
+        ("(3*x**2 + 1)/(2*x**2 - x)", math.inf, "3/2"),
+        ("sqrt(x**2 + 1) - x", "oo", "0"),
+        ("x*sin(1/x)", "-oo", "1"),
+        ("exp(x)", -math.inf, "0"),
+        ("atan(x)", "oo", "pi/2"),
+        ("1/(1 + exp(-x))", "oo", "1"),
+    ],
+)
+def test_limits_at_infinity(text: Any, at: Any, expected: Any) -> None:
+    assert is_equivalent(parse_expr(text).limit("x", at), expected)
+
+
+@pytest.mark.parametrize("text", ["sin(x)", "exp(x)", "x - exp(x)", "x*y", "0*exp(x)"])
+def test_limits_at_infinity_that_are_not_finite_or_not_decided(text: Any) -> None:
+    with pytest.raises(HypatiaError):
+        parse_expr(text).limit("x", "oo")
+
+
+def test_an_interrupt_stops_a_long_computation() -> None:
+    """A signal handler's exception comes out of the engine; its steps are counted, so that it is asked."""
+    import signal
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            parse_expr("(a + b + c + d + e + f + g + h + 1)**40").expand()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert str(parse_expr("(x + 1)**2").expand()) == "(add (add (pow x 2) (mul 2 x)) 1)"

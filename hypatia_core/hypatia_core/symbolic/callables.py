@@ -1,129 +1,61 @@
 """Expressions as programs: Python functions over NumPy, torch or floats, and C, with shared parts once."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypatia_core._hypatia_core import HypatiaError, Symbol
 
 BACKENDS = ("numpy", "torch", "math")
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-# How each function is called, by backend; what is missing in a backend is composed of what it has.
-_CALLS: dict[str, dict[str, str]] = {
-    "math": {
-        **{
-            name: f"math.{name}({{0}})"
-            for name in (
-                "exp",
-                "log",
-                "sqrt",
-                "sin",
-                "cos",
-                "tan",
-                "asin",
-                "acos",
-                "atan",
-                "sinh",
-                "cosh",
-                "tanh",
-                "asinh",
-                "acosh",
-                "atanh",
-                "erf",
-                "expm1",
-                "log1p",
-                "floor",
-            )
-        },
-        "abs": "abs({0})",
-        "sign": "(float({0} > 0) - float({0} < 0))",
-        "hypot": "math.hypot({0}, {1})",
-        "max": "max({0}, {1})",
-        "min": "min({0}, {1})",
-        "relu": "max({0}, 0.0)",
-        "relu_grad": "float({0} > 0)",
-        "sigmoid": "(0.5 * math.tanh(0.5 * {0}) + 0.5)",
-        "softplus": "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))",
-        "gelu": "(0.5 * {0} * math.erfc(-{0} * 0.7071067811865476))",
-        "silu": "({0} * (0.5 * math.tanh(0.5 * {0}) + 0.5))",
-        "pow": "{0} ** {1}",
-    },
-    "torch": {
-        **{
-            name: f"torch.{name}({{0}})"
-            for name in (
-                "exp",
-                "log",
-                "sqrt",
-                "sin",
-                "cos",
-                "tan",
-                "asin",
-                "acos",
-                "atan",
-                "sinh",
-                "cosh",
-                "tanh",
-                "asinh",
-                "acosh",
-                "atanh",
-                "erf",
-                "expm1",
-                "log1p",
-                "floor",
-                "abs",
-                "sign",
-                "relu",
-                "sigmoid",
-            )
-        },
-        "hypot": "torch.hypot({0}, {1})",
-        "max": "torch.maximum({0}, {1})",
-        "min": "torch.minimum({0}, {1})",
-        "relu_grad": "({0} > 0).to({0}.dtype)",
-        "softplus": "torch.nn.functional.softplus({0})",
-        "gelu": "torch.nn.functional.gelu({0})",
-        "silu": "torch.nn.functional.silu({0})",
-        "pow": "{0} ** {1}",
-    },
-}
-_C_CALLS = {
-    **{
-        name: f"{name}({{0}})"
-        for name in (
-            "exp",
-            "log",
-            "sqrt",
-            "sin",
-            "cos",
-            "tan",
-            "asin",
-            "acos",
-            "atan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "asinh",
-            "acosh",
-            "atanh",
-            "erf",
-            "expm1",
-            "log1p",
-            "floor",
-        )
-    },
-    "abs": "fabs({0})",
-    "sign": "(double)(({0} > 0) - ({0} < 0))",
-    "hypot": "hypot({0}, {1})",
-    "max": "fmax({0}, {1})",
-    "min": "fmin({0}, {1})",
-    "relu": "fmax({0}, 0.0)",
-    "relu_grad": "(double)({0} > 0)",
-    "sigmoid": "(0.5 * tanh(0.5 * {0}) + 0.5)",
-    "softplus": "(fmax({0}, 0.0) + log1p(exp(-fabs({0}))))",
-    "gelu": "(0.5 * {0} * erfc(-{0} * 0.7071067811865476))",
-    "silu": "({0} * (0.5 * tanh(0.5 * {0}) + 0.5))",
-    "pow": "pow({0}, {1})",
+
+
+class Calls(NamedTuple):
+    """How a function is written in Python's `math`, in torch and in C, of the arguments `{0}` and `{1}`."""
+
+    math: str
+    torch: str
+    c: str
+
+
+def _same(name: str) -> Calls:
+    """A function that has one name everywhere."""
+    return Calls(f"math.{name}({{0}})", f"torch.{name}({{0}})", f"{name}({{0}})")
+
+
+_NAMED = (
+    *("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
+    *("asinh", "acosh", "atanh", "erf", "expm1", "log1p", "floor"),
+)
+#: Every function of the scalar algebra: one row each.
+CALLS: dict[str, Calls] = {
+    **{name: _same(name) for name in _NAMED},
+    "abs": Calls("abs({0})", "torch.abs({0})", "fabs({0})"),
+    "sign": Calls("(float({0} > 0) - float({0} < 0))", "torch.sign({0})", "(double)(({0} > 0) - ({0} < 0))"),
+    "hypot": Calls("math.hypot({0}, {1})", "torch.hypot({0}, {1})", "hypot({0}, {1})"),
+    "max": Calls("max({0}, {1})", "torch.maximum({0}, {1})", "fmax({0}, {1})"),
+    "min": Calls("min({0}, {1})", "torch.minimum({0}, {1})", "fmin({0}, {1})"),
+    "relu": Calls("max({0}, 0.0)", "torch.relu({0})", "fmax({0}, 0.0)"),
+    "relu_grad": Calls("float({0} > 0)", "({0} > 0).to({0}.dtype)", "(double)({0} > 0)"),
+    "sigmoid": Calls(
+        "(0.5 * math.tanh(0.5 * {0}) + 0.5)", "torch.sigmoid({0})", "(0.5 * tanh(0.5 * {0}) + 0.5)"
+    ),
+    "softplus": Calls(
+        "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))",
+        "torch.nn.functional.softplus({0})",
+        "(fmax({0}, 0.0) + log1p(exp(-fabs({0}))))",
+    ),
+    "gelu": Calls(
+        "(0.5 * {0} * math.erfc(-{0} * 0.7071067811865476))",
+        "torch.nn.functional.gelu({0})",
+        "(0.5 * {0} * erfc(-{0} * 0.7071067811865476))",
+    ),
+    "silu": Calls(
+        "({0} * (0.5 * math.tanh(0.5 * {0}) + 0.5))",
+        "torch.nn.functional.silu({0})",
+        "({0} * (0.5 * tanh(0.5 * {0}) + 0.5))",
+    ),
+    "pow": Calls("{0} ** {1}", "{0} ** {1}", "pow({0}, {1})"),
 }
 
 
@@ -176,7 +108,7 @@ def cse(symbol: Symbol) -> tuple[list[tuple[str, Symbol]], Symbol]:
 
 
 def _assignments(
-    symbol: Symbol, calls: dict[str, str], names: dict[str, str], literal: Callable[[str], str] = str
+    symbol: Symbol, language: str, names: dict[str, str], literal: Callable[[str], str] = str
 ) -> tuple[list[str], str]:
     """One assignment for each distinct part that is not a leaf, and the name of the last.
 
@@ -197,8 +129,9 @@ def _assignments(
             text = f"{arguments[0]} {_INFIX[kind]} {arguments[1]}"
         elif kind == "neg":
             text = f"-{arguments[0]}"
-        elif kind in calls:
-            text = calls[kind].format(*map(literal, arguments) if kind != "pow" else arguments)
+        elif kind in CALLS:
+            call: str = getattr(CALLS[kind], language)
+            text = call.format(*map(literal, arguments) if kind != "pow" else arguments)
         else:
             raise HypatiaError(f"'{kind}' acts on tensors and has no scalar code")
         known[node] = f"v{len(lines)}"
@@ -228,8 +161,9 @@ def to_callable(
 ) -> Callable[..., Any]:
     """A function of the variables `names` (sorted ones by default), elementwise, shared parts computed once.
 
-    `numpy` runs the engine's own evaluator over arrays and gives NaN where it is undefined; `torch`
-    is plain torch code that autograd and `torch.compile` understand; `math` takes floats.
+    `numpy` runs the engine's own evaluator over arrays and gives NaN where it is undefined; `torch` is torch
+    code under `torch.compile(backend="hypatia")`, compiled at the first call and differentiable; `math`
+    takes floats.
 
     Raises:
         HypatiaError: the backend is unknown, a variable is missing in `names`, or a tensor operator occurs.
@@ -258,7 +192,7 @@ def to_callable(
         return over_arrays
     arguments = {name: f"a{index}" for index, name in enumerate(order)}
     literal = _torch_literal if backend == "torch" else str
-    lines, result = _assignments(symbol, _CALLS[backend], arguments, literal)
+    lines, result = _assignments(symbol, backend, arguments, literal)
     body = "".join(f"    {line}\n" for line in lines)
     source = f"def function({', '.join(arguments.values())}):\n{body}    return {result}\n"
     scope: dict[str, Any] = {}
@@ -273,6 +207,9 @@ def to_callable(
     exec(compile(source, f"<hypatia {backend}>", "exec"), scope)
     function: Callable[..., Any] = scope["function"]
     function.__doc__ = source
+    if backend == "torch":
+        compiled: Callable[..., Any] = torch.compile(function, backend="hypatia")
+        return compiled
     return function
 
 
@@ -298,7 +235,7 @@ def to_c(symbol: Symbol, name: str = "f") -> str:
     for word in (name, *variables):
         if not (word.isidentifier() and word.isascii()):
             raise HypatiaError(f"'{word}' is no identifier in C")
-    lines, result = _assignments(symbol, _C_CALLS, {variable: variable for variable in variables})
+    lines, result = _assignments(symbol, "c", {variable: variable for variable in variables})
     body = "".join(f"    double {line};\n" for line in lines)
     arguments = ", ".join(f"double {variable}" for variable in variables) or "void"
     return f"#include <math.h>\n\ndouble {name}({arguments}) {{\n{body}    return {result};\n}}\n"

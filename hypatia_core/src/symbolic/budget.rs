@@ -1,6 +1,43 @@
 //! A count of steps: what a computation may cost, the same on every machine.
 
+use std::cell::Cell;
+
 use crate::error::{Error, Result};
+
+/// Steps after which it is asked whether to stop.
+const ASK_AFTER: usize = 1 << 17;
+
+thread_local! {
+    static ASK: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
+    static SINCE: Cell<usize> = const { Cell::new(0) };
+    static STOPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs work on this thread that ends early, with an error, once `ask` says so. It is asked by steps, not by time.
+pub fn interruptible<T>(ask: fn() -> bool, work: impl FnOnce() -> T) -> T {
+    let before = ASK.replace(Some(ask));
+    SINCE.set(0);
+    STOPPED.set(false);
+    let result = work();
+    ASK.set(before);
+    result
+}
+
+/// Counts steps of work; true when the work is to stop.
+pub fn interrupted(steps: usize) -> bool {
+    if STOPPED.get() {
+        return true;
+    }
+    let since = SINCE.get().saturating_add(steps);
+    SINCE.set(since);
+    if since < ASK_AFTER {
+        return false;
+    }
+    SINCE.set(0);
+    let stop = ASK.get().is_some_and(|ask| ask());
+    STOPPED.set(stop);
+    stop
+}
 
 /// Steps that are left. A step is about one product of two polynomial terms.
 #[derive(Debug, Clone)]
@@ -21,8 +58,11 @@ impl Budget {
     /// Takes steps away.
     ///
     /// # Errors
-    /// When none are left; the message names the limit.
+    /// When none are left, the message naming the limit; or when the work is interrupted.
     pub fn spend(&mut self, steps: usize) -> Result<()> {
+        if interrupted(steps) {
+            return Err(Error::new("interrupted"));
+        }
         match self.left.checked_sub(steps as u64) {
             Some(left) => {
                 self.left = left;
@@ -36,5 +76,21 @@ impl Budget {
                 )))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_stops_when_asked_and_goes_on_afterwards() {
+        let mut budget = Budget::new(u64::MAX);
+        let error = interruptible(|| true, || (0..1000).find_map(|_| budget.spend(1000).err()));
+        assert_eq!(error.map(|error| error.0), Some("interrupted".to_string()));
+        assert!(interruptible(
+            || false,
+            || (0..1000).all(|_| budget.spend(1000).is_ok())
+        ));
     }
 }

@@ -27,6 +27,7 @@ pub mod integrate;
 pub mod interval;
 pub mod kernel;
 pub mod latex;
+pub mod limit;
 mod linear;
 mod literal;
 mod location;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use num_traits::ToPrimitive;
 
+use super::budget::interrupted;
 use super::enclosure::{Point, enclose};
 use super::evaluate::Program;
 use super::expression::Expression;
@@ -28,6 +29,8 @@ pub struct Comparison {
     pub common: Option<Point>,
 }
 
+/// What one point counts for when it is asked whether to stop.
+const POINT_STEPS: usize = 1 << 13;
 /// The precisions that are tried, in bits.
 const PRECISIONS: &[usize] = &[128, 384, 1024];
 /// The precisions when doubles show no difference and all else has failed.
@@ -108,6 +111,9 @@ pub fn compare(
             (false, true) => THOROUGH,
             (false, false) => &PRECISIONS[..1],
         };
+        if interrupted(POINT_STEPS) {
+            break;
+        }
         for &bits in precisions {
             let Some(mut arithmetic) = Arithmetic::new(bits) else {
                 break;

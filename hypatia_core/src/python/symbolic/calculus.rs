@@ -2,11 +2,13 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 
+use crate::error::Error;
 use crate::symbolic::expression::{Expression, Operator};
 use crate::symbolic::integrate::integrate;
 use crate::symbolic::latex::{to_infix, to_latex};
+use crate::symbolic::limit::{Tendency, at_infinity};
 use crate::symbolic::print::to_text;
 use crate::symbolic::series::{limit, series};
 use crate::symbolic::solve::solve;
@@ -88,14 +90,23 @@ impl PySymbol {
         })?))
     }
 
-    /// The limit at a finite point, by continuity or l'Hôpital's rule.
+    /// The limit at a point, by continuity or l'Hôpital's rule; at `"oo"` or `"-oo"` (or infinite floats) by the laws
+    /// of limits and by series.
     fn limit(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         at: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
-        let (name, at) = (variable_name(name)?, expression_or_text(at)?.expression);
+        let name = variable_name(name)?;
+        if let Some(positive) = infinite(at) {
+            let found = without_lock(py, || at_infinity(&self.expression, &name, positive))?;
+            return match found {
+                Tendency::Finite(limit) => Ok(self.with(limit)),
+                _ => Err(Error::new("the limit is not finite").into()),
+            };
+        }
+        let at = expression_or_text(at)?.expression;
         Ok(self.with(without_lock(py, || {
             limit(&self.expression, &name, &at, &self.assumptions)
         })?))
@@ -222,6 +233,19 @@ impl PySymbol {
             .import("hypatia_core.symbolic.sympy_bridge")?
             .call_method1("from_sympy", (expression,))
     }
+}
+
+/// Whether the place of a limit is infinite, and on which side.
+fn infinite(at: &Bound<'_, PyAny>) -> Option<bool> {
+    if let Ok(text) = at.extract::<String>() {
+        return match text.trim().trim_start_matches('+') {
+            "oo" | "inf" => Some(true),
+            "-oo" | "-inf" => Some(false),
+            _ => None,
+        };
+    }
+    let value = at.cast::<PyFloat>().ok()?.value();
+    value.is_infinite().then_some(value > 0.0)
 }
 
 /// What pickling rebuilds a Symbol from.

@@ -7,10 +7,13 @@ mod constructors;
 mod conversion;
 mod symbol;
 
+use std::cell::RefCell;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{Error, Result};
+use crate::symbolic::budget::interruptible;
 use crate::symbolic::cost::Cost;
 use crate::symbolic::expression::Expression;
 use crate::symbolic::parse::parse;
@@ -23,12 +26,36 @@ use answer::PyAnswer;
 use conversion::{assumptions_from, expression_or_text};
 use symbol::PySymbol;
 
-/// Runs engine code without the interpreter lock; a defect inside becomes an error, never a panic in Python.
+thread_local! {
+    /// What a signal handler raised while the engine was at work.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Lets Python's signal handlers run; whether one of them raised.
+fn signalled() -> bool {
+    Python::attach(|py| match py.check_signals() {
+        Ok(()) => false,
+        Err(error) => {
+            RAISED.with(|raised| *raised.borrow_mut() = Some(error));
+            true
+        }
+    })
+}
+
+/// Runs engine code without the interpreter lock; a defect inside becomes an error, never a panic in Python, and what
+/// a signal handler raises, such as `KeyboardInterrupt`, ends the work.
 pub(super) fn without_lock<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
-    let outcome = py.detach(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
+    let outcome = py.detach(|| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            interruptible(signalled, work)
+        }))
+    });
+    if let Some(error) = RAISED.with(|raised| raised.borrow_mut().take()) {
+        return Err(error);
+    }
     match outcome {
         Ok(result) => Ok(result?),
         Err(_) => Err(Error::new("a defect in Hypatia: please report this input").into()),

@@ -286,6 +286,12 @@ impl Laurent {
         result.ok()
     }
 
+    /// The lowest power with its coefficient; none of the series that is zero.
+    pub fn first(&self) -> Option<(i64, BigRational)> {
+        let first = self.coefficients.first().filter(|c| !c.is_zero())?;
+        Some((self.valuation, first.clone()))
+    }
+
     /// The first `count` terms that are not zero, as an expression in Horner's form; none where there are fewer.
     pub fn truncated(
         &self,

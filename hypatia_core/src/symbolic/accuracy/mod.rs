@@ -10,7 +10,7 @@
 
 mod floating;
 mod forms;
-mod laurent;
+pub(super) mod laurent;
 mod regimes;
 mod sampling;
 mod truth;
@@ -18,6 +18,7 @@ mod truth;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::budget::interrupted;
 use super::cost::operations;
 use super::evaluate::Program;
 use super::expression::Expression;
@@ -39,6 +40,8 @@ const LEADING: usize = 36;
 const JUDGING: usize = 400;
 /// Points tried for each that is wanted: some lie where the expression is not defined.
 const TRIES: usize = 12;
+/// What one point counts for when it is asked whether to stop.
+const POINT_STEPS: usize = 1 << 12;
 /// Fewest points that tell anything.
 const FEWEST: usize = 16;
 /// Nodes of the largest expression that is improved.
@@ -183,6 +186,9 @@ impl<'a> Search<'a> {
         }
         let (judging, truths) = self.sample(&mut sequence, JUDGING);
         let candidates = self.candidates();
+        if interrupted(0) {
+            return Err(Error::new("interrupted"));
+        }
         let (variable, segments) = self.branches(&candidates);
         let mean = |choice: &dyn Fn(&[f64]) -> usize| {
             let error = |(point, truth): (&Vec<f64>, &Truth)| {
@@ -245,6 +251,9 @@ impl<'a> Search<'a> {
             };
             if !self.names.iter().zip(&point).all(meets) {
                 continue;
+            }
+            if interrupted(POINT_STEPS) {
+                break;
             }
             if let Some(truth) = self.evaluator.value(self.expression, &point) {
                 points.push(point);
@@ -362,6 +371,9 @@ impl<'a> Search<'a> {
                 point[variable] != 0.0 && (point[variable] < 0.0) == negative
             })
         };
+        if interrupted(POINT_STEPS * LEADING) {
+            return Vec::new();
+        }
         let chosen: Vec<usize> = (0..self.points.len())
             .filter(|index| inside(&self.points[*index]))
             .take(LEADING)
