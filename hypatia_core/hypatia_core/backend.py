@@ -177,6 +177,7 @@ class Compilation:
             measure=self.options.measure and decided is None,
             exact=self.options.numerics == "exact",
             free_ulps=BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
+            accuracy_first=self.options.numerics == "accurate",
             repeatable=imported is not None and not imported.observable,
             profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
             if self.options.profile

@@ -52,7 +52,8 @@ class Options:
     numerics: Numerics = _option(
         "reassociate",
         "which rewrites are admitted: 'exact' (bit-equal only), 'accurate' (only what errs no more than the "
-        "original), 'reassociate' (sums and products reordered), 'reals' (identities of the reals)",
+        "original; what errs much less is taken even where it is slower), 'reassociate' (sums and products "
+        "reordered), 'reals' (identities of the reals)",
     )
     executor: str = _option(
         "auto", "'auto' (measured), 'aten', 'inductor', or the name of any registered Dynamo backend"

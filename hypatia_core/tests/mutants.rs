@@ -11,6 +11,9 @@ const LEAST: f64 = 0.95;
 const TYPED: &str = "instances without it have no type or are equal: it spares the search";
 const ASKED_AGAIN: &str = "the attribute function on the right has no value without it";
 const EXPANDED: &str = "a right side that is smaller than the left is expanded to it: equal again";
+const DENSE: &str = "a dense table is such a sum as well: the condition keeps it short";
+const SYMMETRIC: &str = "the function is symmetric";
+const SHAPE_ALONE: &str = "just the shape of the changed term is read";
 const RESHAPED: &str = "a reshape to the same shape follows";
 
 /// Mutants that are as true as their rule: rule, change, why.
@@ -39,6 +42,29 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("inner-product-with-matmul-cycles", "on the right, true becomes false", EXPANDED),
     ("inner-product-with-matmul-cycles", "without the condition 'is-product ?x ?u ?w'", TYPED),
     ("inner-product-with-matmul-cycles", "without the condition 'is-matrix ?x'", TYPED),
+    ("sum-along-rows-passes-through-reshape", "on the right, true becomes false", RESHAPED),
+    ("sum-along-rows-passes-through-reshape", "without the condition 'keeps-last ?x ?s'", TYPED),
+    ("product-by-a-constant-table", "without the condition 'is-sparse ?v'", DENSE),
+    ("product-by-a-constant-table-from-the-left", "without the condition 'is-sparse ?v'", DENSE),
+    ("outer-product-by-a-constant-table", "without the condition 'is-sparse ?v'", DENSE),
+    ("broadcast-product-by-a-constant-table", "without the condition 'is-sparse ?v'", DENSE),
+    ("product-by-a-degenerate-table", "without the condition 'is-sparse ?v'", DENSE),
+    ("kronecker-product-by-a-vector", "without the condition 'is-column ?x'", TYPED),
+    ("norm-of-a-residual-of-low-rank", "on the right, true becomes false", EXPANDED),
+    ("norm-of-a-residual-of-low-rank", "without the condition 'is-matrix ?x'", TYPED),
+    ("root-of-squares-is-hypot", "on the right, operands 1 and 2 of hypot are swapped", SYMMETRIC),
+    ("units-pass-through-difference", "without the condition 'same-shape ?a ?b'", TYPED),
+    ("reshape-passes-through-quotient", "without the condition 'is-vector ?c'", TYPED),
+    ("masked-attention-without-scale", "on the right, the sign of summand 1 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-without-scale", "on the right, the sign of summand 2 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-without-scale", "without the condition 'same-matrices ?s ?t'", TYPED),
+    ("masked-attention-with-scale", "on the right, the sign of summand 1 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-with-scale", "on the right, the sign of summand 2 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-with-scale", "without the condition 'same-matrices ?s ?t'", TYPED),
+    ("masked-attention-with-quotient", "on the right, the sign of summand 1 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-with-quotient", "on the right, the sign of summand 2 of add is flipped", SHAPE_ALONE),
+    ("masked-attention-with-quotient", "on the right, operands 1 and 2 of div are swapped", SHAPE_ALONE),
+    ("masked-attention-with-quotient", "without the condition 'same-matrices ?s ?t'", TYPED),
 ];
 
 #[test]

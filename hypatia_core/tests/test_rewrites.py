@@ -414,6 +414,20 @@ def test_a_table_with_holes_needs_the_reals() -> None:
         assert ("product-by-a-degenerate-table" in hypatia_core.report(compiled).graphs[0].rules) is rule
 
 
+@pytest.mark.parametrize("measure", [True, False])
+def test_what_is_more_accurate_is_taken_whatever_it_costs(measure: bool) -> None:
+    torch._dynamo.reset()
+    x = torch.logspace(-8, -4, 64)
+    options: dict[str, Any] = {"executor": "aten", "numerics": "accurate", "measure": measure}
+    compiled = torch.compile(lambda x: torch.log(1 + x), backend="hypatia", options=options)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), torch.log1p(x))
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.rewritten and "log-of-one-plus" in graph.rules
+    assert graph.error is not None and graph.original_error is not None
+    assert graph.error < 0.01 * graph.original_error
+
+
 def test_batch_norm_passes_into_the_filters() -> None:
     torch._dynamo.reset()
     model = torch.nn.Sequential(
