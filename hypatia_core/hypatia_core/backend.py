@@ -208,7 +208,8 @@ class Compilation:
                 cache_folder.warn_once(f"a record in the cache folder is damaged ({brief(error)})")
                 self._record = decisions.Record()
         with self._timed("search"):
-            found = search(imported, self.options, self.report)
+            folds = self.stage == "inference" and self.options.weights != "off"
+            found = search(imported, self.options, self.report, folds=folds)
         self._record.note_search(found, self.report)
         return self._export(found, imported, graph)
 

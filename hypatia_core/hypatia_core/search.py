@@ -25,8 +25,14 @@ class Found:
     account: dict[str, Any]
 
 
-def search(imported: Imported, options: Options, report: GraphReport) -> Found:
+def search(imported: Imported, options: Options, report: GraphReport, *, folds: bool = False) -> Found:
     """The cheaper graph that the engine found, if there is one. Fills in the report.
+
+    Args:
+        imported: the graph.
+        options: what bounds the search.
+        report: filled in.
+        folds: whether what depends on weights alone is computed once, and not on each run.
 
     Raises:
         HypatiaError: the graph is malformed, or a rule proved unsound on it.
@@ -34,6 +40,7 @@ def search(imported: Imported, options: Options, report: GraphReport) -> Found:
     machine = profile.current().machine()
     settings: dict[str, Any] = {
         "numerics": options.numerics,
+        "fold_weights": folds,
         "limits": {
             "nodes": options.max_nodes,
             "iterations": options.max_iterations,

@@ -34,6 +34,8 @@ pub struct Settings {
     pub memory_factor: f64,
     /// Whether the steps are replayed from the original to the result.
     pub check_proof: bool,
+    /// Whether what depends on weights alone is computed once, outside, and so costs next to nothing.
+    pub fold_weights: bool,
     pub machine: Machine,
     /// Rules beside the built-in ones, tried before.
     #[serde(skip)]
@@ -49,6 +51,7 @@ impl Default for Settings {
             extraction_variables: 6_000,
             memory_factor: 1.25,
             check_proof: false,
+            fold_weights: false,
             machine: Machine::default(),
             users: Vec::new(),
         }
@@ -77,7 +80,7 @@ pub fn optimize(graph: &Graph, settings: &Settings) -> Result<Optimized> {
             settings.numerics
         ))
     })?;
-    let model = CostModel::new(&settings.machine);
+    let model = CostModel::new(&settings.machine).folding(settings.fold_weights);
     let parts = islands(graph);
     let mut known: FxHashMap<&Graph, Solved> = FxHashMap::default();
     let mut account = Account {
@@ -257,7 +260,8 @@ pub struct Estimate {
 
 /// The estimate of each node; `None` for inputs and for what the rules do not know.
 pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
-    let estimate = |node: &Node| {
+    let folded = weights_only(graph);
+    let estimate = |(i, node): (usize, &Node)| {
         let Kind::Op(op) = node.kind else { return None };
         let operands: Option<Vec<_>> = node
             .operands
@@ -270,10 +274,23 @@ pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
             implementation: op.row().name,
             dtype: result.dtype,
             shape_class: shape_class(op, &operands, &attributes, result).to_vec(),
-            seconds: model.seconds(op, &operands, &attributes, result),
+            seconds: model.share(folded[i]) * model.seconds(op, &operands, &attributes, result),
         })
     };
-    graph.nodes.iter().map(estimate).collect()
+    graph.nodes.iter().enumerate().map(estimate).collect()
+}
+
+/// Whether each node depends on no other inputs than weights.
+fn weights_only(graph: &Graph) -> Vec<bool> {
+    let mut known: Vec<bool> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        known.push(match node.kind {
+            Kind::Input { weight, .. } => weight,
+            Kind::Opaque { effect: true, .. } => false,
+            _ => node.operands.iter().all(|&o| known[o]),
+        });
+    }
+    known
 }
 
 /// Estimated seconds of each node; `None` where nothing is known.

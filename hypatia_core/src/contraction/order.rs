@@ -46,14 +46,19 @@ impl Chain {
             types.insert((i, i), tensor_type(egraph, leaf)?.clone());
         }
         let mut costs = FxHashMap::default();
+        let folded: Vec<bool> = leaves
+            .iter()
+            .map(|&leaf| egraph[leaf].data.weights_only)
+            .collect();
         for length in 2..=n {
             for i in 0..=n - length {
                 let j = i + length - 1;
+                let share = model.share(folded[i..=j].iter().all(|&f| f));
                 for s in i..j {
                     let operands = [&types[&(i, s)], &types[&(s + 1, j)]];
                     let result = Op::Matmul.infer(&operands, &[])?;
                     let seconds = model.seconds(Op::Matmul, &operands, &[], &result);
-                    costs.insert((i, s, j), seconds);
+                    costs.insert((i, s, j), share * seconds);
                     types.insert((i, j), result);
                 }
             }

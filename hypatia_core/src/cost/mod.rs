@@ -16,6 +16,9 @@ pub use measured::Measured;
 pub use roofline::Roofline;
 pub use shape_class::{ShapeClass, shape_class};
 
+/// The share of its time that counts of what is computed once: the cheaper of two ways still wins.
+const FOLDED: f64 = 1e-3;
+
 /// What the machine can do: peaks, and what was measured of single implementations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +31,8 @@ pub struct Machine {
 #[derive(Debug)]
 pub struct CostModel {
     roofline: Roofline,
+    /// Whether what depends on weights alone is computed once and not on each run.
+    folding: bool,
     fitted: FxHashMap<(&'static str, DType), Fit>,
 }
 
@@ -42,7 +47,23 @@ impl CostModel {
         };
         Self {
             roofline,
+            folding: false,
             fitted: machine.measured.iter().filter_map(fit).collect(),
+        }
+    }
+
+    /// The same machine where what depends on weights alone is computed once, and not on each run.
+    #[must_use]
+    pub fn folding(self, folding: bool) -> Self {
+        Self { folding, ..self }
+    }
+
+    /// The part of its seconds that an operation costs each run.
+    pub fn share(&self, weights_only: bool) -> f64 {
+        if self.folding && weights_only {
+            FOLDED
+        } else {
+            1.0
         }
     }
 
@@ -98,6 +119,14 @@ mod tests {
         let of = |operands: &[&TensorType]| model.seconds(Op::Add, operands, &[], &big);
         assert!((of(&[&big, &big, &big]) - 2.0 * of(&[&big, &big])).abs() < 1e-12);
         assert!(of(&[&big, &small, &small]) < 1.6 * of(&[&big, &big]));
+    }
+
+    #[test]
+    fn what_is_folded_counts_for_little() {
+        let model = CostModel::new(&Machine::default());
+        assert_eq!(model.share(true), 1.0);
+        let model = model.folding(true);
+        assert_eq!((model.share(true), model.share(false)), (FOLDED, 1.0));
     }
 
     #[test]

@@ -123,7 +123,8 @@ fn term_seconds(egraph: &TensorGraph, model: &CostModel, class: Id, term: &Term)
         .filter_map(|&c| attribute(egraph, c))
         .collect();
     operands.map_or(f64::INFINITY, |operands| {
-        EPSILON + model.seconds(op, &operands, &attributes, result)
+        let share = model.share(egraph[class].data.weights_only);
+        EPSILON + share * model.seconds(op, &operands, &attributes, result)
     })
 }
 
