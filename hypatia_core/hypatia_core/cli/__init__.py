@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 
 from hypatia_core._hypatia_core import HypatiaError, __version__
-from hypatia_core.cli import algebra, bench, cache, explain, info, rules
+from hypatia_core.cli import algebra, bench, cache, calibrate, explain, info, rules
 from hypatia_core.cli.console import FAILED, INTERRUPTED, Console
 
 #: Each adds its commands to the parser.
-COMMANDS = (info, explain, algebra, rules, bench, cache)
+COMMANDS = (info, explain, algebra, rules, calibrate, bench, cache)
 
 EXIT_CODES = """\
 exit codes:
