@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core.implementations import Implementation, Unit
 from hypatia_core.implementations.base import Emitter
-from hypatia_core.weights import divide
+from hypatia_core.weights import divide, memory
 
 #: Rounds in which the implementations take turns.
 ROUNDS = 5
@@ -22,6 +23,8 @@ ROUNDS = 5
 BETWEEN_USES = 64_000_000
 #: … or so many copies.
 MOST_COPIES = 8
+#: A packed copy may take so many times the memory of its weights; some libraries pad without measure.
+MOST_MEMORY = 2.0
 #: A round repeats what takes less than this, in seconds.
 LONG_ENOUGH = 0.5e-3
 
@@ -52,9 +55,10 @@ def _measured(unit: Unit, competing: list[Implementation]) -> dict[str, float]:
         None if node is None else _random(node.meta["val"], generator)
         for node in (*unit.activations, *unit.weights)
     ]
-    runs = {row.name: _alone(unit, row, real) for row in competing}
+    runs = {row.name: run for row in competing if (run := _alone(unit, row, real)) is not None}
     repeats = {name: _repeats(run) for name, run in runs.items()}
-    best: dict[str, float] = {}
+    # What takes too much memory is never the fastest.
+    best = {row.name: math.inf for row in competing if row.name not in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
             begun = time.perf_counter()
@@ -72,8 +76,8 @@ def _repeats(run: Callable[[], Any]) -> int:
     return max(1, int(LONG_ENOUGH / max(time.perf_counter() - begun, 1e-7)))
 
 
-def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any]:
-    """An implementation as a function of no arguments, its weights packed."""
+def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any] | None:
+    """An implementation as a function of no arguments, its weights packed; None where they take too much."""
     graph, mode = fx.Graph(), compat.new_fake_mode()
     nodes: list[fx.Node | None] = []
     for i, tensor in enumerate(real):
@@ -96,6 +100,8 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
         inputs = [*given, *(tensor.clone() for tensor in weights)]
         if division is not None:
             folded = division.weights_only(*(inputs[i] for i in division.sources))
+            if sum(map(memory, folded)) > MOST_MEMORY * size:
+                return None
             inputs = [*(inputs[i] for i in division.kept), *folded]
         arguments.append(inputs)
     turns = itertools.cycle(arguments)

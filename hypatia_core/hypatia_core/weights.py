@@ -308,7 +308,7 @@ class Memo:
                 return None
             self._entries.append(entry)
             self._last = entry
-            self._report.weights_read, self._report.weights_kept = sum(map(_memory, weights)), self.bytes
+            self._report.weights_read, self._report.weights_kept = sum(map(memory, weights)), self.bytes
             return entry
 
     def _too_restless(self, entry: Entry) -> bool:
@@ -325,7 +325,7 @@ class Memo:
         with torch.no_grad():
             values = list(self._fold(list(weights)))
         storages = [weight.untyped_storage() for weight in weights]
-        return Entry(snapshot, values, sum(map(_memory, values)), storages=storages)
+        return Entry(snapshot, values, sum(map(memory, values)), storages=storages)
 
 
 def _is_left(entry: Entry) -> bool:
@@ -366,7 +366,7 @@ def _extent(tensor: torch.Tensor) -> int:
     return int(max(0, min((last + 1) * tensor.itemsize, room)))
 
 
-def _memory(value: Any) -> int:
+def memory(value: Any) -> int:
     """Bytes that a folded value takes; packed ones at the size of what they were packed from."""
     if not isinstance(value, torch.Tensor):
         return 0

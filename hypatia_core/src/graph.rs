@@ -63,6 +63,19 @@ struct WireGraph {
 pub const WIRE_VERSION: u32 = 1;
 
 impl Graph {
+    /// Whether each node depends on no other inputs than weights.
+    pub fn weights_only(&self) -> Vec<bool> {
+        let mut known: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            known.push(match node.kind {
+                Kind::Input { weight, .. } => weight,
+                Kind::Opaque { effect: true, .. } => false,
+                _ => node.operands.iter().all(|&o| known[o]),
+            });
+        }
+        known
+    }
+
     /// Reads the JSON form and checks that it is well formed.
     ///
     /// # Errors

@@ -7,8 +7,23 @@ use crate::op::Work;
 
 /// The most bytes that are held at once when the nodes run in their order: inputs throughout, each result from where it
 /// is made to its last use, outputs to the end. Views hold what they look at.
-pub fn peak_bytes(graph: &Graph) -> u64 {
-    let bytes = |i: usize| graph.nodes[i].ty.as_ref().map_or(0, |t| t.bytes());
+///
+/// With `folding`, what depends on weights alone is made elsewhere, where it has a bound of its own.
+pub fn peak_bytes(graph: &Graph, folding: bool) -> u64 {
+    let folded = if folding {
+        graph.weights_only()
+    } else {
+        vec![false; graph.nodes.len()]
+    };
+    let bytes = |i: usize| {
+        let node = &graph.nodes[i];
+        let elsewhere = folded[i] && !matches!(node.kind, Kind::Input { .. });
+        if elsewhere {
+            0
+        } else {
+            node.ty.as_ref().map_or(0, |t| t.bytes())
+        }
+    };
     // What each node's memory belongs to.
     let mut owner: Vec<usize> = (0..graph.nodes.len()).collect();
     for (i, node) in graph.nodes.iter().enumerate() {

@@ -181,14 +181,14 @@ fn solve(
         variables: settings.extraction_variables,
     };
     let mut costs = Costs::new(&egraph, model, &roots);
-    let allowed = peak_bytes(graph) as f64 * settings.memory_factor;
+    let allowed = peak_bytes(graph, settings.fold_weights) as f64 * settings.memory_factor;
     let mut tries = 0;
     let (extraction, result) = loop {
         let extraction = extract(&costs, &roots, effort)
             .ok_or_else(|| Error::new("extraction found no finite program"))?;
         let result = read_back(&egraph, &extraction.selection, graph, &ids)?;
         result.check()?;
-        if peak_bytes(&result) as f64 <= allowed {
+        if peak_bytes(&result, settings.fold_weights) as f64 <= allowed {
             break (extraction, Some(result));
         }
         tries += 1;
@@ -260,7 +260,7 @@ pub struct Estimate {
 
 /// The estimate of each node; `None` for inputs and for what the rules do not know.
 pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
-    let folded = weights_only(graph);
+    let folded = graph.weights_only();
     let estimate = |(i, node): (usize, &Node)| {
         let Kind::Op(op) = node.kind else { return None };
         let operands: Option<Vec<_>> = node
@@ -278,19 +278,6 @@ pub fn estimates(graph: &Graph, model: &CostModel) -> Vec<Option<Estimate>> {
         })
     };
     graph.nodes.iter().enumerate().map(estimate).collect()
-}
-
-/// Whether each node depends on no other inputs than weights.
-fn weights_only(graph: &Graph) -> Vec<bool> {
-    let mut known: Vec<bool> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
-        known.push(match node.kind {
-            Kind::Input { weight, .. } => weight,
-            Kind::Opaque { effect: true, .. } => false,
-            _ => node.operands.iter().all(|&o| known[o]),
-        });
-    }
-    known
 }
 
 /// Estimated seconds of each node; `None` where nothing is known.

@@ -21,8 +21,8 @@ def every_graph_rewritten() -> Iterator[None]:
     """
     search = engine.search
 
-    def search_or_same(imported: Imported, *arguments: Any) -> engine.Found:
-        found = search(imported, *arguments)
+    def search_or_same(imported: Imported, *arguments: Any, **options: Any) -> engine.Found:
+        found = search(imported, *arguments, **options)
         if found.text is not None:
             return found
         seconds = found.account["node_seconds_before"]
