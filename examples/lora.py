@@ -39,7 +39,7 @@ def main() -> None:
     x = torch.randn(4, WIDTH)
     print(f"as written   {hypatia_core.formula(model, (x, *adapters['red'])).text}")
     compiled = torch.compile(model, backend="hypatia")
-    found = []
+    found: list[str] = []
     with torch.no_grad():
         for name in ("red", "blue", "red"):
             ours, expected = compiled(x, *adapters[name]), model(x, *adapters[name])

@@ -11,6 +11,7 @@ prints
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +29,11 @@ class Regression(nn.Module):
         self.layers = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, 1))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return ((self.layers(x) - y) ** 2).mean()
+        loss: Tensor = ((self.layers(x) - y) ** 2).mean()
+        return loss
 
 
-def trained(model: nn.Module, call: object, x: Tensor, y: Tensor) -> float:
-    assert callable(call)
+def trained(model: nn.Module, call: Callable[..., Tensor], x: Tensor, y: Tensor) -> float:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     loss = torch.zeros(())
     for _ in range(STEPS):

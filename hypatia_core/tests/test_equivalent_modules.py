@@ -1,5 +1,8 @@
 """`equivalent_modules`: proofs by the tensor rules, refutations by enclosures, and honest doubt."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +13,9 @@ from hypatia_core.enclosure import UnboundedError, enclose
 
 A, B, V = torch.randn(6, 6), torch.randn(6, 6), torch.randn(6, 1)
 
-PROVED = {
+Pair = tuple[Callable[..., Any], Callable[..., Any], list[Any]]
+
+PROVED: dict[str, Pair] = {
     "a product in another order": (lambda a, b, v: (a @ b) @ v, lambda a, b, v: a @ (b @ v), [A, B, V]),
     "a common factor": (lambda a, b: a @ a + a @ b, lambda a, b: a @ (a + b), [A, B]),
     "a transposed product": (lambda a, b: (a @ b).T, lambda a, b: b.T @ a.T, [A, B]),
@@ -23,7 +28,7 @@ PROVED = {
     ),
     "a nest of inputs": (lambda d: d["a"] - d["b"], lambda d: -(d["b"] - d["a"]), [{"a": A, "b": B}]),
 }
-REFUTED = {
+REFUTED: dict[str, Pair] = {
     "a product turned round": (lambda a, b: a @ b, lambda a, b: b @ a, [A, B]),
     "relu is not gelu": (torch.relu, nn.functional.gelu, [A]),
     "softmax is not linear": (
@@ -45,27 +50,28 @@ REFUTED = {
 
 
 @pytest.mark.parametrize("name", PROVED)
-def test_equal_functions_are_proved(name):
+def test_equal_functions_are_proved(name: str) -> None:
     f, g, inputs = PROVED[name]
     assert equivalent_modules(f, g, inputs).status == "proved"
     assert equivalent_modules(g, f, inputs).status == "proved"
 
 
 @pytest.mark.parametrize("name", REFUTED)
-def test_unequal_functions_are_refuted_at_the_witness(name):
+def test_unequal_functions_are_refuted_at_the_witness(name: str) -> None:
     f, g, inputs = REFUTED[name]
     answer = equivalent_modules(f, g, inputs)
     assert answer.status == "refuted" and answer.difference > 0
+    assert answer.witness is not None
     ours, theirs = f(*answer.witness), g(*answer.witness)
     assert ours.shape != theirs.shape or ours.dtype != theirs.dtype or not torch.equal(ours, theirs)
 
 
-def test_every_answer_holds_the_other_way_round():
+def test_every_answer_holds_the_other_way_round() -> None:
     for f, g, inputs in REFUTED.values():
         assert equivalent_modules(g, f, inputs).status == "refuted"
 
 
-def test_modules_with_equal_weights_are_equal_and_with_others_are_not():
+def test_modules_with_equal_weights_are_equal_and_with_others_are_not() -> None:
     torch.manual_seed(0)
     first, second = nn.Linear(4, 3), nn.Linear(4, 3)
     x = torch.randn(5, 4)
@@ -78,22 +84,24 @@ def test_modules_with_equal_weights_are_equal_and_with_others_are_not():
     assert equivalent_modules(deep, lambda x: deep[2](deep[0](x).relu()), [x]).status == "proved"
 
 
-def test_constants_of_one_name_and_two_values_are_not_confused():
+def test_constants_of_one_name_and_two_values_are_not_confused() -> None:
     f, g = (lambda a, c=c: a * torch.tensor(c) for c in ([1.0] * 6, [2.0] * 6))
     assert equivalent_modules(f, g, [A]).status == "refuted"
 
 
-def test_what_rules_cannot_show_is_unknown_with_a_reason():
+def test_what_rules_cannot_show_is_unknown_with_a_reason() -> None:
     answer = equivalent_modules(torch.tanh, lambda a: torch.sinh(a) / torch.cosh(a), [A])
-    assert answer.status == "unknown" and "the rules did not lead" in answer.reason
+    assert (
+        answer.status == "unknown" and answer.reason is not None and "the rules did not lead" in answer.reason
+    )
 
 
-def test_random_numbers_are_neither_proved_nor_refuted():
+def test_random_numbers_are_neither_proved_nor_refuted() -> None:
     answer = equivalent_modules(lambda a: a + torch.rand(6, 6), lambda a: torch.rand(6, 6) + a, [A])
-    assert answer.status == "unknown" and "random" in answer.reason
+    assert answer.status == "unknown" and answer.reason is not None and "random" in answer.reason
 
 
-def test_zero_times_and_exactness_need_leave():
+def test_zero_times_and_exactness_need_leave() -> None:
     f, g = lambda a: a * 0 + a, lambda a: a
     assert equivalent_modules(f, g, [A]).status == "unknown"
     assert equivalent_modules(f, g, [A], numerics="reals").status == "proved"
@@ -101,7 +109,7 @@ def test_zero_times_and_exactness_need_leave():
     assert equivalent_modules(*chain, numerics="exact").status == "unknown"
 
 
-def test_a_branch_on_values_is_refused():
+def test_a_branch_on_values_is_refused() -> None:
     with pytest.raises(HypatiaError, match="could not be captured"):
         equivalent_modules(lambda a: a if a.sum() > 0 else -a, lambda a: a, [A])
     with pytest.raises(HypatiaError, match="unknown numerics 'quick'"):
@@ -120,7 +128,7 @@ def test_a_branch_on_values_is_refused():
         lambda a, b: (torch.sigmoid(a) - torch.tanh(b)).amax(-1) + torch.cat([a, b])[3],
     ],
 )
-def test_enclosures_hold_the_value_in_wider_arithmetic(function):
+def test_enclosures_hold_the_value_in_wider_arithmetic(function: Callable[..., Any]) -> None:
     from hypatia_core.equivalence import COMPOSITE, _captured
 
     captured = _captured(function, [A, B], decompositions(COMPOSITE))
@@ -130,7 +138,7 @@ def test_enclosures_hold_the_value_in_wider_arithmetic(function):
     assert float((found.high - found.low).max()) < 1e-10
 
 
-def test_an_operation_without_an_enclosure_says_so():
+def test_an_operation_without_an_enclosure_says_so() -> None:
     from hypatia_core.equivalence import _captured
 
     captured = _captured(lambda a: torch.linalg.inv(a), [A], {})

@@ -362,7 +362,7 @@ def test_a_table_is_seen_wherever_code_keeps_it(holder: str) -> None:
     torch._dynamo.reset()
     product, (x, y) = products_of_an_algebra(holder), multivectors(torch.float32)
     options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
-    compiled = torch.compile(product, backend="hypatia", options=options)
+    compiled: Callable[..., Any] = torch.compile(product, backend="hypatia", options=options)
     with torch.no_grad():
         torch.testing.assert_close(compiled(x, y), product(x, y))
     assert "product-by-a-constant-table" in hypatia_core.report(compiled).graphs[0].rules
@@ -372,7 +372,7 @@ def test_a_table_that_changes_is_noticed() -> None:
     torch._dynamo.reset()
     algebra, (x, y) = products_of_an_algebra("buffer"), multivectors(torch.float32)
     options: dict[str, Any] = {"executor": "aten", "measure": False, "on_error": "raise"}
-    compiled = torch.compile(algebra, backend="hypatia", options=options)
+    compiled: Callable[..., Any] = torch.compile(algebra, backend="hypatia", options=options)
     with torch.no_grad():
         first = compiled(x, y)
         assert hypatia_core.report(compiled).graphs[0].rewritten

@@ -5,6 +5,9 @@ import random
 import runpy
 import struct
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,17 +31,22 @@ EXAMPLES = runpy.run_path(str(CRATE.parent / "benchmarks" / "accuracy.py"))["EXA
 BY_NAME = {name.split()[0]: (text, ranges) for name, text, ranges in EXAMPLES}
 
 
-def ordinal(value):
-    bits = struct.unpack("<q", struct.pack("<d", value))[0]
+def ordinal(value: float) -> int:
+    bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
     return -(bits & (2**63 - 1)) if bits < 0 else bits
 
 
-def from_ordinal(place):
-    value = struct.unpack("<d", struct.pack("<q", abs(place)))[0]
+def from_ordinal(place: int) -> float:
+    value: float = struct.unpack("<d", struct.pack("<q", abs(place)))[0]
     return -value if place < 0 else value
 
 
-def errors(text, ranges, functions, count=60):
+def errors(
+    text: str,
+    ranges: Mapping[str, tuple[float, float]],
+    functions: Sequence[Callable[..., Any]],
+    count: int = 60,
+) -> list[float]:
     """Mean bits of error of each function over random doubles, judged by mpmath at 3000 bits."""
     names = sorted(parse_expr(text).free_symbols)
     known = {name: sympy.Symbol(name) for name in names}
@@ -67,7 +75,7 @@ def errors(text, ranges, functions, count=60):
 
 
 @pytest.mark.parametrize("name", ["2sqrt", "2cbrt", "2atan", "sintan", "quadm", "logq", "2nthrt", "expq3"])
-def test_the_error_is_what_mpmath_measures(name):
+def test_the_error_is_what_mpmath_measures(name: str) -> None:
     text, ranges = BY_NAME[name]
     found = improve_accuracy(text, ranges)
     before, after = errors(text, ranges, [parse_expr(text).to_callable(), found.to_callable()])
@@ -76,7 +84,7 @@ def test_the_error_is_what_mpmath_measures(name):
     assert abs(after - found.error_after) < 8
 
 
-def test_22_of_hammings_28_examples_gain_10_bits_and_none_gets_worse():
+def test_22_of_hammings_28_examples_gain_10_bits_and_none_gets_worse() -> None:
     assert len(EXAMPLES) == 28
     results = [improve_accuracy(text, ranges) for _, text, ranges in EXAMPLES]
     gains = [found.error_before - found.error_after for found in results]
@@ -85,7 +93,7 @@ def test_22_of_hammings_28_examples_gain_10_bits_and_none_gets_worse():
 
 
 @pytest.mark.parametrize("name", ["2sqrt", "3frac", "exp2", "tanhf", "logq", "2nthrt", "qlog"])
-def test_an_exact_form_is_equal(name):
+def test_an_exact_form_is_equal(name: str) -> None:
     text, ranges = BY_NAME[name]
     positive = {variable: "positive" for variable, (low, _) in ranges.items() if low > 0}
     exact = [regime.expression for regime in improve_accuracy(text, ranges).regimes if regime.exact]
@@ -94,7 +102,7 @@ def test_an_exact_form_is_equal(name):
         assert prove_equivalent(form, text, positive).check()
 
 
-def test_branches_follow_the_sign():
+def test_branches_follow_the_sign() -> None:
     found = improve_accuracy("(-b - sqrt(b*b - 4*a*c))/(2*a)")
     assert found.variable == "b" and len(found.regimes) == 2
     below, above = found.regimes
@@ -109,7 +117,7 @@ def test_branches_follow_the_sign():
         found(a=1.0)
 
 
-def test_branches_become_c(tmp_path):
+def test_branches_become_c(tmp_path: Path) -> None:
     found = improve_accuracy("(x - sin(x))/(x - tan(x))", {"x": (-10.0, 10.0)})
     assert len(found.regimes) > 1 and not all(regime.exact for regime in found.regimes)
     source = tmp_path / "f.c"
@@ -122,13 +130,13 @@ def test_branches_become_c(tmp_path):
     assert [float(line) for line in printed.split()] == pytest.approx([found(x=p) for p in points], rel=1e-14)
 
 
-def test_the_answer_is_always_the_same():
+def test_the_answer_is_always_the_same() -> None:
     text, ranges = BY_NAME["quad2p"]
     first, second = improve_accuracy(text, ranges), improve_accuracy(text, ranges)
     assert first.regimes == second.regimes and first.error_after == second.error_after
 
 
-def test_what_is_accurate_stays():
+def test_what_is_accurate_stays() -> None:
     found = improve_accuracy("x + y")
     assert str(found) == "x + y" and found.error_before == found.error_after == 0
 
@@ -145,12 +153,12 @@ def test_what_is_accurate_stays():
         ("+".join(["x"] * 100), {}, "up to 120"),
     ],
 )
-def test_bad_input_is_told(text, ranges, message):
+def test_bad_input_is_told(text: str, ranges: dict[str, Any], message: str) -> None:
     with pytest.raises(HypatiaError, match=message):
         improve_accuracy(text, ranges)
 
 
-def test_optimize_ast_by_accuracy_is_idempotent():
+def test_optimize_ast_by_accuracy_is_idempotent() -> None:
     options = {"cost": "accuracy", "ranges": {"x": (1.0, 1e300)}}
     text = optimize_ast("sqrt(x + 1) - sqrt(x)", options)
     assert text == optimize_ast(text, options) != "sqrt(x + 1) - sqrt(x)"
@@ -176,7 +184,7 @@ TREES = st.recursive(
 
 @settings(max_examples=12, deadline=None)
 @given(TREES)
-def test_no_expression_gets_worse(text):
+def test_no_expression_gets_worse(text: str) -> None:
     try:
         found = improve_accuracy(text, {"x": (0.1, 10.0)} if "x" in text else {})
     except HypatiaError:

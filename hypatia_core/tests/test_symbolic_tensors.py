@@ -42,27 +42,27 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("left", "right"), PROVED)
-def test_equal_expressions_are_proved(left, right):
+def test_equal_expressions_are_proved(left: str, right: str) -> None:
     for answer in (prove_equivalent(left, right), prove_equivalent(right, left)):
         assert answer.status == "proved" and answer.check(), answer
     assert is_equivalent(left, right)
 
 
 @pytest.mark.parametrize(("left", "right"), REFUTED)
-def test_unequal_expressions_are_refuted_by_an_element(left, right):
+def test_unequal_expressions_are_refuted_by_an_element(left: str, right: str) -> None:
     for answer in (prove_equivalent(left, right), prove_equivalent(right, left)):
         assert answer.status == "refuted", answer
         assert answer.witness and all("[" in name for name in answer.witness)
-        assert answer.values[0] != answer.values[1]
+        assert answer.values is not None and answer.values[0] != answer.values[1]
 
 
 @pytest.mark.parametrize(("left", "right", "reason"), UNKNOWN)
-def test_what_is_not_decided_has_a_reason(left, right, reason):
+def test_what_is_not_decided_has_a_reason(left: str, right: str, reason: str) -> None:
     answer = prove_equivalent(left, right)
-    assert answer.status == "unknown" and reason in answer.reason
+    assert answer.status == "unknown" and answer.reason is not None and reason in answer.reason
 
 
-def test_a_proof_says_of_which_shapes_and_by_which_rules():
+def test_a_proof_says_of_which_shapes_and_by_which_rules() -> None:
     answer = prove_equivalent("(matmul (matmul A B) C)", "(matmul A (matmul B C))")
     assert answer.conditions == (
         "A has the shape [n0, n1]",
@@ -73,7 +73,7 @@ def test_a_proof_says_of_which_shapes_and_by_which_rules():
     assert rule == "tensor-rules" and condition == "matmul-associates ×1"
 
 
-def test_numbers_that_no_double_holds_are_not_rounded():
+def test_numbers_that_no_double_holds_are_not_rounded() -> None:
     third = repr(1 / 3)
     assert not is_equivalent("(mul 1/3 (matmul A B))", f"(mul {third} (matmul A B))")
     assert is_equivalent("(mul 1/3 (matmul A B))", "(mul (matmul A B) 1/3)")
