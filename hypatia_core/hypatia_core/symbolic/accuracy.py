@@ -144,7 +144,7 @@ def improve_accuracy(
         >>> from hypatia_core import improve_accuracy
         >>> better = improve_accuracy("sqrt(x + 1) - sqrt(x)", {"x": (1, 1e300)})
         >>> better.expression.infix()
-        '1/(sqrt(x) + sqrt(x + 1))'
+        '1/(sqrt(x + 1) + sqrt(x))'
         >>> better(x=1e20)
         5e-11
         >>> better.error_before > 30, better.error_after < 1
