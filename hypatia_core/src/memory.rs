@@ -69,7 +69,7 @@ mod tests {
     use crate::tensor_type::{DType, TensorType};
 
     #[test]
-    fn results_are_freed_at_their_last_use() {
+    fn results_are_freed_at_their_last_use_and_folded_ones_are_elsewhere() {
         let ty = Some(TensorType::new(DType::F32, &[256]));
         let node = |kind, operands| Node {
             kind,
@@ -77,15 +77,17 @@ mod tests {
             attributes: vec![],
             ty: ty.clone(),
         };
-        let input = Kind::Input {
-            index: 0,
-            weight: false,
+        let chain = |weight| {
+            let mut nodes = vec![node(Kind::Input { index: 0, weight }, vec![])];
+            for i in 0..5 {
+                nodes.push(node(Kind::Op(Op::Exp), vec![i]));
+            }
+            let outputs = vec![5];
+            Graph { nodes, outputs }
         };
-        let mut nodes = vec![node(input, vec![])];
-        for i in 0..5 {
-            nodes.push(node(Kind::Op(Op::Exp), vec![i]));
-        }
-        let outputs = vec![5];
-        assert_eq!(peak_bytes(&Graph { nodes, outputs }), 3 * 1024);
+        assert_eq!(peak_bytes(&chain(false), false), 3 * 1024);
+        assert_eq!(peak_bytes(&chain(false), true), 3 * 1024);
+        assert_eq!(peak_bytes(&chain(true), false), 3 * 1024);
+        assert_eq!(peak_bytes(&chain(true), true), 1024);
     }
 }
