@@ -69,7 +69,9 @@ impl Roofline {
                     self.peak_f32
                 };
                 let compute = 2.0 * elements / peak;
-                self.call + compute.max(stream(b * (m * k + k * n + m * n)))
+                // What is added to is copied to where the result will be, and read there again.
+                let added = if op == Op::Addmm { 2.0 * m * n } else { 0.0 };
+                self.call + compute.max(stream(b * (m * k + k * n + m * n + added)))
             }
         }
     }
