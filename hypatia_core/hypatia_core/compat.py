@@ -19,15 +19,22 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
-def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
+def boxed_forward(
+    graph: GraphModule, change: Callable[[torch.fx.Graph], None] | None = None
+) -> Callable[[list[Any]], Any]:
     """A graph as a function that takes one list and empties it, so that each input goes with its last use.
 
-    Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs stay until the call ends.
+    `change` is made to the copy that runs. Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs
+    stay until the call ends.
     """
+    owned = GraphModule(graph, copy.deepcopy(graph.graph))
+    if change is not None:
+        change(owned.graph)
     try:
         from torch.fx.graph import _BoxedCodeGen
     except ImportError:
-        forward = graph.forward
+        owned.recompile()
+        forward = owned.forward
 
         def call(inputs: list[Any]) -> Any:
             arguments = tuple(inputs)
@@ -35,7 +42,6 @@ def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
             return forward(*arguments)
 
         return boxed(call)
-    owned = GraphModule(graph, copy.deepcopy(graph.graph))
     owned.graph.set_codegen(_BoxedCodeGen())
     owned.recompile()
     run = owned.forward
