@@ -29,7 +29,7 @@ class Dispatched(TorchDispatchMode):
     """Writes down which overloads arrive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Any] = []
 
     def __torch_dispatch__(
@@ -115,7 +115,7 @@ def convolved(bias: bool) -> Callable[[torch.dtype], Call]:
 
 
 #: Inputs of each overload; those that are not named take one tensor.
-INPUTS: dict[Any, Callable[[torch.dtype], Iterator[Call]]] = {
+INPUTS: dict[Any, Any] = {
     aten.mm.default: calls(of((3, 4), (4, 2))),
     aten.bmm.default: calls(of((2, 3, 4), (2, 4, 2))),
     aten.mv.default: calls(of((3, 4), (4,))),
@@ -167,7 +167,8 @@ def ran(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("overload", BINDINGS, ids=str)
 def test_a_binding_is_its_overload(overload: Any, dtype: torch.dtype) -> None:
-    made = list(INPUTS.get(overload, unary)(dtype))
+    inputs: Callable[[torch.dtype], Iterator[Call]] = INPUTS.get(overload, unary)
+    made = list(inputs(dtype))
     assert made
     for args, kwargs in made:
         if any(args[-1] is refused for refused in REFUSED.get(overload, [])):
