@@ -22,7 +22,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 FLOATS = [torch.float32, torch.float64, torch.bfloat16]
 NUMBERS = [2, -1, 0.5, True]
 # What neither can do: subtract a truth value, raise whole numbers to a negative power.
-REFUSED = {aten.sub.Tensor: [True], aten.pow.Tensor_Scalar: [-1]}
+REFUSED: dict[Any, list[Any]] = {aten.sub.Tensor: [True], aten.pow.Tensor_Scalar: [-1]}
 
 
 class Dispatched(TorchDispatchMode):
