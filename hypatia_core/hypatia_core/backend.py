@@ -18,6 +18,7 @@ from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice
+from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
 from hypatia_core.fx_export import write
@@ -31,6 +32,7 @@ from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled
 from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
+from hypatia_core.tiered import Promotion
 from hypatia_core.weights import Memo, divide, positions
 
 
@@ -124,6 +126,7 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
+        self._divided: Memo | None = None
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
@@ -160,33 +163,92 @@ class Compilation:
             self._explain(graph)
         best = graph if rewritten is None else rewritten
         static = positions(static, best)
+        tiered = self._is_tiered(imported, best, fake_inputs)
+        if tiered:
+            self.runners = [r for r in self.runners if r.name != "inductor"] or executors.named("aten")
         candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
         decided = self._record.chosen
-        if imported is not None and rewritten is not None and imported.assumed:
-            candidates = [
-                replace(c, run=while_they_hold(c.run, original.run, imported.assumed)) for c in candidates
-            ]
-        return Choice(
-            original,
-            candidates,
-            graph,
-            by_region=RegionByRegion(graph, rewritten or graph, parts, self.options.numerics == "exact")
-            if work > LARGE and parts is not None and imported is not None and not imported.random
-            else None,
-            verify=self.options.verify and decided is None,
-            measure=self.options.measure and decided is None,
-            exact=self.options.numerics == "exact",
-            free_ulps=BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
-            accuracy_first=self.options.numerics == "accurate",
-            repeatable=imported is not None and not imported.observable,
-            profile=(lambda inputs: profile(self.report, graph, rewritten, inputs))
+
+        def guarded(candidate: Candidate) -> Candidate:
+            if imported is None or rewritten is None or not imported.assumed:
+                return candidate
+            return replace(candidate, run=while_they_hold(candidate.run, original.run, imported.assumed))
+
+        settings: dict[str, Any] = {
+            "by_region": None,
+            "verify": self.options.verify and decided is None,
+            "measure": self.options.measure and decided is None,
+            "exact": self.options.numerics == "exact",
+            "free_ulps": BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
+            "accuracy_first": self.options.numerics == "accurate",
+            "repeatable": imported is not None and not imported.observable,
+            "profile": (lambda inputs: profile(self.report, graph, rewritten, inputs))
             if self.options.profile
             else None,
+            "report": self.report,
+            "refused": self._refuse,
+            "failed": self._fall_back,
+            "decided": self._keep if decided is None and not tiered else None,
+        }
+
+        def choice(candidates: list[Candidate], **others: Any) -> Choice:
+            # It is used up by one trial.
+            if work > LARGE and parts is not None and imported is not None and not imported.random:
+                exact = self.options.numerics == "exact"
+                others["by_region"] = RegionByRegion(graph, rewritten or graph, parts, exact)
+            return Choice(original, candidates, graph, **(settings | others))
+
+        first = choice([guarded(c) for c in candidates]).installed()
+        if not tiered:
+            return first
+
+        def second() -> Candidate:
+            apart, divided = Apart(), self._divided
+            run = apart.compile(best, fake_inputs) if divided is None else compiled_over(divided, apart)
+            name = f"{apart.name}, rewritten" if rewritten is not None else apart.name
+            return guarded(Candidate(name, apart.name, rewritten is not None, run))
+
+        return Promotion(
+            first,
+            second,
+            lambda candidate, account: choice(
+                [candidate],
+                draws=False,
+                profile=None,
+                report=account,
+                decided=None,
+                failed=lambda reason, _: self._refuse(reason),
+            ),
+            weights=sorted(self._static()),
             report=self.report,
+            measure=self.options.measure,
             refused=self._refuse,
-            failed=self._fall_back,
-            decided=self._keep if decided is None else None,
-        ).installed()
+            decided=lambda _: self._keep_installed(),
+        ).started()
+
+    def _is_tiered(self, imported: Imported | None, best: GraphModule, fake_inputs: Sequence[Any]) -> bool:
+        """Whether generated code comes later; says why, where it was asked for and does not."""
+        if not self.options.tiered or not any(runner.name == "inductor" for runner in self.runners):
+            return False
+        if self.stage != "inference":
+            reason: str | None = "the graph is a training one"
+        elif self.options.numerics == "accurate":
+            reason = "numerics='accurate' weighs errors, not time alone"
+        elif imported is None or imported.observable or imported.random:
+            reason = "the graph draws random numbers or has effects, or could not be read"
+        elif any(isinstance(x, torch.SymInt) or _has_symbols(x) for x in fake_inputs):
+            reason = "sizes are symbols"
+        elif self._record.chosen is not None:
+            return False  # an earlier process has decided, and its code is on disk
+        else:
+            reason = Apart().refusal(best)
+        if reason is not None:
+            self._refuse(f"tiered: {reason}")
+        return reason is None
+
+    def _keep_installed(self) -> None:
+        chosen = self.report
+        self._keep(Candidate(chosen.installed, chosen.executor, chosen.rewritten, lambda _: None))
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
@@ -247,7 +309,8 @@ class Compilation:
         if division is None:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        return Memo(division, original, strict, cap, self._refuse, self.report)
+        self._divided = Memo(division, original, strict, cap, self._refuse, self.report)
+        return self._divided
 
     def _precision(self) -> str:
         """What products may run in; says so where the processor cannot do what was asked for."""
@@ -359,6 +422,12 @@ class Compilation:
         finally:
             self.report.stages[stage] = time.perf_counter() - begun
             logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
+
+
+def _has_symbols(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and not all(
+        isinstance(n, int) for n in (*value.shape, *value.stride())
+    )
 
 
 def fall_back(reason: str, error: Exception, options: Options, report: GraphReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -54,6 +55,7 @@ class Choice:
         exact: bool,
         free_ulps: float = FREE_ULPS,
         repeatable: bool,
+        draws: bool = True,
         profile: Callable[[list[Any]], None] | None,
         report: GraphReport,
         refused: Callable[[str], None],
@@ -70,6 +72,8 @@ class Choice:
         self._exact = exact
         self._free_ulps = free_ulps
         self._repeatable = repeatable
+        #: Where nothing draws random numbers, their state is another thread's to change.
+        self._random_state_kept = _RandomStateKept if draws else contextlib.nullcontext
         self._profile = profile
         self._report = report
         self._refused = refused
@@ -79,7 +83,8 @@ class Choice:
         self._lock = threading.RLock()
         self._deciding = False
         self._run: Runnable | None = None
-        self._seconds: dict[str, float] = {}
+        #: Seconds of the run that verified each.
+        self.seconds: dict[str, float] = {}
         self._accuracy_first = accuracy_first
         #: By name: whether a candidate errs much less than the original.
         self._more_accurate: dict[str, bool] = {}
@@ -93,6 +98,11 @@ class Choice:
 
         return compat.boxed(call)
 
+    def tried(self, inputs: list[Any]) -> list[Candidate]:
+        """The candidates that are right on these inputs, or that run, where they are not to be verified."""
+        with torch.no_grad():
+            return self._accepted(inputs) if self._verify else self._running(inputs)
+
     def _decide(self, inputs: list[Any]) -> Runnable:
         with self._lock:
             if self._deciding:
@@ -102,7 +112,7 @@ class Choice:
                 if self._candidates or self._profile is not None:
                     self._deciding = True
                     try:
-                        with torch.no_grad(), _RandomStateKept():
+                        with torch.no_grad(), self._random_state_kept():
                             chosen = self._chosen(inputs)
                     finally:
                         self._deciding = False
@@ -150,7 +160,7 @@ class Choice:
         free_ulps = self._free_ulps
         candidates = self._candidates
         try:
-            with _RandomStateKept():
+            with self._random_state_kept():
                 if self._by_region is None:
                     reference = Reference(self._graph).run_on(inputs)
                     self._report.verified = "the whole graph against float64"
@@ -232,10 +242,10 @@ class Choice:
 
     def _outputs(self, candidate: Candidate, inputs: list[Any]) -> tuple[Any, ...]:
         arguments = list(inputs)
-        with _RandomStateKept():
+        with self._random_state_kept():
             begun = time.perf_counter()
             result = candidate.run(arguments)
-            self._seconds[candidate.name] = time.perf_counter() - begun
+            self.seconds[candidate.name] = time.perf_counter() - begun
         return tuple(result) if isinstance(result, (list, tuple)) else (result,)
 
 

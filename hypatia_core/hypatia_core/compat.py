@@ -19,15 +19,22 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
-def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
+def boxed_forward(
+    graph: GraphModule, change: Callable[[torch.fx.Graph], None] | None = None
+) -> Callable[[list[Any]], Any]:
     """A graph as a function that takes one list and empties it, so that each input goes with its last use.
 
-    Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs stay until the call ends.
+    `change` is made to the copy that runs. Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs
+    stay until the call ends.
     """
+    owned = GraphModule(graph, copy.deepcopy(graph.graph))
+    if change is not None:
+        change(owned.graph)
     try:
         from torch.fx.graph import _BoxedCodeGen
     except ImportError:
-        forward = graph.forward
+        owned.recompile()
+        forward = owned.forward
 
         def call(inputs: list[Any]) -> Any:
             arguments = tuple(inputs)
@@ -35,7 +42,6 @@ def boxed_forward(graph: GraphModule) -> Callable[[list[Any]], Any]:
             return forward(*arguments)
 
         return boxed(call)
-    owned = GraphModule(graph, copy.deepcopy(graph.graph))
     owned.graph.set_codegen(_BoxedCodeGen())
     owned.recompile()
     run = owned.forward
@@ -452,3 +458,28 @@ def has_bfloat16() -> bool:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):
         return False
+
+
+def save_generated(graph: GraphModule, inputs: Sequence[Any], patches: dict[str, Any], path: str) -> None:
+    """Generated code for a functional graph, as a file. Read in 2.15 (`_inductor.standalone_compile`)."""
+    from torch._inductor import standalone_compile
+
+    options = {"config_patches": patches}
+    with torch.no_grad():
+        made = standalone_compile(graph, list(inputs), dynamic_shapes="from_example_inputs", options=options)
+    made.save(path=path, format="binary")
+
+
+def load_generated(path: str) -> Callable[..., Any]:
+    """What `save_generated` wrote, to be called with the inputs. Read in 2.15 (same source)."""
+    from torch._inductor.standalone_compile import CompiledArtifact
+
+    loaded: Callable[..., Any] = CompiledArtifact.load(path=path, format="binary")
+    return loaded
+
+
+def import_generated_code() -> None:
+    """Imports what `load_generated` needs, which takes a second. Read in 2.15 (same source)."""
+    import torch._functorch._aot_autograd.autograd_cache
+    import torch._inductor.compile_fx
+    import torch._inductor.standalone_compile  # noqa: F401

@@ -85,6 +85,11 @@ class Options:
     cache: bool = _option(
         True, "keep what was found and measured on disk (HYPATIA_CACHE_DIR), and take it from there"
     )
+    tiered: bool = _option(
+        False,
+        "at inference serve by 'aten' while another process generates code, which is then verified in a "
+        "thread, timed in turns with it by the calls themselves, and swapped in between two",
+    )
     profile: bool = _option(False, "measure each node of both programs at the first call, for the report")
     max_nodes: int = _option(8_000, "the search of one island of the graph stops at so many e-graph nodes")
     max_iterations: int = _option(12, "the search stops after so many rounds")

@@ -19,7 +19,7 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["cache_folder", "machine", "compat", "log", "sizes", "symbolic"],
+    ["cache_folder", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
     ["profile"],
     ["clifford"],
     [
@@ -45,6 +45,7 @@ PYTHON = [
     ["explanation"],
     ["formula"],
     ["calibrate", "choice", "decisions", "equivalence"],
+    ["tiered"],
     ["backend"],
     ["fx_graph", "registration", "serving"],
     ["__init__"],

@@ -15,8 +15,7 @@ from torch.export import Dim
 import hypatia_core
 from agreement import same
 from conftest import Run
-from hypatia_core import HypatiaError, machine
-from hypatia_core.serving import graph_json
+from hypatia_core import HypatiaError, graph_json, machine
 from test_serving import Everything, pair, serve
 
 safetensors = pytest.importorskip("safetensors.torch")

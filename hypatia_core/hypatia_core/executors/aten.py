@@ -9,6 +9,7 @@ from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core.executors.bindings import bind
 
 
 class Aten(Executor):
@@ -21,5 +22,5 @@ class Aten(Executor):
         return None
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
-        """The graph's own code, as one function."""
-        return compat.boxed_forward(graph)
+        """The graph's own code, as one function that calls torch's direct bindings."""
+        return compat.boxed_forward(graph, bind)

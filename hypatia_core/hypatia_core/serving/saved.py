@@ -20,14 +20,14 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from hypatia_core import executors, machine
+from hypatia_core import executors, graph_json, machine
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Runnable
 from hypatia_core.log import logger
 from hypatia_core.packed_call import compiled_over
 from hypatia_core.report import GraphReport
-from hypatia_core.serving import graph_json, signature_json
+from hypatia_core.serving import signature_json
 from hypatia_core.serving.served import Programs, Served
 from hypatia_core.weights import Memo, divide
 

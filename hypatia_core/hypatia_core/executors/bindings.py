@@ -1,0 +1,143 @@
+"""Torch's direct bindings, which a flat program calls in place of operations looked up in the registry.
+
+A call of `torch.ops.aten.X.overload` converts its arguments by the schema at run time; the binding of the
+same operation was generated for its argument types, and reaches the same kernel a microsecond sooner
+(`benchmarks/overhead.py`). A row here says that both send the same overload with the same arguments to the
+dispatcher. Operations that make a tensor out of nothing have no row: `torch.set_default_device` would change
+what their bindings do.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+from torch.nn import functional
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A builtin function or a method of tensors, positional arguments in the overload's order."""
+
+    call: Callable[..., Any]
+    #: Keywords of the overload that it takes too.
+    keywords: frozenset[str] = frozenset()
+
+    @property
+    def method(self) -> str | None:
+        """Its name where it is a method of the first argument."""
+        return self.call.__name__ if isinstance(self.call, types.MethodDescriptorType) else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The operation's result."""
+        return self.call(*args, **kwargs)
+
+
+def _taking(call: Callable[..., Any], *keywords: str) -> Binding:
+    return Binding(call, frozenset(keywords))
+
+
+#: One row an overload.
+BINDINGS: dict[Any, Binding] = {
+    # Products.
+    aten.mm.default: Binding(torch.mm),
+    aten.bmm.default: Binding(torch.bmm),
+    aten.mv.default: Binding(torch.mv),
+    aten.dot.default: Binding(torch.dot),
+    aten.addmm.default: _taking(torch.addmm, "beta", "alpha"),
+    aten.baddbmm.default: _taking(torch.baddbmm, "beta", "alpha"),
+    aten.convolution.default: Binding(torch.convolution),
+    # Elementwise, of two operands.
+    aten.add.Tensor: _taking(torch.add, "alpha"),
+    aten.sub.Tensor: _taking(torch.sub, "alpha"),
+    aten.mul.Tensor: Binding(torch.mul),
+    aten.div.Tensor: Binding(torch.div),
+    aten.pow.Tensor_Scalar: Binding(torch.pow),
+    aten.pow.Tensor_Tensor: Binding(torch.pow),
+    aten.maximum.default: Binding(torch.maximum),
+    aten.minimum.default: Binding(torch.minimum),
+    aten.eq.Tensor: Binding(torch.eq),
+    aten.eq.Scalar: Binding(torch.eq),
+    aten.ne.Tensor: Binding(torch.ne),
+    aten.ne.Scalar: Binding(torch.ne),
+    aten.lt.Tensor: Binding(torch.lt),
+    aten.lt.Scalar: Binding(torch.lt),
+    aten.le.Tensor: Binding(torch.le),
+    aten.le.Scalar: Binding(torch.le),
+    aten.gt.Tensor: Binding(torch.gt),
+    aten.gt.Scalar: Binding(torch.gt),
+    aten.ge.Tensor: Binding(torch.ge),
+    aten.ge.Scalar: Binding(torch.ge),
+    aten.where.self: Binding(torch.where),
+    # Elementwise, of one.
+    aten.relu.default: Binding(torch.relu),
+    aten.sigmoid.default: Binding(torch.sigmoid),
+    aten.tanh.default: Binding(torch.tanh),
+    aten.gelu.default: _taking(functional.gelu, "approximate"),
+    aten.exp.default: Binding(torch.exp),
+    aten.expm1.default: Binding(torch.expm1),
+    aten.log.default: Binding(torch.log),
+    aten.log1p.default: Binding(torch.log1p),
+    aten.sqrt.default: Binding(torch.sqrt),
+    aten.rsqrt.default: Binding(torch.rsqrt),
+    aten.reciprocal.default: Binding(torch.reciprocal),
+    aten.neg.default: Binding(torch.neg),
+    aten.abs.default: Binding(torch.abs),
+    aten.sin.default: Binding(torch.sin),
+    aten.cos.default: Binding(torch.cos),
+    aten.erf.default: Binding(torch.erf),
+    aten.clamp.default: Binding(torch.clamp),
+    # Views.
+    aten.view.default: Binding(torch.Tensor.view),
+    aten.expand.default: Binding(torch.Tensor.expand),
+    aten.t.default: Binding(torch.Tensor.t),
+    aten.transpose.int: Binding(torch.Tensor.transpose),
+    aten.permute.default: Binding(torch.Tensor.permute),
+    aten.unsqueeze.default: Binding(torch.Tensor.unsqueeze),
+    aten.squeeze.dim: Binding(torch.Tensor.squeeze),
+    aten.select.int: Binding(torch.Tensor.select),
+    # Reductions, normalization, gathering.
+    aten.sum.default: _taking(torch.sum, "dtype"),
+    aten.sum.dim_IntList: _taking(torch.sum, "dtype"),
+    aten.mean.default: _taking(torch.mean, "dtype"),
+    aten.mean.dim: _taking(torch.mean, "dtype"),
+    aten.amax.default: Binding(torch.amax),
+    aten.amin.default: Binding(torch.amin),
+    aten.native_layer_norm.default: Binding(torch.native_layer_norm),
+    aten.embedding.default: Binding(torch.embedding),
+    aten.index_select.default: Binding(torch.index_select),
+    aten.cat.default: Binding(torch.cat),
+    aten.stack.default: Binding(torch.stack),
+    aten.clone.default: _taking(torch.clone, "memory_format"),
+}
+
+
+def bind(graph: fx.Graph) -> None:
+    """Calls direct bindings wherever a node has one that takes its arguments; changes the graph.
+
+    >>> graph = fx.symbolic_trace(lambda x: torch.ops.aten.relu.default(x)).graph
+    >>> next(iter(graph.nodes)).meta["val"] = torch.ones(2)
+    >>> bind(graph)
+    >>> [node.target.__name__ for node in graph.nodes if node.op == "call_function"]
+    ['relu']
+    """
+    for node in graph.nodes:
+        binding = BINDINGS.get(node.target) if node.op == "call_function" else None
+        if binding is None or not node.args or not binding.keywords.issuperset(node.kwargs):
+            continue
+        # Only tensors have methods; a number in a tensor's place is the overload's to convert.
+        first = node.args[0]
+        if isinstance(first, fx.Node) and not isinstance(first.meta.get("val"), torch.Tensor):
+            continue
+        if not isinstance(first, (fx.Node, list, tuple)):
+            continue
+        if binding.method is None:
+            node.target = binding.call
+        else:
+            node.op, node.target = "call_method", binding.method
