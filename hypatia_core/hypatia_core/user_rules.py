@@ -38,7 +38,8 @@ def rule(
 
     Args:
         name: a fact in kebab-case; reports show it.
-        left, right: functions of the same parameters, each returning one tensor.
+        left: a function of tensors that returns one tensor.
+        right: another, of the same parameters.
         example: tensors on which the left side is such a case; only their types count.
         why: why it holds: an identity, a theorem, a citation.
         numerics: the strictest `numerics` option that admits it: 'exact' (equal bit by bit), 'accurate' (errs

@@ -60,7 +60,7 @@ rules! {
     "sum-of-products-is-a-product-of-stacks"
         "(add (matmul ?a ?b) (matmul ?c ?d))" => "(matmul (cat ?a ?c {column-axis ?a}) (cat ?b ?d {row-axis ?b}))"
         Reassociates;
-        "AB + CD = [A C] [B; D]"; "a: f32[6,5] b: f32[5,4] c: f32[6,3] d: f32[3,4]";
+        "AB + CD = (A C) (B; D)"; "a: f32[6,5] b: f32[5,4] c: f32[6,3] d: f32[3,4]";
     "norm-of-a-residual-of-low-rank"
         "(sum (mul (sub ?x (matmul ?u ?w)) (sub ?x (matmul ?u ?w))) ?axes true)"
         => "(add (sum (mul ?x ?x) ?axes true) (mul -2 (sum (mul ?u (matmul ?x (permute ?w {swap ?w}))) ?axes true))
