@@ -2,8 +2,8 @@
 
 python examples/own_rule.py
 
-It prints why a false rule is refused, with the numbers where both sides differ, then a true rule as it joins the
-search, and the report of a function that it made faster.
+It prints why a false rule is refused, with the numbers where both sides differ, then a true rule as it joins
+the search, and the report of a function that it made faster.
 """
 
 from typing import Any
