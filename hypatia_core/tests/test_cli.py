@@ -214,6 +214,8 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell starts what runs in the background with Ctrl-C ignored, and processes pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -230,6 +232,9 @@ def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
     assert process.stdout is not None and process.stdout.readline() == "begun\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
+    try:
+        _, errors = process.communicate(timeout=100)
+    finally:
+        process.kill()
     assert (process.returncode, errors) == (130, "broken off\n")
     assert list(tmp_path.iterdir()) == [script]
