@@ -22,6 +22,7 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+from minilm import Embedder
 from sentences import SENTENCES
 from torch import Tensor, nn
 
@@ -53,19 +54,6 @@ class Result:
     output: Tensor = field(default_factory=lambda: torch.empty(0))
     error: float = float("nan")
     seconds: list[float] = field(default_factory=list)
-
-
-class Embedder(nn.Module):
-    """Sentence embeddings as MiniLM's authors make them: the mean over a sentence's tokens, of length one."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        tokens = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(tokens.dtype)
-        return nn.functional.normalize((tokens * weights).sum(1) / weights.sum(1), dim=-1)
 
 
 class Chain(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import traceback
 import warnings
@@ -29,7 +28,7 @@ from hypatia_core.lowering import lower
 from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
-from hypatia_core.report import GraphReport, brief, graphs_of, labelled
+from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.tiered import Promotion
@@ -119,7 +118,7 @@ class Compilation:
         self.stage = stage
         # Ranks that time by themselves may choose differently: what is replicated would drift apart.
         self.alike = options.measure and compat.among_ranks()
-        self.options = dataclasses.replace(options, measure=False) if self.alike else options
+        self.options = replace(options, measure=False) if self.alike else options
         self.runners = runners
         self.reports = reports
         self.weights = weights
@@ -137,7 +136,7 @@ class Compilation:
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
-        work = sum(1 for n in graph.graph.nodes if n.op not in ("placeholder", "output"))
+        work = work_of(graph)
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
         if self.alike:
@@ -284,9 +283,7 @@ class Compilation:
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph)
         self._explain(graph, imported, found, rewritten, places)
-        self.report.nodes_after = sum(
-            1 for n in rewritten.graph.nodes if n.op not in ("placeholder", "output")
-        )
+        self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
 
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:

@@ -35,7 +35,7 @@ class Reference(fx.Interpreter):
         with torch.no_grad():
             result = self.run(*inputs)
         results = tuple(result) if isinstance(result, (list, tuple)) else (result,)
-        return tuple(map(_widen, results))
+        return tuple(map(widen, results))
 
     def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[Any, Any]:
         """A node's arguments: in the original's precision for what depends on it, else widened."""
@@ -47,7 +47,7 @@ class Reference(fx.Interpreter):
             value, like = self.env[argument], argument.meta.get("val")
             if own and isinstance(like, torch.Tensor) and isinstance(value, torch.Tensor):
                 return value.to(like.dtype)
-            return _map_tensors(_widen, value)
+            return _map_tensors(widen, value)
 
         fetched: tuple[Any, Any] = fx.node.map_arg((n.args, n.kwargs), fetch)
         return fetched
@@ -56,7 +56,7 @@ class Reference(fx.Interpreter):
         """The operation, asked for float64 where it was asked for less."""
         if not _runs_in_own_precision(target):
             args, kwargs = torch.utils._pytree.tree_map(_widen_dtype, (args, kwargs))
-        return _map_tensors(_widen, super().call_function(target, args, kwargs))
+        return _map_tensors(widen, super().call_function(target, args, kwargs))
 
 
 def _runs_in_own_precision(target: Any) -> bool:
@@ -69,7 +69,8 @@ def _map_tensors(change: Callable[[Any], Any], value: Any) -> Any:
     return torch.utils._pytree.tree_map(change, value)
 
 
-def _widen(value: Any) -> Any:
+def widen(value: Any) -> Any:
+    """A tensor in float64 or its complex twin where it is of a narrower float; all else as it is."""
     return (
         value.to(_WIDER[value.dtype]) if isinstance(value, torch.Tensor) and value.dtype in _WIDER else value
     )

@@ -142,7 +142,7 @@ class Choice:
             return self._original
         if self._profile is not None:
             self._profile(list(inputs))
-        accepted = self._accepted(inputs) if self._verify else self._running(inputs)
+        accepted = self.tried(inputs)
         if not accepted:
             return self._original
         if not self._measure:

@@ -13,18 +13,13 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from hypatia_core.check import widen
+
 #: Rounds, and the seconds after which no further one is begun.
 ROUNDS = 9
 ENOUGH_SECONDS = 5.0
 #: One turn of one side lasts at least so long, so that the clock's own steps do not count.
 SECONDS_A_TURN = 0.01
-
-_WIDER = {
-    torch.float16: torch.float64,
-    torch.bfloat16: torch.float64,
-    torch.float32: torch.float64,
-    torch.complex64: torch.complex128,
-}
 
 
 @dataclass
@@ -114,16 +109,10 @@ def _seconds(call: Callable[..., Any], inputs: Sequence[Any]) -> float:
             return spent / calls
 
 
-def _widened(value: Any) -> Any:
-    return (
-        value.to(_WIDER[value.dtype]) if isinstance(value, torch.Tensor) and value.dtype in _WIDER else value
-    )
-
-
 def _in_float64(eager: Callable[..., Any], inputs: Sequence[Any]) -> Any:
     try:
         wide = copy.deepcopy(eager).double() if isinstance(eager, torch.nn.Module) else eager
-        return wide(*pytree.tree_map(_widened, tuple(inputs)))
+        return wide(*pytree.tree_map(widen, tuple(inputs)))
     except Exception:  # a cast inside it, or an operation without a float64 form: then the error is not known
         return None
 

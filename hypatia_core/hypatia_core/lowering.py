@@ -57,7 +57,7 @@ def lower(
             taken.update(unit.covered)
     if not units:
         return None
-    lowered = _Lowering(graph, units, timings, {"float32", precision})
+    lowered = _Lowering(graph, units, taken, timings, {"float32", precision})
     lowered.run()
     return (GraphModule(graph, lowered.graph), dict(lowered.chosen)) if lowered.chosen else None
 
@@ -67,7 +67,9 @@ class _Lowering:
     """Writes a graph anew, from its first node to its last, each with the layout that its value has now."""
 
     original: GraphModule
+    #: By the node whose value it makes; and every node that one covers.
     units: dict[fx.Node, Unit]
+    covered: set[fx.Node]
     timings: Timings
     precisions: set[str]
     graph: fx.Graph = field(default_factory=fx.Graph)
@@ -82,13 +84,12 @@ class _Lowering:
 
     def run(self) -> None:
         """Writes every node."""
-        last_of = {node: unit.node for unit in self.units.values() for node in unit.covered}
         for node in self.original.graph.nodes:
             if node.op == "output":
                 self.graph.output(fx.node.map_arg(node.args[0], self._where_it_lay)).meta = dict(node.meta)
             elif node in self.units:
                 self._write_unit(self.units[node])
-            elif node not in last_of:
+            elif node not in self.covered:
                 self._copy(node)
         self.graph.lint()
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch.fx import GraphModule
+
 from hypatia_core import compat
 from hypatia_core.comparison import Comparison, compare
 from hypatia_core.program import Program
@@ -45,6 +47,11 @@ class Step:
     #: Estimated seconds of the operations that each side spells out.
     seconds_left: float
     seconds_right: float
+
+
+def work_of(graph: GraphModule) -> int:
+    """How many nodes of a graph compute something."""
+    return sum(1 for node in graph.graph.nodes if node.op not in ("placeholder", "output"))
 
 
 @dataclass

@@ -20,6 +20,7 @@ from hypatia_core.choice import LEAST_GAIN, Candidate, Choice
 from hypatia_core.executors.apart import short_turns
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport, brief
+from hypatia_core.weights import extent
 
 #: Calls that each of the two serves before they are compared.
 TURNS = 9
@@ -124,7 +125,7 @@ class Promotion:
     def _copied(self, inputs: list[Any]) -> list[Any] | None:
         """Copies of what is no weight; None where that would take too long."""
         own = [i for i, x in enumerate(inputs) if i not in self._weights and isinstance(x, torch.Tensor)]
-        if sum(_extent(inputs[i]) * inputs[i].itemsize for i in own) > MOST_COPIED:
+        if sum(extent(inputs[i]) * inputs[i].itemsize for i in own) > MOST_COPIED:
             self._refused(f"tiered: more than {MOST_COPIED} bytes of inputs to verify on")
             return None
         with torch.no_grad():
@@ -147,16 +148,11 @@ class Promotion:
         self._decided(candidate)
 
 
-def _extent(tensor: torch.Tensor) -> int:
-    """Elements from a tensor's first to its last in memory."""
-    return 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
-
-
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
     """A copy with the strides of the original, which may overlap."""
     if not tensor.numel():
         return tensor.clone()
-    memory = tensor.detach().as_strided((_extent(tensor),), (1,), tensor.storage_offset()).clone()
+    memory = tensor.detach().as_strided((extent(tensor),), (1,), tensor.storage_offset()).clone()
     return memory.as_strided(tensor.shape, tensor.stride(), 0)
 
 

@@ -92,7 +92,7 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
     module = GraphModule({}, graph)
     given = [tensor for tensor in real[:count] if tensor is not None]
     weights = [tensor for tensor in real[count:] if tensor is not None]
-    size = sum(tensor.numel() * tensor.itemsize for tensor in weights)
+    size = sum(map(memory, weights))
     copies = max(1, min(MOST_COPIES, BETWEEN_USES // max(size, 1)))
     division = divide(module, range(len(given), len(given) + len(weights)))
     arguments = []

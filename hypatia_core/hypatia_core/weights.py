@@ -24,7 +24,7 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core._hypatia_core import Snapshot
 from hypatia_core.executors.base import Runnable
-from hypatia_core.report import GraphReport
+from hypatia_core.report import GraphReport, brief
 
 #: Weights that change so often in a row, each time before their results were used twice, are left alone…
 RESTLESS = 4
@@ -297,7 +297,7 @@ class Memo:
             try:
                 entry = self._folded(weights)
             except Exception as error:  # folding is ours alone: without it the original still runs
-                self._refused(f"weights were not folded: {type(error).__name__}: {error}")
+                self._refused(f"weights were not folded: {brief(error)}")
                 self._pause = PAUSE
                 return None
             if self.bytes + entry.bytes > self._cap:
@@ -321,7 +321,7 @@ class Memo:
 
     def _folded(self, weights: list[Any]) -> Entry:
         # The snapshot comes first: what changes meanwhile is noticed on the next call.
-        snapshot = Snapshot(weights, [_extent(w) for w in weights], self._strict)
+        snapshot = Snapshot(weights, [_readable(w) for w in weights], self._strict)
         with torch.no_grad():
             values = list(self._fold(list(weights)))
         storages = [weight.untyped_storage() for weight in weights]
@@ -357,17 +357,21 @@ def invalidate(model: torch.nn.Module | torch.Tensor | None = None) -> None:
         memo.drop(addresses)
 
 
-def _extent(tensor: torch.Tensor) -> int:
+def extent(tensor: torch.Tensor) -> int:
+    """Elements from a tensor's first to its last in memory; of a tensor that has any."""
+    return 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _readable(tensor: torch.Tensor) -> int:
     """Bytes that can be read from a tensor's address on; 0 where its memory is not the processor's."""
     if tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.numel() == 0:
         return 0
-    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
     room = tensor.untyped_storage().nbytes() - tensor.storage_offset() * tensor.itemsize
-    return int(max(0, min((last + 1) * tensor.itemsize, room)))
+    return int(max(0, min(extent(tensor) * tensor.itemsize, room)))
 
 
 def memory(value: Any) -> int:
-    """Bytes that a folded value takes; packed ones at the size of what they were packed from."""
+    """Bytes of a tensor's elements, of a packed weight those of its library's layout; 0 of anything else."""
     if not isinstance(value, torch.Tensor):
         return 0
     size: int = value.numel() * value.itemsize

@@ -19,12 +19,11 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["cache_folder", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
+    ["cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
     ["profile"],
     ["clifford"],
     [
         "options",
-        "check",
         "executors",
         "notation",
         "remedy",

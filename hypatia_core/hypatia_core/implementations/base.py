@@ -9,6 +9,16 @@ from typing import Any, Protocol
 import torch
 from torch import fx
 
+from hypatia_core import compat
+
+#: Kernels over packed weights that torch has here, by name.
+KERNELS = compat.packed_kernels()
+
+
+def has_kernels(*names: str) -> bool:
+    """Whether torch has all of these kernels here."""
+    return all(name in KERNELS for name in names)
+
 
 class Unit(Protocol):
     """An operation that may be run in several ways: nodes of a graph, and what its time depends on."""

@@ -11,13 +11,18 @@ from torch import fx
 
 from hypatia_core import compat
 from hypatia_core.implementations.activation import Activation, activation, post_operation
-from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32, only_user
+from hypatia_core.implementations.base import (
+    KERNELS,
+    Emitter,
+    Implementation,
+    has_kernels,
+    on_cpu_in_float32,
+    only_user,
+)
 
 aten = torch.ops.aten
 
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
-
-_KERNELS = compat.packed_kernels()
 
 
 @dataclass(frozen=True)
@@ -168,19 +173,19 @@ def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
     weight = emitter.call(aten.clone.default, weight, memory_format=torch.channels_last)
     padding, stride, dilation, groups = unit.geometry
     packed = emitter.pack(
-        *(_KERNELS["_reorder_convolution_weight"], weight, padding, stride, dilation, groups),
+        *(KERNELS["_reorder_convolution_weight"], weight, padding, stride, dilation, groups),
         list(x.meta["val"].shape),
     )
     geometry = (padding, stride, dilation, groups)
     name, scalars, algorithm = post_operation(unit.activation)
     if unit.other is None:
         call = (x, packed, bias, *geometry, name, scalars, algorithm)
-        return emitter.call(_KERNELS["_convolution_pointwise"], *call)
+        return emitter.call(KERNELS["_convolution_pointwise"], *call)
     other = _channels_last(emitter, unit.other)
     last = (None, [], None) if unit.activation is None else (name, scalars, algorithm)
     return emitter.call_like(
         other,
-        *(_KERNELS["_convolution_pointwise.binary"], x, other, packed, bias, *geometry, "add", 1.0, *last),
+        *(KERNELS["_convolution_pointwise.binary"], x, other, packed, bias, *geometry, "add", 1.0, *last),
     )
 
 
@@ -213,16 +218,12 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
     return emitter.call(aten.permute.default, shaped, [0, 3, 1, 2])
 
 
-def _has(*names: str) -> bool:
-    return all(name in _KERNELS for name in names)
-
-
 IMPLEMENTATIONS = [
     Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
     Implementation(
         "oneDNN, packed weight, channels last, fused",
         "convolution",
-        lambda unit: _has("_convolution_pointwise.binary", "_reorder_convolution_weight"),
+        lambda unit: has_kernels("_convolution_pointwise.binary", "_reorder_convolution_weight"),
         _onednn_packed,
     ),
     Implementation(

@@ -10,7 +10,14 @@ from torch import fx
 
 from hypatia_core import compat
 from hypatia_core.implementations.activation import Activation, activation, post_operation
-from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32, only_user
+from hypatia_core.implementations.base import (
+    KERNELS,
+    Emitter,
+    Implementation,
+    has_kernels,
+    on_cpu_in_float32,
+    only_user,
+)
 
 aten = torch.ops.aten
 
@@ -121,9 +128,6 @@ def _turns(node: fx.Node) -> bool:
     return accepted is None or tuple(node.args[1]) == (1, 0)  # type: ignore[arg-type]
 
 
-_KERNELS = compat.packed_kernels()
-
-
 def _fixed_rows(unit: Linear) -> bool:
     return isinstance(unit.rows, int) and unit.rows > 0
 
@@ -139,15 +143,15 @@ def _activated(emitter: Emitter, unit: Linear, rows: fx.Node) -> fx.Node:
 
 def _mkl_packed(emitter: Emitter, unit: Linear) -> fx.Node:
     weight = unit.rows_of_weight(emitter)
-    packed = emitter.pack(_KERNELS["_mkl_reorder_linear_weight"], weight, unit.rows)
-    rows = emitter.call(_KERNELS["_mkl_linear"], unit.x, packed, weight, unit.bias, unit.rows)
+    packed = emitter.pack(KERNELS["_mkl_reorder_linear_weight"], weight, unit.rows)
+    rows = emitter.call(KERNELS["_mkl_linear"], unit.x, packed, weight, unit.bias, unit.rows)
     return _activated(emitter, unit, rows)
 
 
 def _onednn_packed(emitter: Emitter, unit: Linear) -> fx.Node:
     weight = unit.rows_of_weight(emitter)
-    packed = emitter.pack(_KERNELS["_reorder_linear_weight"], weight, compat.hint(unit.rows))
-    rows = emitter.call(_KERNELS["_linear_pointwise"], unit.x, packed, unit.bias, "none", [], "")
+    packed = emitter.pack(KERNELS["_reorder_linear_weight"], weight, compat.hint(unit.rows))
+    rows = emitter.call(KERNELS["_linear_pointwise"], unit.x, packed, unit.bias, "none", [], "")
     return _activated(emitter, unit, rows)
 
 
@@ -162,10 +166,10 @@ def _as_convolution(emitter: Emitter, unit: Linear) -> fx.Node:
     filters = emitter.call(aten.view.default, unit.rows_of_weight(emitter), [-1, channels, 1, 1])
     geometry = ([0, 0], [1, 1], [1, 1], 1)
     packed = emitter.pack(
-        *(_KERNELS["_reorder_convolution_weight"], filters, *geometry, [1, channels, 1, rows])
+        *(KERNELS["_reorder_convolution_weight"], filters, *geometry, [1, channels, 1, rows])
     )
     mixed = emitter.call(
-        *(_KERNELS["_convolution_pointwise"], image, packed, unit.bias, *geometry),
+        *(KERNELS["_convolution_pointwise"], image, packed, unit.bias, *geometry),
         *post_operation(unit.activation),
     )
     last = emitter.call(aten.permute.default, mixed, [0, 2, 3, 1])
@@ -201,28 +205,26 @@ def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
     return _activated(emitter, unit, emitter.call(aten._to_copy.default, rows, dtype=torch.float32))
 
 
-def _has(*names: str) -> bool:
-    return all(name in _KERNELS for name in names)
-
-
 IMPLEMENTATIONS = [
     Implementation("torch", "linear", lambda unit: True, _as_torch_does),
     Implementation(
         "MKL, packed weight",
         "linear",
-        lambda unit: _fixed_rows(unit) and _has("_mkl_linear", "_mkl_reorder_linear_weight"),
+        lambda unit: _fixed_rows(unit) and has_kernels("_mkl_linear", "_mkl_reorder_linear_weight"),
         _mkl_packed,
     ),
     Implementation(
         "oneDNN, packed weight",
         "linear",
-        lambda unit: _has("_linear_pointwise", "_reorder_linear_weight"),
+        lambda unit: has_kernels("_linear_pointwise", "_reorder_linear_weight"),
         _onednn_packed,
     ),
     Implementation(
         "oneDNN convolution, packed weight, fused",
         "linear",
-        lambda unit: _fixed_rows(unit) and _has("_convolution_pointwise", "_reorder_convolution_weight"),
+        lambda unit: (
+            _fixed_rows(unit) and has_kernels("_convolution_pointwise", "_reorder_convolution_weight")
+        ),
         _as_convolution,
     ),
     Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),

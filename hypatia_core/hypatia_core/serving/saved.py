@@ -26,7 +26,7 @@ from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Runnable
 from hypatia_core.log import logger
 from hypatia_core.packed_call import compiled_over
-from hypatia_core.report import GraphReport
+from hypatia_core.report import GraphReport, work_of
 from hypatia_core.serving import signature_json
 from hypatia_core.serving.served import Programs, Served
 from hypatia_core.weights import Memo, divide
@@ -201,7 +201,7 @@ def _runnable(
     """What runs the program: as decided before where that holds here, else by a choice still to be made."""
     aten = executors.named("aten")[0]
     best = programs.lowered or programs.rewritten or programs.original
-    report = GraphReport("inference", _work(programs.original), _work(best))
+    report = GraphReport("inference", work_of(programs.original), work_of(best))
     original = Candidate("original", "aten", False, aten.compile(programs.original, []))
     division = divide(best, static) if programs.watch != "off" else None
     if best is programs.original and division is None:
@@ -252,10 +252,6 @@ def _runnable(
     chosen = candidate if faster else original
     report.rewritten = chosen.rewritten
     return chosen.run, report
-
-
-def _work(graph: GraphModule) -> int:
-    return sum(1 for node in graph.graph.nodes if node.op not in ("placeholder", "output"))
 
 
 def _state(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:

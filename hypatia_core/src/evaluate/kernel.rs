@@ -361,23 +361,28 @@ fn log_sum_exp<A: Arithmetic>(a: &A, line: &[A::Scalar], c: &Call<'_>) -> Evalua
     Ok(a.add(log, shift, c.result))
 }
 
+/// The sum over the count.
+pub(super) fn mean<A: Arithmetic>(
+    a: &A,
+    line: &mut [A::Scalar],
+    c: &Call<'_>,
+) -> Evaluated<A::Scalar> {
+    let count = a.number(line.len() as f64, DType::F64)?;
+    a.div(a.sum(line, c.result, c.salt)?, count, c.result)
+}
+
 /// The mean of squared deviations from the mean, as torch computes it: in two passes, not less accurate than float32.
 pub(super) fn variance<A: Arithmetic>(
     a: &A,
     line: &mut [A::Scalar],
     c: &Call<'_>,
 ) -> Evaluated<A::Scalar> {
-    let count = a.number(line.len() as f64, DType::F64)?;
-    let mean = a.div(
-        a.sum(&mut line.to_vec(), c.result, c.salt)?,
-        count,
-        c.result,
-    )?;
+    let middle = mean(a, &mut line.to_vec(), c)?;
     for v in line.iter_mut() {
-        let deviation = a.sub(*v, mean, c.result);
+        let deviation = a.sub(*v, middle, c.result);
         *v = a.mul(deviation, deviation, c.result);
     }
-    a.div(a.sum(line, c.result, c.salt)?, count, c.result)
+    mean(a, line, c)
 }
 
 fn log_softmax<A: Arithmetic>(

@@ -2,7 +2,7 @@
 
 use crate::attribute::Attribute;
 use crate::evaluate::arithmetic::{Arithmetic, Evaluated, Failure};
-use crate::evaluate::kernel::{Operands, Result, along, fold, matmul, softmax, variance};
+use crate::evaluate::kernel::{Operands, Result, along, fold, matmul, mean, softmax, variance};
 use crate::evaluate::{Call, Tensor};
 use crate::tensor_type::DType;
 
@@ -56,15 +56,10 @@ pub fn standardize<A: Arithmetic>(
     let epsilon = number(a, &at[0], c)?;
     let last = i64::try_from(x.shape.len() - 1).map_err(|_| Failure::Outside)?;
     along(&[x], &[Attribute::Int(last)], |line| {
-        let count = a.number(line.len() as f64, DType::F64)?;
-        let mean = a.div(
-            a.sum(&mut line.to_vec(), c.result, c.salt)?,
-            count,
-            c.result,
-        )?;
+        let middle = mean(a, &mut line.to_vec(), c)?;
         let spread = variance(a, &mut line.to_vec(), c)?;
         line.iter()
-            .map(|&v| scale(a, a.sub(v, mean, c.result), spread, epsilon, c))
+            .map(|&v| scale(a, a.sub(v, middle, c.result), spread, epsilon, c))
             .collect()
     })
 }
