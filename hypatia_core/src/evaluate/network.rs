@@ -4,7 +4,6 @@ use crate::attribute::Attribute;
 use crate::evaluate::arithmetic::{Arithmetic, Evaluated, Failure};
 use crate::evaluate::kernel::{Operands, Result, along, fold, matmul, mean, softmax, variance};
 use crate::evaluate::{Call, Tensor};
-use crate::tensor_type::DType;
 
 /// An attribute as a number of the result's type.
 pub fn number<A: Arithmetic>(a: &A, attribute: &Attribute, c: &Call<'_>) -> Evaluated<A::Scalar> {
