@@ -152,11 +152,22 @@ def _as_torch_does(emitter: Emitter, unit: Convolution) -> fx.Node:
         node = emitter.call(operator.getitem, normed, 0)
     if unit.shift is not None:
         node = emitter.call(aten.add.Tensor, node, unit.shift)
+    return _completed(emitter, unit, node)
+
+
+def _completed(emitter: Emitter, unit: Convolution, node: fx.Node) -> fx.Node:
+    """With the sum and the activation by operations of their own."""
     if unit.other is not None:
         node = emitter.call(aten.add.Tensor, node, unit.other)
     if unit.activation is not None:
         node = emitter.call(unit.activation.target, node, *unit.activation.arguments)
     return node
+
+
+def _with_folded_weight(emitter: Emitter, unit: Convolution) -> fx.Node:
+    weight, bias = _folded(emitter, unit)
+    node = emitter.call(aten.convolution.default, unit.x, weight, bias, *unit.convolution.args[3:])
+    return _completed(emitter, unit, node)
 
 
 def _folded(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node | None]:
@@ -217,8 +228,7 @@ def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
 def _mixes_channels_only(unit: Convolution) -> bool:
     padding, stride, _, groups = unit.geometry
     kernel = unit.weight.meta["val"].shape[2:]
-    plain = (tuple(kernel), tuple(padding), tuple(stride), groups) == ((1, 1), (0, 0), (1, 1), 1)
-    return plain and unit.other is None
+    return (tuple(kernel), tuple(padding), tuple(stride), groups) == ((1, 1), (0, 0), (1, 1), 1)
 
 
 def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
@@ -237,6 +247,10 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
         product = emitter.call(aten.mm.default, rows, columns)
     else:
         product = emitter.call(aten.addmm.default, bias, rows, columns)
+    if unit.other is not None:
+        other = emitter.call(aten.permute.default, _channels_last(emitter, unit.other), [0, 2, 3, 1])
+        rows = emitter.call(aten.view.default, other, list(product.meta["val"].shape))
+        product = emitter.call(aten.add.Tensor, product, rows)
     if unit.activation is not None:
         product = emitter.call(unit.activation.target, product, *unit.activation.arguments)
     shaped = emitter.call(aten.view.default, product, [images, height, width, -1])
@@ -245,6 +259,12 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
 
 IMPLEMENTATIONS = [
     Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
+    Implementation(
+        "torch, norm and shift in the weight",
+        "convolution",
+        lambda unit: bool(unit.norm) or unit.shift is not None,
+        _with_folded_weight,
+    ),
     Implementation(
         "oneDNN, packed weight, channels last, fused",
         "convolution",
