@@ -335,11 +335,13 @@ class Compilation:
             record.tell(self.report)
         return True
 
-    def _keep(self, chosen: Candidate) -> None:
-        """What was decided goes on disk, unless a fault had its part in it."""
+    def _keep(self, chosen: Candidate, settled: bool = True) -> None:
+        """What was decided goes on disk, unless a fault had its part in it, or other work on the machine."""
         if self._key is None or not self._faultless:
             return
-        if self.options.verify and self.options.measure:
+        if not settled:
+            logger.debug("the choice is not kept: the machine was disturbed while candidates were timed")
+        elif self.options.verify and self.options.measure:
             self._record.note_choice(chosen.name, self.report)
         decisions.keep(self._key, self._record)
 

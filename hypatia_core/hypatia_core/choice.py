@@ -19,6 +19,7 @@ from hypatia_core.check import FREE_ULPS, Reference, judge
 from hypatia_core.executors.base import Runnable
 from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
+from hypatia_core.timing import are_settled
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
@@ -26,6 +27,8 @@ LEAST_GAIN = 0.02
 ROUNDS = 7
 LEAST_ROUNDS = 3
 ENOUGH_SECONDS = 1.0
+#: So many times as much of both, where the machine is disturbed.
+PATIENCE = 3
 #: Where accuracy comes first, a rewritten candidate that errs so much less needs not be faster.
 MORE_ACCURATE = 0.5
 
@@ -60,7 +63,7 @@ class Choice:
         report: GraphReport,
         refused: Callable[[str], None],
         failed: Callable[[str, Exception], None],
-        decided: Callable[[Candidate], None] | None = None,
+        decided: Callable[[Candidate, bool], None] | None = None,
         accuracy_first: bool = False,
     ) -> None:
         self._original = original
@@ -85,6 +88,8 @@ class Choice:
         self._run: Runnable | None = None
         #: Seconds of the run that verified each.
         self.seconds: dict[str, float] = {}
+        #: Whether the machine was quiet enough, as far as times can tell, for the choice to be made again.
+        self.settled = True
         self._accuracy_first = accuracy_first
         #: By name: whether a candidate errs much less than the original.
         self._more_accurate: dict[str, bool] = {}
@@ -123,7 +128,7 @@ class Choice:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
                 if self._decided is not None:
-                    self._decided(chosen)
+                    self._decided(chosen, self.settled)
                 self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
             return self._run
 
@@ -225,13 +230,16 @@ class Choice:
         entrants = [self._original, *accepted]
         times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
         # The runs that verified do not count: a first run allocates, packs and warms up.
-        for done in range(1, ROUNDS + 1):
+        for done in range(1, PATIENCE * ROUNDS + 1):
             for entrant in entrants:
                 arguments = list(inputs)
                 start = time.perf_counter()
                 entrant.run(arguments)
                 times[entrant.name].append(time.perf_counter() - start)
-            if done >= LEAST_ROUNDS and time.perf_counter() - begun > ENOUGH_SECONDS:
+            self.settled = are_settled(times)
+            patience = 1 if self.settled else PATIENCE
+            late = time.perf_counter() - begun > patience * ENOUGH_SECONDS
+            if done >= patience * ROUNDS or (done >= LEAST_ROUNDS and late):
                 break
         best = {name: min(seconds) for name, seconds in times.items()}
         self._report.measured = best

@@ -24,17 +24,23 @@ def boxed_forward(
 ) -> Callable[[list[Any]], Any]:
     """A graph as a function that takes one list and empties it, so that each input goes with its last use.
 
-    `change` is made to the copy that runs. Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs
-    stay until the call ends.
+    `change` is made to the copy that runs.
     """
-    owned = GraphModule(graph, copy.deepcopy(graph.graph))
+    owned = copy.deepcopy(graph.graph)
     if change is not None:
-        change(owned.graph)
+        change(owned)
+    return boxed_function(graph, owned)
+
+
+def boxed_function(root: Any, graph: torch.fx.Graph) -> Callable[[list[Any]], Any]:
+    """The same of a graph that is given away, whose attributes are those of `root`.
+
+    Read in 2.15 (`torch.fx.graph._BoxedCodeGen`); without it inputs stay until the call ends.
+    """
     try:
         from torch.fx.graph import _BoxedCodeGen
     except ImportError:
-        owned.recompile()
-        forward = owned.forward
+        forward = GraphModule(root, graph).forward
 
         def call(inputs: list[Any]) -> Any:
             arguments = tuple(inputs)
@@ -42,9 +48,8 @@ def boxed_forward(
             return forward(*arguments)
 
         return boxed(call)
-    owned.graph.set_codegen(_BoxedCodeGen())
-    owned.recompile()
-    run = owned.forward
+    graph.set_codegen(_BoxedCodeGen())
+    run = GraphModule(root, graph).forward
     return boxed(lambda inputs: run(inputs))
 
 
@@ -423,6 +428,16 @@ def packed_kernels() -> dict[str, Any]:
             for overload in packet.overloads():
                 found[name if overload == "default" else f"{name}.{overload}"] = getattr(packet, overload)
     return found
+
+
+def activation_bindings() -> dict[str, Callable[..., Any]]:
+    """Torch's bindings of activations that it shows in no public module, by name; without one, `torch.ops`.
+
+    Read in 2.15 (`torch._C._nn`).
+    """
+    names = ("hardtanh", "silu", "hardswish")
+    found = {name: getattr(torch._C._nn, name, None) for n in names for name in (n, f"{n}_")}
+    return {name: call for name, call in found.items() if call is not None}
 
 
 def hint(size: Any) -> int:

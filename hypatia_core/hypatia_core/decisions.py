@@ -65,7 +65,10 @@ class Record:
 
 
 class KeptTimings(Timings):
-    """Times of implementations that are taken from a record, and put there when they are measured."""
+    """Times of implementations that are taken from a record, and put there when they are measured.
+
+    Times of a disturbed machine serve this process, and are not put there.
+    """
 
     def __init__(self, record: Record) -> None:
         super().__init__()
@@ -76,7 +79,9 @@ class KeptTimings(Timings):
         name = repr(unit.key)
         known = self._record.timings.get(name, {})
         if not all(row.name in known for row in competing):
-            known = self._record.timings[name] = {**known, **TIMINGS.of(unit, competing)}
+            known = {**known, **TIMINGS.of(unit, competing)}
+            if TIMINGS.settled(unit):
+                self._record.timings[name] = known
         return {row.name: known[row.name] for row in competing if row.name in known}
 
 

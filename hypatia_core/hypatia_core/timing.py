@@ -5,20 +5,28 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx
-from torch.fx import GraphModule
 
 from hypatia_core import compat
+from hypatia_core.executors.aten import flatten
 from hypatia_core.implementations import Implementation, Unit
 from hypatia_core.implementations.base import Emitter
-from hypatia_core.weights import divide, memory
+from hypatia_core.weights import memory
 
-#: Rounds in which the implementations take turns.
+#: Rounds in which the implementations take turns, and how many there are at most where they are disturbed.
 ROUNDS = 5
+MOST_ROUNDS = 12
+#: Seconds after which no further round is begun, once there were two: what is long needs fewer.
+ENOUGH_SECONDS = 0.1
+#: After two rounds what takes so many times the least is out of the race.
+HOPELESS = 1.5
+#: The least time is settled once another round came so close to it.
+SETTLED = 1.1
 #: Weights take turns until so many bytes lie between two uses, as in a model, where caches hold none of them…
 BETWEEN_USES = 64_000_000
 #: … or so many copies.
@@ -34,6 +42,7 @@ class Timings:
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[Any, ...], dict[str, float]] = {}
+        self._unsettled: set[tuple[Any, ...]] = set()
 
     def of(self, unit: Unit, competing: list[Implementation]) -> dict[str, float]:
         """The time of each implementation that runs, by name."""
@@ -41,72 +50,177 @@ class Timings:
         known = self._seconds.setdefault(key, {})
         if any(row.name not in known for row in competing):
             with compat.without_fake_mode(), torch.no_grad():
-                known.update(_measured(unit, competing))
+                seconds, settled = _measured(unit, competing)
+            known.update(seconds)
+            if not settled:
+                self._unsettled.add(key)
         return {row.name: known[row.name] for row in competing if row.name in known}
+
+    def settled(self, unit: Unit) -> bool:
+        """Whether the machine was quiet enough, as far as the times themselves can tell."""
+        return (torch.get_num_threads(), *unit.key) not in self._unsettled
 
 
 #: What was measured in this process.
 TIMINGS = Timings()
 
 
-def _measured(unit: Unit, competing: list[Implementation]) -> dict[str, float]:
+def _measured(unit: Unit, competing: list[Implementation]) -> tuple[dict[str, float], bool]:
     generator = torch.Generator().manual_seed(0)
     real = [
         None if node is None else _random(node.meta["val"], generator)
         for node in (*unit.activations, *unit.weights)
     ]
     runs = {row.name: run for row in competing if (run := _alone(unit, row, real)) is not None}
-    repeats = {name: _repeats(run) for name, run in runs.items()}
     # What takes too much memory is never the fastest.
-    best = {row.name: math.inf for row in competing if row.name not in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            begun = time.perf_counter()
-            for _ in range(repeats[name]):
-                run()
-            seconds = (time.perf_counter() - begun) / repeats[name]
-            best[name] = min(best.get(name, seconds), seconds)
-    return best
+    beyond = {row.name: math.inf for row in competing if row.name not in runs}
+    times = race(runs)
+    best = {name: min(seconds) for name, seconds in times.items()}
+    return beyond | best, are_settled(times)
 
 
-def _repeats(run: Callable[[], Any]) -> int:
-    run()
+def race(runs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
+    """Times of each in rounds in which they take turns, until the fastest can be told.
+
+    Args:
+        runs: what is timed, by name.
+    """
+    repeats = {name: max(1, int(LONG_ENOUGH / max(_seconds(run, 1), 1e-7))) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    running = dict(runs)
     begun = time.perf_counter()
-    run()
-    return max(1, int(LONG_ENOUGH / max(time.perf_counter() - begun, 1e-7)))
+    for done in range(1, MOST_ROUNDS + 1):
+        for name, run in running.items():
+            times[name].append(_seconds(run, repeats[name]))
+        if done == 1:
+            continue
+        least = min(map(min, times.values()))
+        running = {name: run for name, run in running.items() if min(times[name]) < HOPELESS * least}
+        late = time.perf_counter() - begun > ENOUGH_SECONDS
+        if len(running) == 1 or ((late or done >= ROUNDS) and are_settled({n: times[n] for n in running})):
+            break
+        if late and done >= ROUNDS:
+            break
+    return times
+
+
+def are_settled(times: Mapping[str, Iterable[float]]) -> bool:
+    """Whether a second race would very likely be won by the same, as far as times can tell.
+
+    The least time of the fastest two is then one that they reach again and again, or they lie far apart.
+
+    >>> are_settled({"a": [1.0, 1.02, 5.0], "b": [1.2, 1.21]})
+    True
+    >>> are_settled({"a": [1.0, 1.5], "b": [1.2, 1.9]})
+    False
+    >>> are_settled({"a": [1.0, 1.5], "b": [3.0, 3.9]})
+    True
+    """
+    first, *others = sorted((sorted(seconds) for seconds in times.values()), key=lambda seconds: seconds[0])
+    if not others or len(first) < 2:
+        return True
+    second = others[0]
+    return (first[1] < second[0] and second[0] > HOPELESS * first[0]) or all(
+        len(seconds) > 1 and seconds[1] <= SETTLED * seconds[0] for seconds in (first, second)
+    )
+
+
+def _seconds(run: Callable[[], Any], repeats: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - begun) / repeats
+
+
+@dataclass
+class _Worker(Emitter):
+    """Makes each call that it adds, at once and on real tensors."""
+
+    #: What each node made; of a packed weight, its fake value is the weight.
+    made: dict[fx.Node, Any] = field(default_factory=dict)
+
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Adds a call and makes it."""
+        node = self.graph.call_function(target, args, kwargs)
+        self.made[node] = node.meta["val"] = self.make(node)
+        return node
+
+    def call_like(self, value: fx.Node, target: Any, *args: Any) -> fx.Node:
+        """Adds a call and makes it."""
+        return self.call(target, *args)
+
+    def pack(self, target: Any, weight: fx.Node, *args: Any) -> fx.Node:
+        """Adds a call that packs a weight and makes it."""
+        node = self.call(target, weight, *args)
+        node.meta.update(val=weight.meta["val"], packed=True)
+        return node
+
+    def make(self, node: fx.Node, where: Mapping[fx.Node, Any] | None = None) -> Any:
+        """What a node's call makes of these values."""
+        values = self.made if where is None else where
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+        return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
 def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any] | None:
     """An implementation as a function of no arguments, its weights packed; None where they take too much."""
-    graph, mode = fx.Graph(), compat.new_fake_mode()
+    worker = _Worker(fx.Graph(), None)
     nodes: list[fx.Node | None] = []
     for i, tensor in enumerate(real):
         node = None
         if tensor is not None:
-            node = graph.placeholder(f"operand_{i}")
-            node.meta["val"] = mode.from_tensor(tensor)
+            node = worker.graph.placeholder(f"operand_{i}")
+            worker.made[node] = node.meta["val"] = tensor
         nodes.append(node)
     count = len(unit.activations)
     activations = [node for node in nodes[:count] if node is not None]
-    graph.output((row.write(Emitter(graph, mode), unit.on(activations, nodes[count:])),))
-    module = GraphModule({}, graph)
-    given = [tensor for tensor in real[:count] if tensor is not None]
-    weights = [tensor for tensor in real[count:] if tensor is not None]
-    size = sum(map(memory, weights))
-    copies = max(1, min(MOST_COPIES, BETWEEN_USES // max(size, 1)))
-    division = divide(module, range(len(given), len(given) + len(weights)))
-    arguments = []
-    for _ in range(copies):
-        inputs = [*given, *(tensor.clone() for tensor in weights)]
-        if division is not None:
-            folded = division.weights_only(*(inputs[i] for i in division.sources))
-            if sum(map(memory, folded)) > MOST_MEMORY * size:
-                return None
-            inputs = [*(inputs[i] for i in division.kept), *folded]
-        arguments.append(inputs)
-    turns = itertools.cycle(arguments)
-    run = module if division is None else division.rest
-    return lambda: run(*next(turns))
+    weights = [node for node in nodes[count:] if node is not None]
+    last = row.write(worker, unit.on(activations, nodes[count:]))
+
+    varying = set(activations)
+    calls = [node for node in worker.graph.nodes if node.op == "call_function"]
+    for node in calls:
+        if varying.intersection(node.all_input_nodes):
+            varying.add(node)
+    folded = [n for n in worker.graph.nodes if n not in varying and varying.intersection(n.users)]
+    size = sum(memory(worker.made[node]) for node in weights)
+    if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > MOST_MEMORY * size:
+        return None
+
+    rest = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in (*activations, *folded):
+        copies[node] = rest.placeholder(node.name)
+        copies[node].meta = dict(node.meta)
+    for node in calls:
+        if node in varying:
+            copies[node] = rest.node_copy(node, copies.__getitem__)
+    rest.output((copies[last],))
+    flatten(rest)
+    run = compat.boxed_function({}, rest)
+    turns = itertools.cycle(_copies(worker, calls, varying, activations, weights, folded, size))
+    return lambda: run(next(turns).copy())
+
+
+def _copies(
+    worker: _Worker,
+    calls: list[fx.Node],
+    varying: set[fx.Node],
+    activations: list[fx.Node],
+    weights: list[fx.Node],
+    folded: list[fx.Node],
+    size: int,
+) -> list[list[Any]]:
+    """What an implementation takes, of so many sets of weights that caches hold none when its turn comes."""
+    given = [worker.made[node] for node in activations]
+    found = [[*given, *(worker.made[node] for node in folded)]]
+    for _ in range(1, max(1, min(MOST_COPIES, BETWEEN_USES // max(size, 1)))):
+        values = {node: worker.made[node].clone() for node in weights}
+        for node in calls:
+            if node not in varying:
+                values[node] = worker.make(node, values)
+        found.append([*given, *(values[node] for node in folded)])
+    return found
 
 
 def _random(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

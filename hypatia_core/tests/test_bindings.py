@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,11 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 FLOATS = [torch.float32, torch.float64, torch.bfloat16]
 NUMBERS = [2, -1, 0.5, True]
 # What neither can do: subtract a truth value, raise whole numbers to a negative power.
-REFUSED: dict[Any, list[Any]] = {aten.sub.Tensor: [True], aten.pow.Tensor_Scalar: [-1]}
+REFUSED: dict[Any, list[Any]] = {
+    aten.sub.Tensor: [True],
+    aten.sub_.Tensor: [True],
+    aten.pow.Tensor_Scalar: [-1],
+}
 
 
 class Dispatched(TorchDispatchMode):
@@ -69,6 +74,19 @@ def arithmetic(dtype: torch.dtype) -> Iterator[Call]:
 
 def with_alpha(dtype: torch.dtype) -> Iterator[Call]:
     yield from arithmetic(dtype)
+    yield (tensor(3, dtype=dtype), tensor(3, dtype=dtype)), {"alpha": 2}
+
+
+def over(dtype: torch.dtype) -> Iterator[Call]:
+    x = tensor(3, 4, dtype=dtype)
+    yield (x, tensor(4, dtype=dtype)), {}
+    yield (x, torch.tensor(2, dtype=torch.int64)), {}
+    for number in NUMBERS:
+        yield (x, number), {}
+
+
+def over_with_alpha(dtype: torch.dtype) -> Iterator[Call]:
+    yield from over(dtype)
     yield (tensor(3, dtype=dtype), tensor(3, dtype=dtype)), {"alpha": 2}
 
 
@@ -134,6 +152,10 @@ INPUTS: dict[Any, Any] = {
     ),
     aten.gelu.default: calls(of((3, 4)), of((3, 4), approximate="tanh")),
     aten.clamp.default: calls(on(0.7), on(None, 1), on(0.6, 1.2)),
+    **dict.fromkeys((aten.add_.Tensor, aten.sub_.Tensor), over_with_alpha),
+    **dict.fromkeys((aten.mul_.Tensor, aten.div_.Tensor), over),
+    **dict.fromkeys((aten.hardtanh.default, aten.hardtanh_.default), calls(of((3, 4)), on(0.6, 1.2))),
+    aten.clamp_.default: calls(on(0.7), on(None, 1), on(0.6, 1.2)),
     aten.view.default: calls(contiguous([2, 6]), contiguous([-1])),
     aten.expand.default: calls(on([3, 5, 4]), on([2, 3, -1, 4])),
     aten.transpose.int: calls(on(0, 2), on(-1, 1)),
@@ -174,15 +196,19 @@ def test_a_binding_is_its_overload(overload: Any, dtype: torch.dtype) -> None:
         if any(args[-1] is refused for refused in REFUSED.get(overload, [])):
             continue
         assert BINDINGS[overload].keywords.issuperset(kwargs)
-        ours, dispatched = ran(BINDINGS[overload], args, kwargs)
-        theirs, wanted = ran(overload, args, kwargs)
+        first, second = (args, kwargs), copy.deepcopy((args, kwargs))
+        ours, dispatched = ran(BINDINGS[overload], *first)
+        theirs, wanted = ran(overload, *second)
         assert wanted == [overload] == dispatched
         assert type(ours) is type(theirs)
-        given = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+        given, taken = (
+            [t for t in tree_flatten(side)[0] if isinstance(t, Tensor)] for side in (first, second)
+        )
         for a, b in zip(tree_flatten(ours)[0], tree_flatten(theirs)[0], strict=True):
             assert torch.equal(a, b)
             assert (a.dtype, a.stride(), a.storage_offset()) == (b.dtype, b.stride(), b.storage_offset())
-            assert [shares(a, t) for t in given] == [shares(b, t) for t in given]
+            assert [shares(a, t) for t in given] == [shares(b, t) for t in taken]
+        assert all(map(torch.equal, given, taken))
 
 
 def shares(a: Tensor, b: Tensor) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 import hypatia_core
 from agreement import hypatia
 from conftest import Run
-from hypatia_core import backend, cache_folder, decisions, machine
+from hypatia_core import backend, cache_folder, choice, decisions, machine
 from hypatia_core.cache_folder import CacheWarning
 from hypatia_core.report import GraphReport
 from hypatia_core.search import Found
@@ -83,6 +83,18 @@ def test_without_measuring_only_the_search_is_kept(folder: Path, monkeypatch: py
     monkeypatch.setattr(backend, "search", None)
     graph, _ = compiled(measure=False)
     assert graph.rewritten and "verify" in graph.stages
+
+
+def test_a_choice_on_a_disturbed_machine_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(choice, "are_settled", lambda times: False)
+        compiled()
+    monkeypatch.setattr(backend, "search", None)  # what was found is kept
+    monkeypatch.setattr(choice, "are_settled", lambda times: True)
+    again, _ = compiled()
+    assert "measure" in again.stages
+    third, _ = compiled()
+    assert "measure" not in third.stages and third.executor == again.executor
 
 
 def test_nothing_is_kept_where_nothing_is_wanted(folder: Path) -> None:

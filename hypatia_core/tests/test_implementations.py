@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
 
 import hypatia_core
 from agreement import hypatia
@@ -191,6 +192,39 @@ def test_a_residual_block(affine: bool, hidden: bool) -> None:
     chosen = assert_as_good(Residual(affine), torch.randn(2, 8, 10, 10), row, hidden)
     if torch.backends.mkldnn.is_available():
         assert chosen == {f"convolution: {row}": 3}
+
+
+class Shifted(nn.Module):
+    """What the search leaves of a convolution and its batch norm: weight scaled, a shift of each channel."""
+
+    def __init__(self, shape: tuple[int, ...], bias: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(8, 16, 1, bias=bias)
+        self.shift = nn.Parameter(torch.randn(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu6(self.shift + self.convolution(x))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("row", names("convolution"))
+def test_a_shift_of_each_channel_is_a_bias(row: str, bias: bool) -> None:
+    model, x = Shifted((1, 16, 1, 1), bias), torch.randn(2, 8, 6, 6)
+    chosen = assert_as_good(model, x, row, hidden=True)
+    if chosen:
+        graph, _, positions = captured(model, x)
+        found = lowering.lower(graph, positions, Preferring(row))
+        assert found is not None
+        division = weights.divide(found[0], positions)
+        rest = found[0] if division is None else division.rest
+        sums = [node for node in rest.graph.nodes if node.target is torch.ops.aten.add.Tensor]
+        assert not sums
+
+
+def test_a_shift_of_each_pixel_is_none() -> None:
+    row = "oneDNN, packed weight, channels last, fused"
+    assert_as_good(Shifted((1, 16, 6, 6), True), torch.randn(2, 8, 6, 6), row, hidden=False)
+    assert_as_good(Shifted((6,), True), torch.randn(2, 8, 6, 6), row, hidden=False)
 
 
 def test_a_view_that_follows_sees_the_layout_it_expects() -> None:

@@ -18,6 +18,8 @@ import torch
 from torch import fx
 from torch.nn import functional
 
+from hypatia_core import compat
+
 aten = torch.ops.aten
 
 
@@ -93,6 +95,17 @@ BINDINGS: dict[Any, Binding] = {
     aten.cos.default: Binding(torch.cos),
     aten.erf.default: Binding(torch.erf),
     aten.clamp.default: Binding(torch.clamp),
+    # The same over their operand.
+    aten.add_.Tensor: _taking(torch.Tensor.add_, "alpha"),
+    aten.sub_.Tensor: _taking(torch.Tensor.sub_, "alpha"),
+    aten.mul_.Tensor: Binding(torch.Tensor.mul_),
+    aten.div_.Tensor: Binding(torch.Tensor.div_),
+    aten.relu_.default: Binding(torch.Tensor.relu_),
+    aten.sigmoid_.default: Binding(torch.Tensor.sigmoid_),
+    aten.tanh_.default: Binding(torch.Tensor.tanh_),
+    aten.exp_.default: Binding(torch.Tensor.exp_),
+    aten.neg_.default: Binding(torch.Tensor.neg_),
+    aten.clamp_.default: Binding(torch.Tensor.clamp_),
     # Views.
     aten.view.default: Binding(torch.Tensor.view),
     aten.expand.default: Binding(torch.Tensor.expand),
@@ -115,6 +128,10 @@ BINDINGS: dict[Any, Binding] = {
     aten.cat.default: Binding(torch.cat),
     aten.stack.default: Binding(torch.stack),
     aten.clone.default: _taking(torch.clone, "memory_format"),
+}
+
+BINDINGS |= {
+    getattr(aten, name).default: Binding(call) for name, call in compat.activation_bindings().items()
 }
 
 

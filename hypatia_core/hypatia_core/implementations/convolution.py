@@ -1,4 +1,4 @@
-"""Convolutions with what follows them: a batch norm in its weights, a sum, an activation."""
+"""Convolutions with what follows them: a batch norm or a shift in their weights, a sum, an activation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
 
 @dataclass(frozen=True)
 class Convolution:
-    """act(norm(x ∗ w + b) + other), of which only the convolution must be there."""
+    """act(norm(x ∗ w + b) + shift + other), of which only the convolution must be there."""
 
     node: fx.Node
     convolution: fx.Node
@@ -37,6 +37,8 @@ class Convolution:
     #: Scale, shift, mean and variance of a batch norm at inference, of which the first two may be missing.
     norm: tuple[fx.Node | None, ...]
     epsilon: float
+    #: A number for each channel, of weights alone: what the search leaves of a batch norm.
+    shift: fx.Node | None
     #: What is added before the activation.
     other: fx.Node | None
     activation: Activation | None
@@ -50,15 +52,16 @@ class Convolution:
 
     @property
     def weights(self) -> tuple[fx.Node | None, ...]:
-        """The filters, the bias, and those of the norm."""
-        return (self.weight, self.bias, *self.norm)
+        """The filters, the bias, the shift, and those of the norm."""
+        return (self.weight, self.bias, self.shift, *self.norm)
 
     def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Convolution:
         """The same on other nodes."""
-        weight, bias, *norm = weights
+        weight, bias, shift, *norm = weights
         assert weight is not None
         other = activations[1] if self.other is not None else None
-        return replace(self, x=activations[0], other=other, weight=weight, bias=bias, norm=tuple(norm))
+        there = {"weight": weight, "bias": bias, "shift": shift, "norm": tuple(norm)}
+        return replace(self, x=activations[0], other=other, **there)
 
     @property
     def geometry(self) -> tuple[Any, Any, Any, int]:
@@ -74,7 +77,7 @@ class Convolution:
             self.operation,
             *(compat.hint(n) for value in values for n in (*value.shape, *value.stride())),
             str(self.geometry),
-            *(node is not None for node in (self.bias, *self.norm)),
+            *(node is not None for node in (self.bias, self.shift, *self.norm)),
             self.other is not None,
             None if self.activation is None else self.activation.name,
         )
@@ -91,8 +94,8 @@ def convolution(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Co
         return None
     if not all(isinstance(size, int) and size > 0 for size in x.meta["val"].shape):  # type: ignore[union-attr]
         return None
-    unit = Convolution(node, node, x, weight, bias, (), 0.0, None, None, (node,))  # type: ignore[arg-type]
-    for extend in (_with_norm, _with_sum, _with_activation):
+    unit = Convolution(node, node, x, weight, bias, (), 0.0, None, None, None, (node,))  # type: ignore[arg-type]
+    for extend in (_with_norm, _with_shift, _with_sum, _with_activation):
         following = only_user(unit.node)
         if following is not None and following not in taken:
             unit = extend(unit, following, weights)
@@ -108,6 +111,19 @@ def _with_norm(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> 
         return unit
     covered = (*unit.covered, following, first)
     return replace(unit, node=first, norm=tuple(norm), epsilon=epsilon, covered=covered)  # type: ignore[arg-type]
+
+
+def _with_shift(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
+    if following.target is not aten.add.Tensor or following.kwargs:
+        return unit
+    others = [term for term in following.args if term is not unit.node]
+    if len(others) != 1 or not isinstance(others[0], fx.Node) or others[0] not in weights:
+        return unit
+    channels = unit.node.meta["val"].shape[1]
+    shape = tuple(others[0].meta["val"].shape)
+    if not on_cpu_in_float32(others[0]) or shape not in ((channels, 1, 1), (1, channels, 1, 1)):
+        return unit
+    return replace(unit, node=following, shift=others[0], covered=(*unit.covered, following))
 
 
 def _with_sum(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
@@ -134,6 +150,13 @@ def _as_torch_does(emitter: Emitter, unit: Convolution) -> fx.Node:
     if unit.norm:
         normed = emitter.call(_BATCH_NORM, node, *unit.norm, 0.1, unit.epsilon)
         node = emitter.call(operator.getitem, normed, 0)
+    if unit.shift is not None:
+        node = emitter.call(aten.add.Tensor, node, unit.shift)
+    return _completed(emitter, unit, node)
+
+
+def _completed(emitter: Emitter, unit: Convolution, node: fx.Node) -> fx.Node:
+    """With the sum and the activation by operations of their own."""
     if unit.other is not None:
         node = emitter.call(aten.add.Tensor, node, unit.other)
     if unit.activation is not None:
@@ -141,10 +164,23 @@ def _as_torch_does(emitter: Emitter, unit: Convolution) -> fx.Node:
     return node
 
 
+def _with_folded_weight(emitter: Emitter, unit: Convolution) -> fx.Node:
+    weight, bias = _folded(emitter, unit)
+    node = emitter.call(aten.convolution.default, unit.x, weight, bias, *unit.convolution.args[3:])
+    return _completed(emitter, unit, node)
+
+
 def _folded(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node | None]:
-    """Weight and bias with the norm in them: w·s and (b − mean)·s + shift, s = scale/√(variance + ε)."""
-    if not unit.norm:
-        return unit.weight, unit.bias
+    """Weight and bias with norm and shift in them."""
+    weight, bias = _with_norm_in(emitter, unit) if unit.norm else (unit.weight, unit.bias)
+    if unit.shift is None:
+        return weight, bias
+    shift = emitter.call(aten.view.default, unit.shift, [-1])
+    return weight, shift if bias is None else emitter.call(aten.add.Tensor, bias, shift)
+
+
+def _with_norm_in(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node]:
+    """w·s and (b − mean)·s + shift, s = scale/√(variance + ε)."""
     scale, shift, mean, variance = unit.norm
     factor = emitter.call(aten.rsqrt.default, emitter.call(aten.add.Tensor, variance, unit.epsilon))
     if scale is not None:
@@ -192,8 +228,7 @@ def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
 def _mixes_channels_only(unit: Convolution) -> bool:
     padding, stride, _, groups = unit.geometry
     kernel = unit.weight.meta["val"].shape[2:]
-    plain = (tuple(kernel), tuple(padding), tuple(stride), groups) == ((1, 1), (0, 0), (1, 1), 1)
-    return plain and unit.other is None
+    return (tuple(kernel), tuple(padding), tuple(stride), groups) == ((1, 1), (0, 0), (1, 1), 1)
 
 
 def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
@@ -212,6 +247,10 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
         product = emitter.call(aten.mm.default, rows, columns)
     else:
         product = emitter.call(aten.addmm.default, bias, rows, columns)
+    if unit.other is not None:
+        other = emitter.call(aten.permute.default, _channels_last(emitter, unit.other), [0, 2, 3, 1])
+        rows = emitter.call(aten.view.default, other, list(product.meta["val"].shape))
+        product = emitter.call(aten.add.Tensor, product, rows)
     if unit.activation is not None:
         product = emitter.call(unit.activation.target, product, *unit.activation.arguments)
     shaped = emitter.call(aten.view.default, product, [images, height, width, -1])
@@ -220,6 +259,12 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
 
 IMPLEMENTATIONS = [
     Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
+    Implementation(
+        "torch, norm and shift in the weight",
+        "convolution",
+        lambda unit: bool(unit.norm) or unit.shift is not None,
+        _with_folded_weight,
+    ),
     Implementation(
         "oneDNN, packed weight, channels last, fused",
         "convolution",

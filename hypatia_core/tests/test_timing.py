@@ -1,0 +1,75 @@
+"""Races between implementations, on a clock that says what the test wants."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hypatia_core import decisions, lowering, timing
+from test_implementations import captured
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Clock = dict[str, Callable[[int], float]]
+
+
+@pytest.fixture
+def raced(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], dict[str, list[float]]]:
+    """Runs a race in which the n-th time of each is given; the first one only says how often to repeat."""
+
+    def run(clock: Clock) -> dict[str, list[float]]:
+        seen: dict[str, int] = defaultdict(int)
+
+        def seconds(run: Callable[[], Any], repeats: int) -> float:
+            name = run()
+            seen[name] += 1
+            return clock[name](seen[name] - 2) if seen[name] > 1 else 1e-3
+
+        monkeypatch.setattr(timing, "_seconds", seconds)
+        monkeypatch.setattr(timing, "ENOUGH_SECONDS", 1e9)
+        return timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+
+    return run
+
+
+def test_a_quiet_race_has_its_rounds(raced: Callable[[Clock], dict[str, list[float]]]) -> None:
+    times = raced({"a": lambda n: 1.0, "b": lambda n: 1.2})
+    assert [len(found) for found in times.values()] == [timing.ROUNDS, timing.ROUNDS]
+    assert timing.are_settled(times)
+
+
+def test_what_cannot_win_is_out_after_two_rounds(raced: Callable[[Clock], dict[str, list[float]]]) -> None:
+    times = raced({"a": lambda n: 1.0, "b": lambda n: 1.1, "c": lambda n: 2.0})
+    assert len(times["c"]) == 2 and len(times["b"]) == timing.ROUNDS
+    assert len(raced({"a": lambda n: 1.0, "b": lambda n: 4.0})["a"]) == 2
+
+
+def test_a_disturbed_race_goes_on_until_it_is_settled(
+    raced: Callable[[Clock], dict[str, list[float]]],
+) -> None:
+    # The least time comes once, and once more in the eighth round.
+    times = raced({"a": lambda n: 1.0 if n in (0, 7) else 1.4, "b": lambda n: 1.2})
+    assert len(times["a"]) == 8 and timing.are_settled(times)
+
+
+def test_a_race_that_never_settles_ends_and_says_so(
+    raced: Callable[[Clock], dict[str, list[float]]],
+) -> None:
+    times = raced({"a": lambda n: 1.4 - 0.4 * (n == 3), "b": lambda n: 1.2})
+    assert len(times["a"]) == timing.MOST_ROUNDS and not timing.are_settled(times)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_only_settled_times_go_on_disk(settled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "are_settled", lambda times: settled)
+    monkeypatch.setattr(decisions, "TIMINGS", timing.Timings())
+    graph, _, positions = captured(nn.Linear(9, 11), torch.randn(3, 9))
+    record = decisions.Record()
+    lowering.lower(graph, positions, decisions.KeptTimings(record))
+    assert bool(record.timings) == settled
+    assert decisions.TIMINGS._seconds, "this process knows them"
