@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.executors.base import Executor, Runnable
-from hypatia_core.executors.bindings import bind
+from hypatia_core.executors.bindings import bind, join
+from hypatia_core.executors.reuse import reuse
 
 
 class Aten(Executor):
-    """Flat Python over ATen, each value freed at its last use. Needs no compiler."""
+    """Flat Python over ATen, each value freed or written over at its last use. Needs no compiler."""
 
     name = "aten"
 
@@ -23,4 +25,10 @@ class Aten(Executor):
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """The graph's own code, as one function that calls torch's direct bindings."""
-        return compat.boxed_forward(graph, bind)
+        return compat.boxed_forward(graph, _as_calls)
+
+
+def _as_calls(graph: fx.Graph) -> None:
+    reuse(graph)
+    join(graph)
+    bind(graph)

@@ -232,7 +232,7 @@ def _without_settled_assertions(graph: fx.Graph) -> None:
     `Tensor.to` leaves such nodes when exported; they return nothing, as only what has effects does.
     """
     for node in list(graph.nodes):
-        if node.target is not torch.ops.aten._assert_tensor_metadata.default or node.users:
+        if node.users or compat.type_assertion() is not getattr(node.target, "overloadpacket", node):
             continue
         given = dict(zip(("size", "stride", "dtype"), node.args[1:], strict=False)) | node.kwargs
         value = node.args[0].meta["val"]

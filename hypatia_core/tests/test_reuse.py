@@ -1,0 +1,110 @@
+"""Results are written over what nobody reads any more, and over nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from hypatia_core.executors.aten import Aten
+from hypatia_core.executors.reuse import IN_PLACE, IN_PLACE_CALLS, reuse
+
+aten = torch.ops.aten
+WRITING = {*IN_PLACE.values(), *IN_PLACE_CALLS.values()}
+
+
+def reused(function: Callable[..., Any], *inputs: Tensor) -> int:
+    """How many results are written over an operand; the answer and the inputs are what they were."""
+    graph = make_fx(function, tracing_mode="fake")(*inputs)
+    kept = [x.clone() for x in inputs]
+    with torch.no_grad():
+        wanted = graph(*inputs)
+        found = Aten().compile(graph, inputs)(list(inputs))
+    torch.utils._pytree.tree_map(lambda a, b: _assert_same(a, b), found, wanted)
+    assert all(torch.equal(x, was) for x, was in zip(inputs, kept, strict=True))
+    reuse(graph.graph)
+    return sum(1 for node in graph.graph.nodes if node.target in WRITING)
+
+
+def _assert_same(a: Tensor, b: Tensor) -> None:
+    assert torch.equal(a, b) and a.stride() == b.stride() and a._base is None
+
+
+@pytest.mark.parametrize("overload", [*IN_PLACE, *IN_PLACE_CALLS], ids=str)
+def test_each_row_is_its_overload(overload: Any) -> None:
+    two = len([a for a in overload._schema.arguments if str(a.type) == "Tensor"]) == 2
+    x, y = torch.rand(4, 4) + 0.5, torch.rand(4, 4) + 0.5
+    if two:
+        assert reused(lambda a, b: overload(a @ b, b), x, y) == 1
+    else:
+        assert reused(lambda a, b: overload(a @ b), x, y) == 1
+
+
+@pytest.mark.parametrize("overload", [aten.gelu.default, aten.add.Tensor], ids=str)
+def test_keywords_stay(overload: Any) -> None:
+    keyword = {"approximate": "tanh"} if overload is aten.gelu.default else {"alpha": 3}
+    operands = 1 if overload is aten.gelu.default else 2
+    assert (
+        reused(lambda a, b: overload(*[a @ b, b][:operands], **keyword), torch.rand(4, 4), torch.rand(4, 4))
+        == 1
+    )
+
+
+def test_chains_and_the_other_operand() -> None:
+    assert reused(lambda x, w: ((x @ w).relu() + x).tanh(), torch.randn(4, 4), torch.randn(4, 4)) == 3
+    assert reused(lambda x, w: x + x @ w, torch.randn(4, 4), torch.randn(4, 4)) == 1
+    assert reused(lambda x, w: x - x @ w, torch.randn(4, 4), torch.randn(4, 4)) == 0
+    assert (
+        reused(lambda x, w: (x @ w).view(2, 8).relu() @ w.view(8, 2), torch.randn(4, 4), torch.ones(4, 4))
+        == 1
+    )
+
+
+REFUSED: dict[str, Callable[..., Any]] = {
+    "an input": lambda x, w: x.relu(),
+    "a view of an input": lambda x, w: x.view(2, 8).relu() @ w.view(8, 2),
+    "read again": lambda x, w: (y := x @ w).relu() @ y,
+    "returned too": lambda x, w: ((y := x @ w), y.relu()),
+    "read through a view": lambda x, w: ((y := x @ w).t() @ w) @ y.relu(),
+    "another type": lambda x, w: (x @ w) * torch.ones((), dtype=torch.float64).expand(4, 4),
+    "with itself": lambda x, w: (y := x @ w) + y,
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_left_alone(what: str) -> None:
+    assert reused(REFUSED[what], torch.randn(4, 4), torch.randn(4, 4)) == 0
+
+
+def test_a_result_of_another_shape() -> None:
+    assert reused(lambda x, w: (x.sum(0, keepdim=True) @ w) * x, torch.randn(4, 4), torch.randn(4, 4)) == 0
+
+
+def test_no_view_is_returned() -> None:
+    # The first writes over a view; what is returned takes memory of its own.
+    assert reused(lambda x, w: (x @ w).view(2, 8).relu() * 2, torch.randn(4, 4), torch.randn(4, 4)) == 1
+    assert reused(lambda x, w: (x @ w).view(2, 8).relu(), torch.randn(4, 4), torch.randn(4, 4)) == 0
+
+
+def test_norms_give_up_their_first_result_alone() -> None:
+    def norm(x: Tensor, w: Tensor) -> Any:
+        out, mean, _ = aten.native_layer_norm.default(x, [4], w[0], w[1], 1e-5)
+        return out.relu(), mean.neg()
+
+    assert reused(norm, torch.randn(4, 4), torch.randn(4, 4)) == 1
+
+
+def test_nothing_is_known_of_other_operations() -> None:
+    graph = fx.Graph()
+    x = graph.placeholder("x")
+    alias = graph.call_function(aten.alias.default, (x,))
+    last = graph.call_function(aten.relu.default, (alias,))
+    graph.output(last)
+    for node in (x, alias, last):
+        node.meta["val"] = torch.ones(2)
+    reuse(graph)
+    assert last.target is aten.relu.default
