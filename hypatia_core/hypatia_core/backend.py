@@ -175,7 +175,8 @@ class Compilation:
 
         settings: dict[str, Any] = {
             "by_region": None,
-            "verify": self.options.verify and decided is None,
+            "verify": self.options.verify,
+            "recalled": decided is not None,
             "measure": self.options.measure and decided is None,
             "exact": self.options.numerics == "exact",
             "free_ulps": BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,

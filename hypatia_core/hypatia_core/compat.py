@@ -63,6 +63,11 @@ def composite_decompositions() -> dict[Any, Callable[..., Any]]:
     return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
 
 
+def type_assertion() -> Any:
+    """The operation by which an exported graph asserts a tensor's type. Read in 2.15 (`torch.export`)."""
+    return getattr(torch.ops.aten, "_assert_tensor_metadata", None)
+
+
 def size_conditions(
     exported: Any, environment: Any
 ) -> tuple[dict[Any, tuple[int | None, int | None]], list[Any]]:

@@ -250,6 +250,43 @@ def test_a_value_used_twice_is_not_fused_away() -> None:
     )
 
 
+@pytest.mark.parametrize("row", names("linear"))
+def test_a_batch_of_matrices_times_one_weight(row: str) -> None:
+    # As the exporter writes it; torch's own capture has taken `matmul` apart already.
+    class Batched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(24, 40))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.gelu(torch.matmul(x, self.weight))
+
+    model, x = Batched().eval(), torch.randn(2, 3, 24)
+    graph, inputs, positions = captured(model, x)
+    batched = torch.fx.Graph()
+    value, weight = (batched.placeholder(name) for name in ("x", "weight"))
+    product = batched.call_function(torch.ops.aten.matmul.default, (value, weight))
+    last = batched.call_function(torch.ops.aten.gelu.default, (product,))
+    batched.output(last)
+    fakes = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+    with fakes[0].fake_mode:
+        value.meta["val"], weight.meta["val"] = fakes
+        product.meta["val"] = fakes[0] @ fakes[1]
+        last.meta["val"] = torch.nn.functional.gelu(product.meta["val"])
+    module = GraphModule({}, batched)
+    found = lowering.lower(module, positions, Preferring(row))
+    assert [node.target for node in module.graph.nodes if node.op == "call_function"] == [
+        torch.ops.aten.matmul.default,
+        torch.ops.aten.gelu.default,
+    ], "the graph stays as it was"
+    if row != "torch":
+        assert found is not None or row.startswith("weight stored")
+    if found is not None:
+        with torch.no_grad():
+            result = found[0](*inputs)
+            torch.testing.assert_close(result, wide(model, x).float(), rtol=1e-5, atol=1e-5)
+
+
 def test_measured_times_are_kept() -> None:
     graph, _, positions = captured(nn.Linear(8, 8), torch.randn(4, 8))
     timings = Timings()

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from hypatia_core.implementations.base import Emitter
+
 aten = torch.ops.aten
 
 
@@ -20,12 +22,17 @@ class Activation:
     name: str
     scalars: tuple[float, ...] = ()
     algorithm: str = ""
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    def after(self, emitter: Emitter, node: fx.Node) -> fx.Node:
+        """The function as an operation of its own."""
+        return emitter.call(self.target, node, *self.arguments, **dict(self.keywords))
 
 
 def activation(node: fx.Node) -> Activation | None:
     """The activation that a node is, if it is one that can be fused."""
     rest = tuple(node.args[1:])
-    if node.kwargs and node.target is not aten.gelu.default:
+    if node.kwargs and (node.target is not aten.gelu.default or set(node.kwargs) != {"approximate"}):
         return None
     match node.target:
         case aten.relu.default:
@@ -41,8 +48,9 @@ def activation(node: fx.Node) -> Activation | None:
         case aten.hardtanh.default:
             low, high = rest if len(rest) == 2 else (*rest, *(-1.0, 1.0)[len(rest) :])
             return Activation(node.target, (low, high), "hardtanh", (low, high))  # type: ignore[arg-type]
-        case aten.gelu.default if not node.kwargs:
-            return Activation(node.target, rest, "gelu", (), "none")
+        case aten.gelu.default:
+            algorithm = str(node.kwargs.get("approximate", "none"))
+            return Activation(node.target, rest, "gelu", (), algorithm, tuple(node.kwargs.items()))
     return None
 
 
