@@ -34,6 +34,8 @@ def alternate(
         turn = done % len(names)
         for name in names[turn:] + names[:turn]:
             call, number, spent = calls[name], 0, 0.0
+            if samples[name] and samples[name][-1] < BLOCK:
+                call()  # else a short call would pay for caches that a long one before it has filled
             while number < 1 or (spent < BLOCK and number < CALLS):
                 begun = time.perf_counter()
                 call()
