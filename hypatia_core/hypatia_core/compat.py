@@ -274,6 +274,17 @@ def inductor(
     return compiled
 
 
+def graph_module(root: Any, graph: torch.fx.Graph) -> torch.fx.GraphModule:
+    """A module that writes its code when it first runs. Read in 2.15 (`torch.fx._lazy_graph_module`)."""
+    try:
+        from torch.fx._lazy_graph_module import _make_graph_module, _use_lazy_graph_module
+    except ImportError:  # then at once
+        return torch.fx.GraphModule(root, graph)
+    with _use_lazy_graph_module(True):
+        made: torch.fx.GraphModule = _make_graph_module(root, graph)
+    return made
+
+
 def cpp_compiler() -> str | None:
     """The C++ compiler that Inductor would use, or None where there is none. Read in 2.15 (`cpp_builder`)."""
     try:

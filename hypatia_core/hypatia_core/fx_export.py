@@ -37,6 +37,8 @@ class Writer:
         self._device = torch.device("cpu")
         self.places: list[Any] = []
         self._literals: dict[str, torch.Tensor] = {}
+        self._types: dict[fx.Node, _Type | None] = {}
+        self._results: dict[Any, tuple[Any, _Type | None]] = {}
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -60,9 +62,9 @@ class Writer:
         written.meta = dict(original_output.meta)
         self.graph.lint()
         if not self._literals:
-            return fx.GraphModule(self.original, self.graph)
+            return compat.graph_module(self.original, self.graph)
         held = {str(n.target): self._held(str(n.target)) for n in self.graph.nodes if n.op == "get_attr"}
-        return fx.GraphModule(held, self.graph)
+        return compat.graph_module(held, self.graph)
 
     def _held(self, name: str) -> Any:
         """What the new graph holds by this name."""
@@ -160,16 +162,56 @@ class Writer:
         """
         args = tuple(a.value if isinstance(a, Number) else a for a in args)
         node = self.graph.call_function(target, args, kwargs)
+        key = self._asked(target, args, kwargs)
+        known = self._results.get(key) if key is not None else None
+        if known is not None:
+            node.meta["val"], self._types[node] = known
+            return node
         for argument in node.all_input_nodes:
             if "val" not in argument.meta:
                 raise Unsupported(f"{target} takes what is no tensor: {argument.format_node()}")
         fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
         if isinstance(target, torch._ops.OpOverload):
             with self._mode:
-                node.meta["val"] = target(*fake_args, **fake_kwargs)
+                value = target(*fake_args, **fake_kwargs)
         else:
-            node.meta["val"] = target(*fake_args, **fake_kwargs)
+            value = target(*fake_args, **fake_kwargs)
+        node.meta["val"] = value
+        if key is not None and isinstance(value, torch.Tensor) and (ty := self._type(node)) is not None:
+            self._results[key] = value, ty
         return node
+
+    def _asked(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """What the type of a result follows from, as a key; None where there is more to it than that.
+
+        Calls with one key share one fake value, which describes both: layers are alike, and a graph of
+        thousands of nodes has few such keys. Whose memory a value is, nobody reads off fake values here.
+        """
+        if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+            return None
+        try:
+            asked = target, self._frozen(args), self._frozen(tuple(kwargs.items()))
+            hash(asked)
+        except (TypeError, LookupError):  # an argument that is unlike others, or a size that is a symbol
+            return None
+        return asked
+
+    def _frozen(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            ty = self._type(argument)
+            if ty is None:
+                raise LookupError(argument.name)
+            return ty
+        if isinstance(argument, (list, tuple)):
+            return tuple([self._frozen(a) for a in argument])
+        # Equal numbers of unequal types are not the same argument.
+        return (type(argument), argument) if isinstance(argument, (bool, int, float)) else argument
+
+    def _type(self, node: fx.Node) -> _Type | None:
+        """A node's type and strides; None where these do not tell all of it."""
+        if node not in self._types:
+            self._types[node] = _type_of(node.meta.get("val"))
+        return self._types[node]
 
     def first(self, target: Any, *args: Any) -> fx.Node:
         """The first of an operation's results."""
@@ -281,6 +323,29 @@ class Writer:
 
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))
+
+
+@dataclass(frozen=True)
+class _Type:
+    """What operations on a strided tensor of known sizes ask of it."""
+
+    dtype: torch.dtype
+    device: torch.device
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    differentiable: bool
+
+
+def _type_of(value: Any) -> _Type | None:
+    if type(value).__name__ != "FakeTensor" or value.layout is not torch.strided:
+        return None
+    if value.is_conj() or value.is_neg() or value.is_quantized:
+        return None
+    shape, strides, offset = tuple(value.shape), value.stride(), value.storage_offset()
+    if not all(type(number) is int for number in (*shape, *strides, offset)):
+        return None
+    return _Type(value.dtype, value.device, shape, strides, offset, value.requires_grad)
 
 
 def _returned(graph: fx.Graph) -> list[Any]:

@@ -58,6 +58,8 @@ class Reader:
     """Reads nodes one after another; what it does not know stays opaque."""
 
     weights: frozenset[int] = frozenset()
+    #: Whether results have to be equal bit by bit: no operation is then read as others that round otherwise.
+    exact: bool = False
     #: Inputs whose values may be used, by position.
     values: Mapping[int, torch.Tensor] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=Sizes)
