@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import compat
+from hypatia_core import bilinear, compat
 
 aten = torch.ops.aten
 
@@ -55,6 +55,11 @@ BINDINGS: dict[Any, Binding] = {
     aten.addmm.default: _taking(torch.addmm, "beta", "alpha"),
     aten.baddbmm.default: _taking(torch.baddbmm, "beta", "alpha"),
     aten.convolution.default: Binding(torch.convolution),
+    # Sparse maps of our own: what the dispatcher would call, since no gradient is recorded here.
+    torch.ops.hypatia.bilinear.default: Binding(bilinear.on_rows),
+    torch.ops.hypatia.weighted_bilinear.default: Binding(bilinear.weighted_on_rows),
+    torch.ops.hypatia.bilinear_weight_gradient.default: Binding(bilinear.weight_gradient_on_rows),
+    torch.ops.hypatia.rows_by_matrix.default: Binding(bilinear.many_rows_by_matrix),
     # Elementwise, of two operands.
     aten.add.Tensor: _taking(torch.add, "alpha"),
     aten.sub.Tensor: _taking(torch.sub, "alpha"),
