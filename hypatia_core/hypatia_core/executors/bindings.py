@@ -55,11 +55,6 @@ BINDINGS: dict[Any, Binding] = {
     aten.addmm.default: _taking(torch.addmm, "beta", "alpha"),
     aten.baddbmm.default: _taking(torch.baddbmm, "beta", "alpha"),
     aten.convolution.default: Binding(torch.convolution),
-    # Sparse maps of our own: what the dispatcher would call, since no gradient is recorded here.
-    torch.ops.hypatia.bilinear.default: Binding(bilinear.on_rows),
-    torch.ops.hypatia.weighted_bilinear.default: Binding(bilinear.weighted_on_rows),
-    torch.ops.hypatia.bilinear_weight_gradient.default: Binding(bilinear.weight_gradient_on_rows),
-    torch.ops.hypatia.rows_by_matrix.default: Binding(bilinear.many_rows_by_matrix),
     # Elementwise, of two operands.
     aten.add.Tensor: _taking(torch.add, "alpha"),
     aten.sub.Tensor: _taking(torch.sub, "alpha"),
@@ -175,6 +170,15 @@ def join(graph: fx.Graph) -> None:
         graph.erase_node(factor)
 
 
+#: Operations of our own, and what the dispatcher would call for them: no gradient is recorded here.
+OWN: dict[Any, Callable[..., Any]] = {
+    torch.ops.hypatia.bilinear.default: bilinear.on_rows,
+    torch.ops.hypatia.weighted_bilinear.default: bilinear.weighted_on_rows,
+    torch.ops.hypatia.bilinear_weight_gradient.default: bilinear.weight_gradient_on_rows,
+    torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
+}
+
+
 def bind(graph: fx.Graph) -> None:
     """Calls direct bindings wherever a node has one that takes its arguments; changes the graph.
 
@@ -185,6 +189,9 @@ def bind(graph: fx.Graph) -> None:
     ['relu']
     """
     for node in graph.nodes:
+        if node.op == "call_function" and node.target in OWN:
+            node.target = OWN[node.target]
+            continue
         binding = BINDINGS.get(node.target) if node.op == "call_function" else None
         if binding is None or not node.args or not binding.keywords.issuperset(node.kwargs):
             continue
