@@ -81,6 +81,7 @@ def hypatia_backend(
             fw_compiler=compiler("forward"),
             bw_compiler=compiler("backward"),
             inference_compiler=compiler("inference"),
+            **(compat.partition_after(tables.separate) if tables.values else {}),
         )(gm, example_inputs)
     except Exception as error:
         if isinstance(error, (HypatiaError, *compat.dynamos_own())):
@@ -252,7 +253,7 @@ class Compilation:
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            known = {} if self.stage == "backward" else self.tables.among(graph.graph)
+            known = self.tables.among(graph.graph)
             exact = self.options.numerics == "exact"
             return Reader(self._static(), exact, known).read(graph.graph)
 

@@ -19,6 +19,58 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
+def partition_after(change: Callable[[torch.fx.Graph], None]) -> dict[str, Any]:
+    """What makes AOTAutograd change the joint graph, forward and backward, before it is cut in two.
+
+    Read in 2.15 (`torch._functorch.partitioners.default_partition`); without it nothing is changed.
+    """
+    try:
+        from torch._functorch.partitioners import default_partition
+    except ImportError:
+        return {}
+
+    def partition(joint: GraphModule, inputs: Any, **others: Any) -> tuple[GraphModule, GraphModule]:
+        change(joint.graph)
+        return default_partition(joint, inputs, **others)
+
+    return {"partition_fn": partition}
+
+
+#: Operations of torch that bring a table to the form that a product takes, and a product to its next operand.
+VIEWS = frozenset(
+    {
+        torch.ops.aten.view.default,
+        torch.ops.aten._unsafe_view.default,
+        torch.ops.aten.reshape.default,
+        torch.ops.aten.permute.default,
+        torch.ops.aten.transpose.int,
+        torch.ops.aten.t.default,
+        torch.ops.aten.unsqueeze.default,
+        torch.ops.aten.squeeze.dim,
+        torch.ops.aten.expand.default,
+        torch.ops.aten.clone.default,
+    }
+)
+
+
+def end_of_forward(joint: torch.fx.Graph) -> torch.fx.Node | None:
+    """The last node of the forward part of a joint graph. Read in 2.15 (`default_partition`)."""
+    of_forward = [
+        node
+        for node in joint.nodes
+        if node.meta.get("partitioner_tag") == "is_forward"
+        or (node.op == "placeholder" and not str(node.target).startswith("tangents"))
+    ]
+    return of_forward[-1] if of_forward else None
+
+
+def copy_to_backward(node: torch.fx.Node) -> torch.fx.Node:
+    """A node once more, for the backward part; to be called where it is to stand."""
+    copied = node.graph.node_copy(node)
+    copied.meta["partitioner_tag"] = "is_backward"
+    return copied
+
+
 def boxed_forward(
     graph: GraphModule, change: Callable[[torch.fx.Graph], None] | None = None
 ) -> Callable[[list[Any]], Any]:
@@ -51,6 +103,17 @@ def boxed_function(root: Any, graph: torch.fx.Graph) -> Callable[[list[Any]], An
     graph.set_codegen(_BoxedCodeGen())
     run = GraphModule(root, graph).forward
     return boxed(lambda inputs: run(inputs))
+
+
+def is_transformed(*tensors: torch.Tensor) -> bool:
+    """Whether `torch.func` or forward-mode gradients are at work. Read in 2.15; without it: yes."""
+    from torch.autograd import forward_ad
+
+    try:
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+        return forward_ad._current_level >= 0 or any(map(wrapped, tensors))
+    except AttributeError:
+        return True
 
 
 def composite_decompositions() -> dict[Any, Callable[..., Any]]:

@@ -232,7 +232,7 @@ class Writer:
         with compat.without_fake_mode():
             self._literals[name] = torch.tensor(values, dtype=dtype, device=self._device).reshape(shape)
         node = self.graph.create_node("get_attr", name)
-        node.meta["val"] = self._mode.from_tensor(self._literals[name])
+        node.meta["val"] = self._mode.from_tensor(self._literals[name], static_shapes=True)
         return node
 
     def constant(self, number: Number, shape: list[Any]) -> fx.Node:
@@ -267,8 +267,8 @@ class Writer:
 
     def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
         """Gives each output the strides of the original, and memory of its own where the original's was."""
-        before = [n for n in _returned(self.original.graph) if isinstance(n, fx.Node)]
-        before = [n for n in before if isinstance(n.meta.get("val"), torch.Tensor)]
+        returned = zip(_returned(self.original.graph), self.imported.returns, strict=True)
+        before = [node for node, (kind, _) in returned if kind == "tensor"]
         bases_before = [_base(n) for n in before]
         settled: list[fx.Node] = []
         bases: list[fx.Node] = []

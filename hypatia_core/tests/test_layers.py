@@ -19,7 +19,7 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
+    ["bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
     ["profile"],
     ["clifford"],
     [
@@ -28,7 +28,6 @@ PYTHON = [
         "notation",
         "remedy",
         "comparison",
-        "bilinear",
         "enclosure",
         "network_ops",
     ],

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import compat
+from hypatia_core import bilinear, compat
 
 aten = torch.ops.aten
 
@@ -170,6 +170,15 @@ def join(graph: fx.Graph) -> None:
         graph.erase_node(factor)
 
 
+#: Operations of our own, and what the dispatcher would call for them: no gradient is recorded here.
+OWN: dict[Any, Callable[..., Any]] = {
+    torch.ops.hypatia.bilinear.default: bilinear.on_rows,
+    torch.ops.hypatia.weighted_bilinear.default: bilinear.weighted_on_rows,
+    torch.ops.hypatia.bilinear_weight_gradient.default: bilinear.weight_gradient_on_rows,
+    torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
+}
+
+
 def bind(graph: fx.Graph) -> None:
     """Calls direct bindings wherever a node has one that takes its arguments; changes the graph.
 
@@ -180,6 +189,9 @@ def bind(graph: fx.Graph) -> None:
     ['relu']
     """
     for node in graph.nodes:
+        if node.op == "call_function" and node.target in OWN:
+            node.target = OWN[node.target]
+            continue
         binding = BINDINGS.get(node.target) if node.op == "call_function" else None
         if binding is None or not node.args or not binding.keywords.issuperset(node.kwargs):
             continue
