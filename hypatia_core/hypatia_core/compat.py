@@ -269,6 +269,14 @@ def inductor(
     return compiled
 
 
+def cpp_candidates() -> tuple[str, ...]:
+    """The C++ compilers that Inductor would try, in order. Read in 2.15 (`torch._inductor.config`)."""
+    from torch._inductor import config
+
+    wanted = config.cpp.cxx
+    return tuple(name for name in (wanted if isinstance(wanted, (list, tuple)) else [wanted]) if name)
+
+
 def cpp_compiler() -> str | None:
     """The C++ compiler that Inductor would use, or None where there is none. Read in 2.15 (`cpp_builder`)."""
     try:
