@@ -67,8 +67,15 @@ def test_symbolic_sizes_are_left_alone() -> None:
     assert str(graph) == before
 
 
-UNARY = [torch.relu, torch.exp, torch.neg, torch.sigmoid, nn.functional.hardtanh, nn.functional.silu]
-BINARY = [torch.add, torch.mul, torch.sub]
+UNARY: list[Callable[[Tensor], Tensor]] = [
+    torch.relu,
+    torch.exp,
+    torch.neg,
+    torch.sigmoid,
+    nn.functional.hardtanh,
+    nn.functional.silu,
+]
+BINARY: list[Callable[[Tensor, Tensor], Tensor]] = [torch.add, torch.mul, torch.sub]
 
 
 @given(

@@ -60,8 +60,8 @@ class Convolution:
         weight, bias, shift, *norm = weights
         assert weight is not None
         other = activations[1] if self.other is not None else None
-        there = {"weight": weight, "bias": bias, "shift": shift, "norm": tuple(norm)}
-        return replace(self, x=activations[0], other=other, **there)
+        here = replace(self, x=activations[0], other=other, weight=weight)
+        return replace(here, bias=bias, shift=shift, norm=tuple(norm))
 
     @property
     def geometry(self) -> tuple[Any, Any, Any, int]:
