@@ -204,7 +204,7 @@ def _channels_last(emitter: Emitter, node: fx.Node) -> fx.Node:
 
 
 def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
-    x = _channels_last(emitter, unit.x)
+    x = unit.x  # the kernel takes any layout, and answers channels last where its weight is packed
     weight, bias = _folded(emitter, unit)
     weight = emitter.call(aten.clone.default, weight, memory_format=torch.channels_last)
     padding, stride, dilation, groups = unit.geometry
