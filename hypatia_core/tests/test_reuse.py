@@ -41,10 +41,19 @@ def test_the_second_operand_of_a_sum_may_be_it() -> None:
     assert targets(lambda x, y: x - torch.exp(y), X, Y) == ["exp.default", "sub.Tensor"]
 
 
+def test_the_last_to_read_may_overwrite() -> None:
+    gate: Callable[[Tensor], Tensor] = lambda x: (y := torch.exp(x)) * y.mean(1, keepdim=True)  # noqa: E731
+    assert targets(gate, X) == ["exp.default", "mean.dim", "mul_.Tensor"]
+    viewed: Callable[[Tensor], Tensor] = lambda x: ((y := torch.exp(x)).t(), torch.relu(y))[1]  # noqa: E731
+    assert "relu.default" in targets(lambda x: ((y := torch.exp(x)).t().exp(), torch.relu(y)), X)
+    assert targets(viewed, X)[-1].startswith("relu")
+
+
 KEPT: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
     "an input": (lambda x: torch.relu(x), (X,)),
     "a view of an input": (lambda x: torch.relu(x.t()), (X,)),
     "a view without a mark": (lambda x: torch.relu(torch.ops.aten._unsafe_view(x, [4, 3])), (X,)),
+    "what a view shows later": (lambda x: (v := (y := torch.exp(x)).t(), torch.relu(y), v + 1)[1:], (X,)),
     "what is used again": (lambda x: (y := torch.mm(x, x.t())) @ torch.relu(y), (X,)),
     "what is returned": (lambda x: (y := torch.mm(x, x.t()), torch.relu(y)), (X,)),
     "an operand twice": (lambda x: (y := torch.mm(x, x.t())) * y, (X,)),

@@ -1,8 +1,8 @@
 """Results that go into the memory of an operand that dies with them, where that is safe.
 
-A functional graph makes a new tensor at each operation. Where an elementwise operation is the only one to
-take a value, and that value is a tensor that was made for it alone, it may as well be overwritten: no memory
-to ask for, half of it to touch.
+A functional graph makes a new tensor at each operation. Where an elementwise operation is the last one to
+take a value, and nobody has another view of that tensor, it may as well be overwritten: no memory to ask for,
+half of it to touch.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ IN_PLACE: dict[Any, Any] = {
     aten.hardswish.default: aten.hardswish_.default,
     aten.clamp.default: aten.clamp_.default,
 }
+
+_OVERWRITING = frozenset(IN_PLACE.values())
 
 #: Of which the operands may change places.
 _SYMMETRIC = frozenset({aten.add.Tensor, aten.mul.Tensor})
@@ -65,14 +67,16 @@ def reuse(graph: fx.Graph) -> None:
     ['aten.exp.default', 'aten.relu_.default']
     """
     fresh: set[fx.Node] = set()
+    seen: set[fx.Node] = set()
     for node in graph.nodes:
+        seen.add(node)
         if node.op != "call_function":
             continue
         if node.target in FRESH:
             fresh.add(node)
         if node.target not in IN_PLACE:
             continue
-        operand = next((a for a in _operands(node) if a in fresh and _may_hold(a, node)), None)
+        operand = next((a for a in _operands(node) if a in fresh and _may_hold(a, node, seen)), None)
         if operand is None:
             continue
         if operand is not node.args[0]:
@@ -87,9 +91,12 @@ def _operands(node: fx.Node) -> tuple[Any, ...]:
     return (node.args[0],) if node.args and isinstance(node.args[0], fx.Node) else ()
 
 
-def _may_hold(operand: fx.Node, node: fx.Node) -> bool:
-    """Whether the operand's memory can take the result, and nobody else reads it."""
-    if list(operand.users) != [node] or sum(a is operand for a in node.args) != 1:
+def _may_hold(operand: fx.Node, node: fx.Node, seen: set[fx.Node]) -> bool:
+    """Whether the operand's memory can take the result, and nobody reads it from here on."""
+    others = [user for user in operand.users if user is not node]
+    if not all(user in seen and _only_reads(user, operand) for user in others):
+        return False
+    if sum(a is operand for a in node.args) != 1:
         return False
     old, new = operand.meta.get("val"), node.meta.get("val")
     return (
@@ -99,3 +106,10 @@ def _may_hold(operand: fx.Node, node: fx.Node) -> bool:
         and (old.dtype, old.device, old.shape, old.stride())
         == (new.dtype, new.device, new.shape, new.stride())
     )
+
+
+def _only_reads(user: fx.Node, operand: fx.Node) -> bool:
+    """Whether a call's result has nothing of the operand's memory."""
+    if user.target in _OVERWRITING:
+        return user.args[0] is not operand
+    return user.target in FRESH or user.target is aten.native_layer_norm.default
