@@ -41,9 +41,10 @@ def graph_of(compiled: Any) -> GraphReport:
 
 
 def test_short_turns_are_this_threads_own_affair(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual, breaks = sys.getswitchinterval(), []
+    usual = sys.getswitchinterval()
+    breaks: list[float] = []
     monkeypatch.setattr(apart, "SHORT_TURN", 0.0)
-    monkeypatch.setattr(apart.time, "sleep", breaks.append)
+    monkeypatch.setattr(time, "sleep", breaks.append)
     elsewhere: list[Any] = []
 
     def work() -> None:
