@@ -26,7 +26,7 @@ from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import lower
 from hypatia_core.options import Options
-from hypatia_core.packed_call import compiled_over
+from hypatia_core.packed_call import compiled_over, held_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
@@ -148,6 +148,7 @@ class Compilation:
         aten = executors.named("aten")[0]
         static = sorted(self._static()) if self.stage == "inference" else []
         original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
+        self._original = original
         imported: Imported | None = None
         rewritten: GraphModule | None = None
         parts: list[Region] | None = []
@@ -293,6 +294,8 @@ class Compilation:
         """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""
         if self.options.weights == "off" or not static:
             return None
+        if all(isinstance(runner, executors.HoldingExecutor) for runner in self.runners):
+            return None
         try:
             with self._timed("implementations"):
                 found = (
@@ -329,7 +332,11 @@ class Compilation:
         with self._timed("recall"):
             inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]
             strides = [str(tuple(v.stride())) if isinstance(v, torch.Tensor) else "" for v in inputs]
-            able = [runner.name for runner in self.runners if runner.refusal(graph) is None]
+            able = [
+                runner.name
+                for runner in self.runners
+                if runner.claims(graph) and runner.refusal(graph) is None
+            ]
             self._key = decisions.key(imported, strides, self.stage, able, self.options)
             record = decisions.find(self._key)
             if record is None or not record.searched:
@@ -394,22 +401,47 @@ class Compilation:
             unchanged = runner.name == "aten" and not rewritten and divided is None
             if unchanged or self._record.chosen not in (None, name):
                 continue
+            if len(self.runners) > 1 and not self._is_worth_a_try(runner, best):
+                continue
             reason = runner.refusal(best)
             if reason is not None:
                 self._refuse(f"{runner.name}: {reason}")
                 continue
             try:
                 with self._timed(f"compile {runner.name}"):
-                    run = (
-                        runner.compile(best, fake_inputs)
-                        if divided is None
-                        else compiled_over(divided, runner)
-                    )
+                    held = self._held(runner, best)
+                    if held is not None:
+                        run = held
+                    elif divided is not None:
+                        run = compiled_over(divided, runner)
+                    else:
+                        run = runner.compile(best, fake_inputs)
             except Exception as error:  # the next executor may do better
                 self._fall_back(f"{runner.name} failed: {brief(error)}", error)
                 continue
-            candidates.append(Candidate(name, runner.name, rewritten, run))
+            optional = len(self.runners) > 1 and isinstance(runner, executors.HoldingExecutor)
+            candidates.append(Candidate(name, runner.name, rewritten, run, optional))
         return candidates
+
+    def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
+        holds = isinstance(runner, executors.HoldingExecutor)
+        # Another compiler's semantics are taken on trust only where they are verified.
+        trusted = self.options.verify and self._may_lower()
+        may_hold = self.stage == "inference" and self.options.weights != "off" and trusted
+        return runner.claims(graph) and (may_hold or not holds)
+
+    def _held(self, runner: Executor, best: GraphModule) -> Runnable | None:
+        """The graph by an executor that holds weights; None where it does not, or they are not to be held."""
+        if not isinstance(runner, executors.HoldingExecutor):
+            return None
+        if self.stage != "inference" or self.options.weights == "off":
+            return None
+        division = divide(best, positions(sorted(self._static()), best), whole=True)
+        if division is None:
+            return None
+        strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
+        memo = Memo(division, self._original.run, strict, cap, self._refuse, self.report)
+        return held_over(memo, runner)
 
     def _refuse(self, reason: str) -> None:
         self.report.refusals.append(reason)

@@ -41,6 +41,8 @@ class Candidate:
     executor: str
     rewritten: bool
     run: Runnable
+    #: Whether it is no fault where it fails: others are there that do not.
+    optional: bool = False
 
 
 class Choice:
@@ -242,7 +244,11 @@ class Choice:
         ) as error:  # whatever a candidate raises where the original does not, it is the one that goes
             if not original_first:
                 self._outputs(self._original, inputs)
-            self._failed(f"{candidate.name} failed when run: {brief(error)}", error)
+            reason = f"{candidate.name} failed when run: {brief(error)}"
+            if candidate.optional:
+                self._refused(reason)
+            else:
+                self._failed(reason, error)
             return None
 
     def _fastest(self, accepted: list[Candidate], inputs: list[Any], anyway: bool = False) -> Candidate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -346,6 +347,54 @@ def graph_module(root: Any, graph: torch.fx.Graph) -> torch.fx.GraphModule:
     with _use_lazy_graph_module(True):
         made: torch.fx.GraphModule = _make_graph_module(root, graph)
     return made
+
+
+def has_onednn_graph() -> bool:
+    """Whether TorchScript has oneDNN's graph compiler. Read in 2.15 (`torch._C._jit_set_llga_enabled`)."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(torch._C, "_jit_set_llga_enabled")
+        and hasattr(torch._C, "_jit_llga_enabled")
+    )
+
+
+def through_onednn_graph(
+    function: Callable[..., Any], examples: Sequence[Any], runs: int
+) -> Callable[..., Any]:
+    """A function traced by TorchScript and compiled by oneDNN's graph compiler; what it holds is constant.
+
+    The compiler is on for these runs only, in which TorchScript optimizes once and for all. Read in 2.15
+    (`torch.jit.enable_onednn_fusion`); TorchScript says that it is deprecated.
+    """
+    before = torch._C._jit_llga_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch._C._jit_set_llga_enabled(True)
+        try:
+            script = torch.jit.freeze(torch.jit.trace(_Traced(function), tuple(examples), check_trace=False))
+            for _ in range(runs):
+                script(*examples)
+        finally:
+            torch._C._jit_set_llga_enabled(before)
+    compiled: Callable[..., Any] = script
+    return compiled
+
+
+class _Traced(torch.nn.Module):
+    """A function as a module, as TorchScript freezes it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.forward = function
+        self.eval()
+
+
+def cpp_candidates() -> tuple[str, ...]:
+    """The C++ compilers that Inductor would try, in order. Read in 2.15 (`torch._inductor.config`)."""
+    from torch._inductor import config
+
+    wanted = config.cpp.cxx
+    return tuple(name for name in (wanted if isinstance(wanted, (list, tuple)) else [wanted]) if name)
 
 
 def cpp_compiler() -> str | None:

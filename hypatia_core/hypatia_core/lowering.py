@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from hypatia_core.weights import dependent_on
 LEAST_GAIN = 0.03
 #: … and this many seconds: about what one more call from Python costs.
 LEAST_SECONDS = 10e-6
+#: Bytes a second at which a tensor is laid out anew: a price for comparing plans, a guess.
+COPY_SPEED = 5e9
 
 aten = torch.ops.aten
 
@@ -59,9 +62,24 @@ def lower(
             taken.update(unit.covered)
     if not units:
         return None
-    lowered = _Lowering(graph, units, taken, timings, {"float32", precision})
-    lowered.run()
+    lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}))
     return (GraphModule(graph, lowered.graph), dict(lowered.chosen)) if lowered.chosen else None
+
+
+def _planned(greedy: _Lowering) -> _Lowering:
+    """The cheaper of two plans: each operation by what is fastest where it stands, or all channels last.
+
+    The first one may stay in a layout that costs each operation more than leaving it would once.
+    """
+    greedy.run()
+    if not greedy.stayed:
+        return greedy
+    bold = replace(greedy, graph=fx.Graph(), chosen=Counter(), enter=True, seconds=0.0)
+    try:
+        bold.run()
+    except Unsupported:
+        return greedy
+    return bold if bold.seconds < (1 - LEAST_GAIN) * greedy.seconds else greedy
 
 
 @dataclass
@@ -76,6 +94,11 @@ class _Lowering:
     precisions: set[str]
     graph: fx.Graph = field(default_factory=fx.Graph)
     chosen: Counter[str] = field(default_factory=Counter)
+    #: Whether convolutions go channels last even where that alone does not pay.
+    enter: bool = False
+    #: What the plan takes, as far as implementations compete; and whether one stayed out of channels last.
+    seconds: float = 0.0
+    stayed: bool = False
 
     def __post_init__(self) -> None:
         values = [n.meta.get("val") for n in self.original.graph.nodes if n.op == "placeholder"]
@@ -121,7 +144,12 @@ class _Lowering:
         seconds = self.timings.of(unit, [own, *others])
         best = min(others, key=lambda row: seconds[row.name])
         gain = seconds[own.name] - seconds[best.name]
-        return best if gain > max(LEAST_SECONDS, LEAST_GAIN * seconds[own.name]) else None
+        faster = gain > max(LEAST_SECONDS, LEAST_GAIN * seconds[own.name])
+        if not faster and _is_outside(unit) and seconds[best.name] < math.inf:
+            self.stayed = True
+            faster = self.enter
+        self.seconds += seconds[best.name if faster else own.name]
+        return best if faster else None
 
     def _copy(self, node: fx.Node) -> None:
         moved = any(argument in self._moved for argument in node.all_input_nodes)
@@ -145,7 +173,15 @@ class _Lowering:
             return self._now[node]
         if not node.meta["val"].is_contiguous():
             raise Unsupported(f"{node.name} would have to be laid out as it was")
+        value = node.meta["val"]
+        self.seconds += 2 * value.itemsize * math.prod(map(compat.hint, value.shape)) / COPY_SPEED
         return self._emitter.call(aten.clone.default, self._now[node], memory_format=torch.contiguous_format)
+
+
+def _is_outside(unit: Unit) -> bool:
+    """Whether a unit takes an image that does not lie channels last."""
+    image = unit.activations[0].meta["val"]
+    return unit.operation == "convolution" and not image.is_contiguous(memory_format=torch.channels_last)
 
 
 def _strides(value: Any) -> Any:

@@ -56,7 +56,8 @@ class Options:
         "reordered), 'reals' (identities of the reals)",
     )
     executor: str = _option(
-        "auto", "'auto' (measured), 'aten', 'inductor', or the name of any registered Dynamo backend"
+        "auto",
+        "'auto' (measured), 'aten', 'inductor', 'onednn' or the name of any registered Dynamo backend",
     )
     precision: Precision = _option(
         "float32",

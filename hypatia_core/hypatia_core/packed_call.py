@@ -17,8 +17,10 @@ import torch
 from torch import fx
 from torch.fx import GraphModule
 
-from hypatia_core.executors.base import Executor, Runnable
+from hypatia_core import compat
+from hypatia_core.executors.base import Executor, HoldingExecutor, Runnable
 from hypatia_core.implementations import is_packed
+from hypatia_core.report import brief
 from hypatia_core.weights import Memo
 
 _LIBRARY = torch.library.Library("hypatia_core", "FRAGMENT")
@@ -143,6 +145,31 @@ def compiled_over(memo: Memo, runner: Executor) -> Runnable:
         return with_kernels(compiled, arguments, kernels) if kernels else compiled(arguments)
 
     return memo.around(rest, hidden.prepare)
+
+
+def held_over(memo: Memo, runner: HoldingExecutor) -> Runnable:
+    """The rest of a divided graph, compiled anew over each set of folded values, which the executor holds.
+
+    Where it fails for other weights than the first ones, the rest runs op by op for these.
+    """
+    division = memo.division
+    fakes = division.fake_inputs()[: len(division.kept)]
+    done = False
+
+    def prepare(values: list[Any]) -> Runnable:
+        nonlocal done
+        try:
+            made = runner.over(division.rest, fakes, values)
+        except Exception as error:  # it ran before: the user's call must not fail now
+            if not done:
+                raise
+            memo.refuse(f"{runner.name} failed for changed weights: {brief(error)}")
+            rest = compat.boxed_forward(division.rest)
+            return lambda arguments: rest(arguments + values)
+        done = True
+        return made
+
+    return memo.around(lambda arguments, run: run(arguments), prepare)
 
 
 def with_kernels(run: Runnable, arguments: list[Any], kernels: list[Callable[..., Any]]) -> Any:

@@ -95,12 +95,13 @@ def dependent_on(
     return constant, needs_weights, works
 
 
-def divide(graph: GraphModule, weights: Iterable[int]) -> Division | None:
+def divide(graph: GraphModule, weights: Iterable[int], *, whole: bool = False) -> Division | None:
     """Divides a functional graph into what depends on weights alone and the rest; None where that is nothing.
 
     Args:
         graph: a functional ATen graph.
         weights: positions of its inputs that are parameters or buffers.
+        whole: whether weights that nothing is computed of count too, so that the rest takes none.
     """
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     constant, needs_weights, works = dependent_on(graph, weights)
@@ -110,7 +111,7 @@ def divide(graph: GraphModule, weights: Iterable[int]) -> Division | None:
         node
         for node in graph.graph.nodes
         if node in needs_weights
-        and node in works
+        and (whole or node in works)
         and isinstance(node.meta.get("val"), torch.Tensor)
         and any(user not in constant and user is not output for user in node.users)
     ]
@@ -229,7 +230,7 @@ class Memo:
         self._original = original
         self._strict = strict
         self._cap = cap
-        self._refused = refused
+        self.refuse = refused
         self._report = report
         self._entries: list[Entry] = []
         self._last: Entry | None = None
@@ -297,11 +298,11 @@ class Memo:
             try:
                 entry = self._folded(weights)
             except Exception as error:  # folding is ours alone: without it the original still runs
-                self._refused(f"weights were not folded: {brief(error)}")
+                self.refuse(f"weights were not folded: {brief(error)}")
                 self._pause = PAUSE
                 return None
             if self.bytes + entry.bytes > self._cap:
-                self._refused(
+                self.refuse(
                     f"weights were not folded: {self.bytes + entry.bytes} bytes, over the cap of {self._cap}"
                 )
                 self._pause = PAUSE
@@ -316,7 +317,7 @@ class Memo:
         if self._restless < RESTLESS:
             return False
         self._restless, self._last, self._pause = 0, None, PAUSE
-        self._refused("the weights change between calls: for a while they are not folded")
+        self.refuse("the weights change between calls: for a while they are not folded")
         return True
 
     def _folded(self, weights: list[Any]) -> Entry:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +158,23 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     assert any("C++ compiler" in reason and "apt-get install g++" in reason for reason in graph.refusals)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a script of POSIX")
+def test_a_compiler_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\nexec sleep 600\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr(inductor, "PATIENCE", 0.2)
+    with config.patch({"cpp.cxx": (None, str(compiler))}):
+        compiled = quiet(chain, executor="auto", measure=False)
+        given = inputs()
+        torch.testing.assert_close(compiled(*given), chain(*given), atol=1e-3, rtol=1e-4)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.executor == "aten"
+    assert any(str(compiler) in reason and "0.2 s" in reason for reason in graph.refusals)
+
+
 @pytest.mark.parametrize("compiler", ["/nowhere/g++", "false"])
 def test_a_broken_compiler(compiler: str) -> None:
     from torch._inductor import config, cpp_builder
@@ -187,6 +206,6 @@ def test_bad_options_name_what_is_accepted() -> None:
 
 
 def test_executors_are_found_by_name() -> None:
-    assert [e.name for e in executors.named("auto")] == ["inductor", "aten"]
+    assert [e.name for e in executors.named("auto")] == ["inductor", "aten", "onednn"]
     assert [e.name for e in executors.named("auto", exact=True)] == ["aten"]
     assert [e.name for e in executors.named("aot_eager")] == ["aot_eager"]

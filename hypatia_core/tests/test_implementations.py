@@ -287,6 +287,37 @@ def test_a_batch_of_matrices_times_one_weight(row: str) -> None:
             torch.testing.assert_close(result, wide(model, x).float(), rtol=1e-5, atol=1e-5)
 
 
+class ByLayout(Timings):
+    """Times of convolutions by whether the image lies channels last: those of torch, and of all others."""
+
+    def __init__(self, outside: tuple[float, float], inside: tuple[float, float]) -> None:
+        self.outside, self.inside = outside, inside
+
+    def of(
+        self, unit: implementations.Unit, competing: list[implementations.Implementation]
+    ) -> dict[str, float]:
+        image = unit.activations[0].meta["val"]
+        is_inside = image.is_contiguous(memory_format=torch.channels_last)
+        own, others = self.inside if is_inside else self.outside
+        return {row.name: own if row is competing[0] else others for row in competing}
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN")
+@pytest.mark.parametrize(("entry", "goes"), [(1.1, True), (9.0, False)])
+def test_a_network_goes_channels_last_where_that_pays_as_a_whole(entry: float, goes: bool) -> None:
+    # No convolution alone gains by leaving the layout; those behind it gain by its having left.
+    model = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(4))).eval()
+    graph, inputs, positions = captured(model, torch.randn(1, 8, 6, 6))
+    found = lowering.lower(graph, positions, ByLayout(outside=(1.0, entry), inside=(1.0, 0.5)))
+    assert (found is not None) == goes
+    if found is not None:
+        assert sum(found[1].values()) == 4
+        with torch.no_grad():
+            result, expected = found[0](*inputs), graph(*inputs)
+        torch.testing.assert_close(result, expected)
+        assert result.stride() == expected.stride()
+
+
 def test_measured_times_are_kept() -> None:
     graph, _, positions = captured(nn.Linear(8, 8), torch.randn(4, 8))
     timings = Timings()

@@ -77,6 +77,7 @@ REFUSED: dict[str, Callable[..., Any]] = {
     "returned too": lambda x, w: ((y := x @ w), y.relu()),
     "read through a view": lambda x, w: ((y := x @ w).t() @ w) @ y.relu(),
     "another type": lambda x, w: (x @ w) * torch.ones((), dtype=torch.float64).expand(4, 4),
+    "a view shows it later": lambda x, w: (v := (y := x @ w).t(), y.relu(), v + 1)[1:],
     "with itself": lambda x, w: (y := x @ w) + y,
 }
 
@@ -88,6 +89,17 @@ def test_what_is_left_alone(what: str) -> None:
 
 def test_a_result_of_another_shape() -> None:
     assert reused(lambda x, w: (x.sum(0, keepdim=True) @ w) * x, torch.randn(4, 4), torch.randn(4, 4)) == 0
+
+
+def test_the_last_to_read_may_write() -> None:
+    assert (
+        reused(lambda x, w: (y := x @ w) * y.mean(1, keepdim=True), torch.randn(4, 4), torch.randn(4, 4)) == 1
+    )
+    # A view that was read to its end still counts as a reader.
+    assert reused(lambda x, w: ((y := x @ w).t() @ w, y.relu()), torch.randn(4, 4), torch.randn(4, 4)) == 0
+    # Of two that are both last, in a chain, each writes over what the other has read.
+    chain: Callable[..., Any] = lambda x, w: ((y := x @ w) * y.mean(1, keepdim=True)).tanh()  # noqa: E731
+    assert reused(chain, torch.randn(4, 4), torch.randn(4, 4)) == 2
 
 
 def test_no_view_is_returned() -> None:

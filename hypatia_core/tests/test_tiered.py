@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,39 @@ def called_until(done: Callable[[], bool], call: Callable[[], None], seconds: fl
 def graph_of(compiled: Any) -> GraphReport:
     (graph,) = hypatia_core.report(compiled).graphs
     return graph
+
+
+def test_short_turns_are_this_threads_own_affair(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = sys.getswitchinterval()
+    breaks: list[float] = []
+    monkeypatch.setattr(apart, "SHORT_TURN", 0.0)
+    monkeypatch.setattr(time, "sleep", breaks.append)
+    elsewhere: list[Any] = []
+
+    def work() -> None:
+        with apart.short_turns():
+            elsewhere.append(sys.getprofile())
+            len([])
+        elsewhere.append(sys.getprofile())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert breaks and elsewhere[0] is not None and elsewhere[1] is None
+    assert sys.getprofile() is None and sys.getswitchinterval() == usual
+
+
+def test_a_profiled_thread_keeps_its_profiler() -> None:
+    def own(frame: Any, event: str, argument: Any) -> None:
+        pass
+
+    sys.setprofile(own)
+    try:
+        with apart.short_turns():
+            assert sys.getprofile() is own
+        assert sys.getprofile() is own
+    finally:
+        sys.setprofile(None)
 
 
 @needs_compiler

@@ -67,10 +67,10 @@ def test_a_race_that_never_settles_ends_and_says_so(
 @pytest.mark.parametrize("settled", [True, False])
 def test_only_settled_times_go_on_disk(settled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "are_settled", lambda times: settled)
-    fresh = timing.Timings()
-    monkeypatch.setattr(decisions, "TIMINGS", fresh)
+    timings = timing.Timings()
+    monkeypatch.setattr(decisions, "TIMINGS", timings)
     graph, _, positions = captured(nn.Linear(9, 11), torch.randn(3, 9))
     record = decisions.Record()
     lowering.lower(graph, positions, decisions.KeptTimings(record))
     assert bool(record.timings) == settled
-    assert fresh._seconds, "this process knows them"
+    assert timings._seconds, "this process knows them"

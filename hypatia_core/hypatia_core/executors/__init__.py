@@ -6,13 +6,14 @@ import difflib
 
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.executors.aten import Aten
-from hypatia_core.executors.base import Executor
+from hypatia_core.executors.base import Executor, HoldingExecutor
 from hypatia_core.executors.dynamo import DynamoBackend
 from hypatia_core.executors.inductor import Inductor
+from hypatia_core.executors.onednn import OneDnnGraph
 
-__all__ = ["Executor", "named"]
+__all__ = ["Executor", "HoldingExecutor", "named"]
 
-_BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor())
+_BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor(), OneDnnGraph())
 
 
 def named(name: str, *, exact: bool = False) -> list[Executor]:
@@ -26,7 +27,7 @@ def named(name: str, *, exact: bool = False) -> list[Executor]:
         HypatiaError: nothing goes by this name; the message lists what does.
     """
     if name == "auto":
-        return [Aten()] if exact else [Inductor(), Aten()]
+        return [Aten()] if exact else [Inductor(), Aten(), OneDnnGraph()]
     for executor in _BUILT_IN:
         if executor.name == name:
             return [executor]

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,9 @@ from hypatia_core.executors.inductor import Inductor
 PATIENCE = 300.0
 #: Elements of a constant that crosses as numbers.
 LARGEST_CONSTANT = 4096
-#: Seconds for which a thread of ours may hold the interpreter while others wait.
-SHORT_TURN = 1e-4
+#: Seconds after which a thread of ours lets others have the interpreter, and how long it then waits.
+SHORT_TURN = 2e-4
+BREAK = 1e-6
 
 _PROGRAM = "from hypatia_core.executors.apart import main; main()"
 #: One process compiles at a time.
@@ -74,13 +77,27 @@ class Apart(Executor):
 
 @contextlib.contextmanager
 def short_turns() -> Iterator[None]:
-    """Lets other threads have the interpreter back soon: each of their operations waits for it once."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(min(usual, SHORT_TURN))
+    """Lets other threads have the interpreter again and again while this one works in Python.
+
+    Otherwise each of their operations would wait for it, up to `sys.getswitchinterval()`, which is the
+    process's and stays as it is. A thread that is profiled keeps its profiler.
+    """
+    if sys.getprofile() is not None:
+        yield
+        return
+    last = time.perf_counter()
+
+    def pause(frame: types.FrameType, event: str, argument: object) -> None:
+        nonlocal last
+        if time.perf_counter() - last > SHORT_TURN:
+            time.sleep(BREAK)
+            last = time.perf_counter()
+
+    sys.setprofile(pause)  # of this thread alone
     try:
         yield
     finally:
-        sys.setswitchinterval(usual)
+        sys.setprofile(None)
 
 
 def _request(graph: GraphModule, fake_inputs: Sequence[Any]) -> dict[str, Any]:

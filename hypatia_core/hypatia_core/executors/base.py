@@ -22,6 +22,10 @@ class Executor(ABC):
     #: By which the option `executor` and the report call it.
     name: str
 
+    def claims(self, graph: GraphModule) -> bool:
+        """Whether it is worth a try where several executors are; all graphs unless one says otherwise."""
+        return True
+
     @abstractmethod
     def refusal(self, graph: GraphModule) -> str | None:
         """Why it cannot run this graph here; None where it can."""
@@ -29,6 +33,14 @@ class Executor(ABC):
     @abstractmethod
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Makes the graph runnable. The graph stays as it is; the inputs are fake."""
+
+
+class HoldingExecutor(Executor):
+    """An executor that holds weights as constants, and is asked again when they have changed."""
+
+    @abstractmethod
+    def over(self, graph: GraphModule, fake_inputs: Sequence[Any], constants: Sequence[Any]) -> Runnable:
+        """Makes a graph runnable whose last inputs are constants. The graph stays as it is."""
 
 
 def compiled_apart(

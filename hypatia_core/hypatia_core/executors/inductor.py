@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
+import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +13,9 @@ from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.executors.base import Executor, Runnable, compiled_apart
+
+#: Seconds in which a compiler has to be done with an empty program.
+PATIENCE = 30.0
 
 
 class Inductor(Executor):
@@ -18,6 +25,9 @@ class Inductor(Executor):
 
     def refusal(self, graph: GraphModule) -> str | None:
         """It needs a C++ compiler for graphs on the CPU."""
+        for candidate in compat.cpp_candidates():
+            if _hangs(candidate):
+                return f"the C++ compiler {candidate} was not done with an empty program in {PATIENCE:g} s"
         if compat.cpp_compiler() is None:
             return "no C++ compiler was found: install one (Debian: apt-get install g++)"
         return None
@@ -29,3 +39,25 @@ class Inductor(Executor):
         return compiled_apart(
             lambda owned, inputs: compat.inductor(owned, inputs, patches), graph, fake_inputs
         )
+
+
+@functools.cache
+def _hangs(compiler: str) -> bool:
+    """Whether a compiler does not come to an end: torch would wait for it for ever."""
+    path = shutil.which(compiler)
+    if path is None or os.name == "nt":
+        return False
+    try:
+        subprocess.run(
+            [path, "-x", "c++", "-c", "-o", os.devnull, "-"],
+            input=b"",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    except OSError:  # torch finds out, and says what is wrong
+        return False
+    return False

@@ -52,7 +52,7 @@ _FRESH_NAMESPACES = ("mkl", "mkldnn")
 _VIEWS = frozenset(
     {
         *(aten.view.default, aten._unsafe_view.default, aten.permute.default, aten.transpose.int),
-        *(aten.t.default, aten.unsqueeze.default, aten.squeeze.dim),
+        *(aten.t.default, aten.unsqueeze.default, aten.squeeze.dim, aten.reshape.default),
     }
 )
 
@@ -61,7 +61,7 @@ def reuse(graph: fx.Graph) -> None:
     """Writes results over operands at their last use, wherever memory, type and strides stay the same.
 
     Bit by bit what it was: the same arithmetic, a tensor less to allocate and to bring into the caches. Only
-    what the graph made for itself is written over, and only where no other node, and so no view, reads it.
+    what the graph made for itself is written over, and only where no other node, and so no view, reads it later.
 
     >>> graph = fx.symbolic_trace(lambda x, y: aten.relu.default(aten.mm.default(x, y))).graph
     >>> for node in graph.nodes: node.meta["val"] = torch.ones(2, 2)
@@ -69,16 +69,18 @@ def reuse(graph: fx.Graph) -> None:
     >>> [node.target for node in graph.nodes if node.op == "call_method"]
     ['relu_']
     """
+    seen: set[fx.Node] = set()
     for node in graph.nodes:
+        seen.add(node)
         if node.op != "call_function" or node.target not in (*IN_PLACE, *IN_PLACE_CALLS):
             continue
-        if _may_be_written(node.args[0], node):
+        if _may_be_written(node.args[0], node, seen):
             pass
         elif (
             node.target in _COMMUTE
             and not node.kwargs
             and len(node.args) == 2
-            and _may_be_written(node.args[1], node)
+            and _may_be_written(node.args[1], node, seen)
         ):
             node.args = (node.args[1], node.args[0])
         else:
@@ -89,8 +91,10 @@ def reuse(graph: fx.Graph) -> None:
             node.target = IN_PLACE_CALLS[node.target]
 
 
-def _may_be_written(operand: Any, result: fx.Node) -> bool:
-    if not isinstance(operand, fx.Node) or list(operand.users) != [result]:
+def _may_be_written(operand: Any, result: fx.Node, seen: set[fx.Node]) -> bool:
+    if not isinstance(operand, fx.Node):
+        return False
+    if not all(user in seen and _only_reads(user, operand) for user in operand.users if user is not result):
         return False
     if sum(1 for argument in result.args if argument is operand) != 1:
         return False
@@ -108,18 +112,29 @@ def _may_be_written(operand: Any, result: fx.Node) -> bool:
 def _is_fresh(node: fx.Node, views: bool) -> bool:
     """Whether a node's memory was made in the graph, for it alone; with `views` it may be a view of that."""
     while node.target in _VIEWS or _writes(node):
-        if node.target in _VIEWS and not views:
-            return False
+        is_view = node.target in _VIEWS
         node = node.all_input_nodes[0]
-        if len(node.users) != 1:
+        if is_view and (not views or len(node.users) != 1):
             return False
     if node.target is operator.getitem:
         source, position = node.args
         assert isinstance(source, fx.Node)
         return bool(position == 0) and source.target is aten.native_layer_norm.default
+    return _makes_new(node)
+
+
+def _makes_new(node: fx.Node) -> bool:
+    """Whether a node's one result lies in new memory."""
     if isinstance(node.target, torch._ops.OpOverload) and node.target.namespace in _FRESH_NAMESPACES:
         return not node.target._schema.is_mutable
     return node.target in FRESH
+
+
+def _only_reads(user: fx.Node, operand: fx.Node) -> bool:
+    """Whether a node's results have nothing of the operand's memory."""
+    if _writes(user):
+        return user.args[0] is not operand
+    return _makes_new(user) or user.target is aten.native_layer_norm.default
 
 
 def _writes(node: fx.Node) -> bool:

@@ -60,8 +60,8 @@ class Convolution:
         weight, bias, shift, *norm = weights
         assert weight is not None
         other = activations[1] if self.other is not None else None
-        same = replace(self, x=activations[0], other=other)
-        return replace(same, weight=weight, bias=bias, shift=shift, norm=tuple(norm))
+        here = replace(self, x=activations[0], other=other, weight=weight)
+        return replace(here, bias=bias, shift=shift, norm=tuple(norm))
 
     @property
     def geometry(self) -> tuple[Any, Any, Any, int]:
@@ -204,7 +204,7 @@ def _channels_last(emitter: Emitter, node: fx.Node) -> fx.Node:
 
 
 def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
-    x = _channels_last(emitter, unit.x)
+    x = unit.x  # the kernel takes any layout, and answers channels last where its weight is packed
     weight, bias = _folded(emitter, unit)
     weight = emitter.call(aten.clone.default, weight, memory_format=torch.channels_last)
     padding, stride, dilation, groups = unit.geometry
