@@ -254,7 +254,7 @@ class Compilation:
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
             known = {} if self.stage == "backward" else self.tables.among(graph.graph)
-            return Reader(self._static(), known).read(graph.graph)
+            return Reader(frozenset(positions(self._static(), graph)), known).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
         return compat.static_inputs() if self.weights is None else self.weights

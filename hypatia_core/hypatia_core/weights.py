@@ -415,7 +415,24 @@ def memory(value: Any) -> int:
     return size
 
 
-def positions(weights: Sequence[int], graph: GraphModule) -> list[int]:
-    """Those positions at which the graph takes a plain tensor."""
+#: Matrices of these are quantised: what is computed of them alone is the weight in a wider type again.
+_QUANTISED = frozenset(
+    getattr(torch, name)
+    for name in ("int8", "uint8", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+    if hasattr(torch, name)
+)
+
+
+def positions(weights: Iterable[int], graph: GraphModule) -> list[int]:
+    """Those positions, in order, at which the graph takes a plain tensor that is worth folding.
+
+    A quantised weight is not: folded, it would take the memory that it was quantised to save, and kernels
+    of its own would be lost.
+    """
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
-    return [i for i in weights if isinstance(placeholders[i].meta.get("val"), torch.Tensor)]
+    values = {i: placeholders[i].meta.get("val") for i in sorted(weights)}
+    return [
+        i
+        for i, value in values.items()
+        if isinstance(value, torch.Tensor) and not (value.dtype in _QUANTISED and value.dim() > 1)
+    ]
