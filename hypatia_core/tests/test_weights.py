@@ -233,6 +233,9 @@ def test_a_copy_of_the_model_has_weights_of_its_own() -> None:
 
 def test_a_quantised_weight_is_not_folded_into_a_wider_one() -> None:
     class Quantised(nn.Module):
+        codes: torch.Tensor
+        scale: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("codes", torch.randint(-127, 127, (64, 64), dtype=torch.int8))

@@ -52,7 +52,7 @@ _FRESH_NAMESPACES = ("mkl", "mkldnn")
 _VIEWS = frozenset(
     {
         *(aten.view.default, aten._unsafe_view.default, aten.permute.default, aten.transpose.int),
-        *(aten.t.default, aten.unsqueeze.default, aten.squeeze.dim),
+        *(aten.t.default, aten.unsqueeze.default, aten.squeeze.dim, aten.reshape.default),
     }
 )
 
