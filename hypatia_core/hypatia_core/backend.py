@@ -126,7 +126,8 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
-        self._divided: Memo | None = None
+        #: What was computed of weights alone; None where that is nothing.
+        self.divided: Memo | None = None
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
@@ -205,7 +206,7 @@ class Compilation:
             return first
 
         def second() -> Candidate:
-            apart, divided = Apart(), self._divided
+            apart, divided = Apart(), self.divided
             run = apart.compile(best, fake_inputs) if divided is None else compiled_over(divided, apart)
             name = f"{apart.name}, rewritten" if rewritten is not None else apart.name
             return guarded(Candidate(name, apart.name, rewritten is not None, run))
@@ -256,7 +257,7 @@ class Compilation:
         with self._timed("import"):
             known = self.tables.among(graph.graph)
             exact = self.options.numerics == "exact"
-            return Reader(self._static(), exact, known).read(graph.graph)
+            return Reader(frozenset(positions(self._static(), graph)), exact, known).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
         return compat.static_inputs() if self.weights is None else self.weights
@@ -312,8 +313,8 @@ class Compilation:
         if division is None:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        self._divided = Memo(division, original, strict, cap, self._refuse, self.report)
-        return self._divided
+        self.divided = Memo(division, original, strict, cap, self._refuse, self.report)
+        return self.divided
 
     def _precision(self) -> str:
         """What products may run in; says so where the processor cannot do what was asked for."""

@@ -139,13 +139,13 @@ def size_conditions(
 
     Read in 2.15 (`ExportedProgram.range_constraints`, `ShapeEnv.guards`); None for no bound.
     """
-    from torch.utils._sympy.numbers import int_oo
+
+    def bound(value: Any) -> int | None:
+        # Infinity comes in several types, and a number that is read off a tensor has bounds that are no integers.
+        return int(value) if value.is_Integer else None
 
     ranges = {
-        symbol: (
-            None if bounds.lower in (-int_oo, int_oo) else int(bounds.lower),
-            None if bounds.upper in (-int_oo, int_oo) else int(bounds.upper),
-        )
+        symbol: (bound(bounds.lower), bound(bounds.upper))
         for symbol, bounds in exported.range_constraints.items()
         if symbol.is_Symbol
     }

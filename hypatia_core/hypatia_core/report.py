@@ -81,6 +81,8 @@ class GraphReport:
     #: Bytes of weights that folded values came from, and of folded values, as last computed.
     weights_read: int = 0
     weights_kept: int = 0
+    #: Bytes of weights that were given back, the program holding what it needs of them (`release_originals`).
+    weights_released: int = 0
     #: Measured seconds of each candidate, by name.
     measured: dict[str, float] = field(default_factory=dict)
     #: The installed program's error and the original's, against float64; None where they were not compared.
@@ -140,6 +142,11 @@ class GraphReport:
             lines.append(
                 f"  weights    {self.weights_kept / 1e6:.1f} MB computed once, "
                 f"from {self.weights_read / 1e6:.1f} MB"
+                + (
+                    f"; {self.weights_released / 1e6:.1f} MB of these released"
+                    if self.weights_released
+                    else ""
+                )
             )
         for reason in self.refusals:
             lines.append(f"  refused    {reason}")

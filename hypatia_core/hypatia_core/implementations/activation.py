@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,28 @@ class Activation:
     keywords: tuple[tuple[str, Any], ...] = ()
 
     def after(self, emitter: Emitter, node: fx.Node) -> fx.Node:
-        """The function as an operation of its own."""
+        """The function as an operation of its own, as torch has it."""
         return emitter.call(self.target, node, *self.arguments, **dict(self.keywords))
+
+    @property
+    def has_logistic_form(self) -> bool:
+        """Whether it is the gelu by tanh."""
+        return (self.name, self.algorithm) == ("gelu", "tanh")
+
+    def by_logistic(self, emitter: Emitter, node: fx.Node) -> fx.Node:
+        """The gelu by tanh as x·σ(2u), u = √(2/π)(x + 0.044715x³), since (1 + tanh u)/2 = σ(2u).
+
+        Vectorised logistic functions take a fraction of the time of the hyperbolic tangent. Other activations
+        are as torch has them.
+        """
+        if not self.has_logistic_form:
+            return self.after(emitter, node)
+        scale = 2 * math.sqrt(2 / math.pi)
+        square = emitter.call(aten.mul.Tensor, node, node)
+        cubic = emitter.call(aten.mul.Tensor, square, 0.044715 * scale)
+        even = emitter.call(aten.add.Tensor, cubic, scale)
+        part = emitter.call(aten.sigmoid.default, emitter.call(aten.mul.Tensor, even, node))
+        return emitter.call(aten.mul.Tensor, part, node)
 
 
 def activation(node: fx.Node) -> Activation | None:

@@ -179,12 +179,12 @@ def _fixed_rows(unit: Linear) -> bool:
 
 
 def _activated(emitter: Emitter, unit: Linear, rows: fx.Node) -> fx.Node:
-    """The product's rows in the shape of the whole, with the activation by an operation of its own."""
+    """The product's rows in the shape of the whole, with the activation by operations of its own."""
     if unit.shape is not None:
         rows = emitter.call(aten.view.default, rows, list(unit.shape))
     if unit.activation is None:
         return rows
-    return unit.activation.after(emitter, rows)
+    return unit.activation.by_logistic(emitter, rows)
 
 
 def _mkl_packed(emitter: Emitter, unit: Linear) -> fx.Node:
@@ -225,10 +225,16 @@ def _as_convolution(emitter: Emitter, unit: Linear) -> fx.Node:
 def _columns_in_order(emitter: Emitter, unit: Linear) -> fx.Node:
     turned = emitter.call(aten.permute.default, unit.weight, [1, 0])
     columns = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
-    return _as_torch_does(emitter, replace(unit, weight=columns, stored_transposed=True))
+    return _product(emitter, replace(unit, weight=columns, stored_transposed=True))
 
 
 def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
+    if unit.activation is None:
+        return _product(emitter, unit)
+    return unit.activation.after(emitter, _product(emitter, replace(unit, activation=None)))
+
+
+def _product(emitter: Emitter, unit: Linear) -> fx.Node:
     factor = unit.weight
     if not unit.stored_transposed:
         factor = emitter.call(aten.permute.default, unit.weight, [1, 0])
@@ -237,6 +243,15 @@ def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
     else:
         rows = emitter.call(aten.addmm.default, unit.bias, unit.x, factor)
     return _activated(emitter, unit, rows)
+
+
+def _has_logistic_form(unit: Linear) -> bool:
+    return unit.activation is not None and unit.activation.has_logistic_form
+
+
+def _as_convolution_then_logistic(emitter: Emitter, unit: Linear) -> fx.Node:
+    assert unit.activation is not None
+    return unit.activation.by_logistic(emitter, _as_convolution(emitter, replace(unit, activation=None)))
 
 
 def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
@@ -273,6 +288,17 @@ IMPLEMENTATIONS = [
         ),
         _as_convolution,
     ),
+    Implementation(
+        "oneDNN convolution, packed weight, gelu by the logistic function",
+        "linear",
+        lambda unit: (
+            _has_logistic_form(unit)
+            and _fixed_rows(unit)
+            and has_kernels("_convolution_pointwise", "_reorder_convolution_weight")
+        ),
+        _as_convolution_then_logistic,
+    ),
+    Implementation("gelu by the logistic function", "linear", _has_logistic_form, _product),
     Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(
         "weight stored as columns",
