@@ -117,7 +117,7 @@ class Pair:
         """`programs` are those that may be chosen, the original first; `mode` makes fake tensors."""
         self._compilation = compilation
         self._original = programs[0]
-        self._programs = programs
+        self._programs = dict(enumerate(programs))
         self._tangents = [n.meta["val"] for n in inputs_of(joint) if compat.is_tangent(n)]
         self._symbols = _Symbols(inputs_of(self._original.split.forward))
         for value in self._tangents:
@@ -239,6 +239,8 @@ class Pair:
         assert isinstance(run, Halves)
         if choice.decided:
             self._chosen = run
+            # The original may still have to run: while this was found out, or where a condition fails.
+            self._programs = {0: self._original, run.number: run}
             self._compilation.report.kept_after = run.split.bytes_kept()
         return run
 
