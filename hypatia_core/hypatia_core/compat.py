@@ -527,20 +527,27 @@ def mutated_inputs(joint: GraphModule) -> list[torch.fx.Node]:
     ]
 
 
+def by_compiled_autograd() -> bool:
+    """Whether backwards that begin now take AOTAutograd's backward graph, and not what a backend made of it.
+
+    Read in 2.15 (`torch._dynamo.compiled_autograd`).
+    """
+    from torch._dynamo import compiled_autograd
+
+    return compiled_autograd.compiled_autograd_enabled or compiled_autograd.in_compiled_autograd_region
+
+
 #: What a plain input of a joint graph is described by; those of a subclass of tensors are others.
 _PLAIN_INPUTS = frozenset({"PlainAOTInput", "ParamAOTInput", "BufferAOTInput", "TangentAOTInput"})
 
 
 def joint_refusal(joint: GraphModule, inputs: Any) -> str | None:
     """Why torch has to divide a joint graph by itself; None where it need not. Read in 2.15 (all of it)."""
-    from torch._dynamo import compiled_autograd
     from torch._functorch._aot_autograd.utils import saved_tensors_hooks_are_inlineable as inlined
     from torch._functorch._aot_autograd.utils import top_saved_tensors_hooks as hooks
 
     if not isinstance(inputs, tuple) or len(inputs) != 2:
         return "it is the graph of a higher-order operation"
-    if compiled_autograd.compiled_autograd_enabled or compiled_autograd.in_compiled_autograd_region:
-        return "compiled autograd takes the backward graph itself"
     if inlined(hooks()):
         return "hooks on saved tensors are part of it"
     for node in joint.graph.nodes:

@@ -167,7 +167,7 @@ class Pair:
         # As if it lay in an input: what lies nowhere else torch takes for memory that the backward may
         # overwrite, and then it refuses to keep the graph for a second backward.
         values = [node.meta.get("val") for node in inputs_of(forward)]
-        somewhere = next(value for value in values if isinstance(value, torch.Tensor))
+        somewhere = next(v for v in values if isinstance(v, torch.Tensor) and v.layout is torch.strided)
         with mode:
             like = aten.as_strided.default(somewhere, [0], [1])
         results, described = list(output.args[0]), output.meta.get("desc")
@@ -187,6 +187,9 @@ class Pair:
             ours = backward.graph.call_function(aten.eq.Scalar, (number, 0))
         with backward.graph.inserting_after(ours):
             backward.graph.call_function(aten._assert_async.msg, (ours, _NOT_OURS))
+        with mode:
+            number.meta["val"] = torch.zeros([], dtype=torch.int64)
+            ours.meta["val"] = torch.zeros([], dtype=torch.bool)
         for graph in (forward, backward):
             graph.graph.lint()
             graph.recompile()
@@ -195,7 +198,8 @@ class Pair:
 
     def forward(self, inputs: list[Any]) -> tuple[Any, ...]:
         """Outputs, and what the chosen program keeps, each in its place."""
-        program = self._chosen or self._decide(inputs)
+        mine = not compat.by_compiled_autograd()
+        program = (self._chosen or self._decide(inputs)) if mine else self._original
         if program.assumed and not all(torch.equal(inputs[i], held) for i, held in program.assumed.items()):
             program = self._original
         number = program.number
@@ -209,9 +213,9 @@ class Pair:
 
     def _number(self, number: int, sizes: Sequence[int]) -> torch.Tensor:
         if sizes:
-            return torch.tensor([number, *sizes], dtype=torch.int64)
+            return torch.tensor([number, *sizes], dtype=torch.int64, device="cpu")
         if number not in self._numbers:
-            self._numbers[number] = torch.tensor([number], dtype=torch.int64)
+            self._numbers[number] = torch.tensor([number], dtype=torch.int64, device="cpu")
         return self._numbers[number]
 
     def backward(self, arguments: list[Any]) -> Any:
@@ -247,7 +251,7 @@ class Pair:
     def _drawn(self, inputs: list[Any]) -> list[torch.Tensor]:
         """Gradients to come in: normal numbers; one for a single number, as `loss.backward()` gives."""
         known = self._symbols.read(inputs)
-        drawn = []
+        drawn: list[torch.Tensor] = []
         for like in self._tangents:
             size, stride = ([_number(n, known) for n in many] for many in (like.shape, like.stride()))
             value = torch.empty_strided(size, stride, dtype=like.dtype, device=like.device)
