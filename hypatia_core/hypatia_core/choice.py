@@ -86,7 +86,7 @@ class Choice:
         self._report = report
         self._refused = refused
         self._failed = failed
-        self._decided = decided
+        self._when_decided = decided
         # Reentrant: a graph may come back to itself through a custom operation.
         self._lock = threading.RLock()
         self._deciding = False
@@ -104,16 +104,22 @@ class Choice:
 
         # A plain function: torch copies the mark of a boxed one, but not that of an object.
         def call(inputs: list[Any]) -> Any:
-            return (self._run or self._decide(inputs))(inputs)
+            return (self._run or self.decide(inputs))(inputs)
 
         return compat.boxed(call)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known what runs."""
+        return self._run is not None
 
     def tried(self, inputs: list[Any]) -> list[Candidate]:
         """The candidates that are right on these inputs, or that run, where they are not to be verified."""
         with torch.no_grad():
             return self._accepted(inputs) if self._verify else self._running(inputs)
 
-    def _decide(self, inputs: list[Any]) -> Runnable:
+    def decide(self, inputs: list[Any]) -> Runnable:
+        """What runs from now on; the original while that is being found out on these inputs."""
         with self._lock:
             if self._deciding:
                 return self._original.run
@@ -132,8 +138,8 @@ class Choice:
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
-                if self._decided is not None:
-                    self._decided(chosen, self.settled)
+                if self._when_decided is not None:
+                    self._when_decided(chosen, self.settled)
                 self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
             return self._run
 

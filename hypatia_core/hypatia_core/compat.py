@@ -20,23 +20,6 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
-def partition_after(change: Callable[[torch.fx.Graph], None]) -> dict[str, Any]:
-    """What makes AOTAutograd change the joint graph, forward and backward, before it is cut in two.
-
-    Read in 2.15 (`torch._functorch.partitioners.default_partition`); without it nothing is changed.
-    """
-    try:
-        from torch._functorch.partitioners import default_partition
-    except ImportError:
-        return {}
-
-    def partition(joint: GraphModule, inputs: Any, **others: Any) -> tuple[GraphModule, GraphModule]:
-        change(joint.graph)
-        return default_partition(joint, inputs, **others)
-
-    return {"partition_fn": partition}
-
-
 #: Operations of torch that bring a table to the form that a product takes, and a product to its next operand.
 VIEWS = frozenset(
     {
@@ -141,7 +124,7 @@ def size_conditions(
     """
 
     def bound(value: Any) -> int | None:
-        # Infinity comes in several types, and a number that is read off a tensor has bounds that are no integers.
+        # Infinity comes in several types, and a number read off a tensor has bounds that are no integers.
         return int(value) if value.is_Integer else None
 
     ranges = {
@@ -626,3 +609,80 @@ def import_generated_code() -> None:
     import torch._functorch._aot_autograd.autograd_cache
     import torch._inductor.compile_fx
     import torch._inductor.standalone_compile  # noqa: F401
+
+
+def default_partition(joint: GraphModule, inputs: Any, outputs: int, static: Sequence[int]) -> Any:
+    """A joint graph in two, what the forward computes kept. Read in 2.15 (`_functorch.partitioners`)."""
+    from torch._functorch.partitioners import default_partition as divide
+
+    return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
+
+
+def min_cut_partition(joint: GraphModule, inputs: Any, outputs: int, static: Sequence[int]) -> Any:
+    """The same, little kept and what is cheap computed again. Read in 2.15 (`_functorch.partitioners`)."""
+    from torch._functorch.partitioners import min_cut_rematerialization_partition as divide
+
+    return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
+
+
+def is_tangent(node: torch.fx.Node) -> bool:
+    """Whether an input of a joint graph is a gradient that comes in. Read in 2.15 (`_aot_autograd.utils`)."""
+    return node.op == "placeholder" and "tangents" in str(node.target)
+
+
+def belongs_to(node: torch.fx.Node, backward: bool) -> None:
+    """Tells the partitioners where a node belongs. Read in 2.15 (`partitioners._has_tag_is_forward`)."""
+    node.meta["partitioner_tag"] = "is_backward" if backward else "is_forward"
+
+
+def must_not_be_kept(node: torch.fx.Node) -> None:
+    """Keeps `min_cut_partition` from saving a value. Read in 2.15 (`partitioners.get_node_weight`)."""
+    node.meta["aot_runtime_epilogue_input_mutation"] = True
+
+
+def mutated_inputs(joint: GraphModule) -> list[torch.fx.Node]:
+    """Inputs of a joint graph that are written to after its forward. Read in 2.15 (`descriptors`)."""
+    (output,) = joint.graph.find_nodes(op="output")
+    described = torch.utils._pytree.arg_tree_leaves(output.meta.get("desc", ()))
+    changed = [getattr(desc, "mutated_input", None) for desc in described]
+    return [
+        node
+        for node in joint.graph.find_nodes(op="placeholder")
+        if node.meta.get("aot_runtime_epilogue_input_mutation")
+        or any(desc is not None and desc == node.meta.get("desc") for desc in changed)
+    ]
+
+
+def by_compiled_autograd() -> bool:
+    """Whether backwards that begin now take AOTAutograd's backward graph, and not what a backend made of it.
+
+    Read in 2.15 (`torch._dynamo.compiled_autograd`).
+    """
+    from torch._dynamo import compiled_autograd
+
+    return compiled_autograd.compiled_autograd_enabled or compiled_autograd.in_compiled_autograd_region
+
+
+#: What a plain input of a joint graph is described by; those of a subclass of tensors are others.
+_PLAIN_INPUTS = frozenset({"PlainAOTInput", "ParamAOTInput", "BufferAOTInput", "TangentAOTInput"})
+
+
+def joint_refusal(joint: GraphModule, inputs: Any) -> str | None:
+    """Why torch has to divide a joint graph by itself; None where it need not. Read in 2.15 (all of it)."""
+    from torch._functorch._aot_autograd.utils import saved_tensors_hooks_are_inlineable as inlined
+    from torch._functorch._aot_autograd.utils import top_saved_tensors_hooks as hooks
+
+    if not isinstance(inputs, tuple) or len(inputs) != 2:
+        return "it is the graph of a higher-order operation"
+    if inlined(hooks()):
+        return "hooks on saved tensors are part of it"
+    for node in joint.graph.nodes:
+        if node.op == "placeholder":
+            kind = type(node.meta.get("desc")).__name__
+            if kind not in _PLAIN_INPUTS:
+                return f"one of its inputs is no plain tensor ({kind})"
+        if node.meta.get("saved_tensor_with_no_vc_check"):
+            return "it keeps tensors on ctx without save_for_backward"
+        if "recompute" in node.meta or "memory_budget" in node.meta:
+            return "activation checkpointing says what it computes again"
+    return None

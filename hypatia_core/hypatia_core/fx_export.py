@@ -16,6 +16,7 @@ from hypatia_core.ops import DTYPES_BACK, WRITES, Number
 from hypatia_core.sizes import SizeWriter, Unsupported, expression
 
 aten = torch.ops.aten
+_CONTIGUOUS = torch.contiguous_format
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Writer:
 
     imported: Imported
     original: fx.GraphModule
+    #: From this output on, outputs that shared memory need not: nobody sees that gradients do.
+    apart_from: int | None = None
     graph: fx.Graph = field(default_factory=fx.Graph)
 
     def __post_init__(self) -> None:
@@ -269,15 +272,16 @@ class Writer:
         """Gives each output the strides of the original, and memory of its own where the original's was."""
         returned = zip(_returned(self.original.graph), self.imported.returns, strict=True)
         before = [node for node, (kind, _) in returned if kind == "tensor"]
-        bases_before = [_base(n) for n in before]
+        bases_before = [base_of(n) for n in before]
         settled: list[fx.Node] = []
         bases: list[fx.Node] = []
         for i, (node, original) in enumerate(zip(outputs, before, strict=True)):
             node = self._restride(node, original.meta["val"])
-            base = _base(node)
+            base = base_of(node)
             shared = [j for j in range(i) if bases[j] is base]
             apart = [j for j in range(i) if bases_before[j] is bases_before[i] and bases[j] is not base]
-            if apart and bases_before[i].op == "call_function":
+            seen = self.apart_from is None or i < self.apart_from
+            if apart and seen and bases_before[i].op == "call_function":
                 raise Unsupported(f"outputs {apart[0]} and {i} share memory, and would no more")
             fresh_alias = any(bases_before[j] is not bases_before[i] for j in shared)
             is_input = base.op in ("placeholder", "get_attr")
@@ -286,7 +290,7 @@ class Writer:
             )
             if fresh_alias or (is_input and not was_input):
                 node = self._copy_like(node, original.meta["val"])
-                base = _base(node)
+                base = base_of(node)
             settled.append(node)
             bases.append(base)
         return settled
@@ -304,22 +308,39 @@ class Writer:
     def _copy_like(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
         """A copy in other strides; gaps between elements are left as they fall."""
         repeated = [axis for axis, step in enumerate(like.stride()) if expression(step) == 0]
+        once = like
         for axis in repeated:
             node = self.call(aten.slice.Tensor, node, axis, 0, 1, 1)
-        strides = [self._size_node(step) for step in like.stride()]
-        value = node.meta["val"]
-        room = self.call(
-            aten.empty_strided.default,
-            [self._size_node(size) for size in value.shape],
-            # Along an axis of one element any step will do, but none of zero.
-            [1 if axis in repeated else step for axis, step in enumerate(strides)],
-            dtype=value.dtype,
-            device=value.device,
-        )
-        copy = self.call(aten.copy_.default, room, node)
+            once = aten.slice.Tensor(once, axis, 0, 1, 1)
+        order = self._dense_order(once)
+        if order is not None:
+            # Without a write, so that passes over the graph need not know of memory.
+            dense = self.call(aten.clone.default, self._permuted(node, order), memory_format=_CONTIGUOUS)
+            copy = self._permuted(dense, [order.index(axis) for axis in range(len(order))])
+        else:
+            strides = [self._size_node(step) for step in like.stride()]
+            value = node.meta["val"]
+            room = self.call(
+                aten.empty_strided.default,
+                [self._size_node(size) for size in value.shape],
+                # Along an axis of one element any step will do, but none of zero.
+                [1 if axis in repeated else step for axis, step in enumerate(strides)],
+                dtype=value.dtype,
+                device=value.device,
+            )
+            copy = self.call(aten.copy_.default, room, node)
         if not repeated:
             return copy
         return self.call(aten.expand.default, copy, [self._size_node(size) for size in like.shape])
+
+    def _permuted(self, node: fx.Node, order: list[int]) -> fx.Node:
+        return node if order == sorted(order) else self.call(aten.permute.default, node, order)
+
+    def _dense_order(self, like: torch.Tensor) -> list[int] | None:
+        """The axes from the widest step to the narrowest, if in that order it is surely contiguous."""
+        steps = [compat.hint(step) for step in like.stride()]
+        order = sorted(range(like.dim()), key=lambda axis: (-steps[axis], axis))
+        return order if self.is_dense(like.permute(order)) else None
 
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))
@@ -353,7 +374,7 @@ def _returned(graph: fx.Graph) -> list[Any]:
     return list(returned) if isinstance(returned, (list, tuple)) else [returned]
 
 
-def _base(node: fx.Node) -> fx.Node:
+def base_of(node: fx.Node) -> fx.Node:
     """The node whose memory this one looks at, by the aliasing that operations declare."""
     while node.op == "call_function":
         target = node.target
@@ -371,13 +392,16 @@ def _any_layout(target: Any) -> bool:
     return known and target not in (aten.view_as_complex.default, aten._reshape_alias.default)
 
 
-def write(text: str, imported: Imported, original: fx.GraphModule) -> tuple[fx.GraphModule, list[Any]]:
+def write(
+    text: str, imported: Imported, original: fx.GraphModule, apart_from: int | None = None
+) -> tuple[fx.GraphModule, list[Any]]:
     """The engine's JSON as a graph module called like the original, and the node of each wire position.
 
-    A position without a node is a constant.
+    A position without a node is a constant. From the output `apart_from` on, outputs that shared memory in
+    the original need not.
 
     Raises:
         Unsupported: something cannot be written; the message says what.
     """
-    writer = Writer(imported, original)
+    writer = Writer(imported, original, apart_from)
     return writer.write(json.loads(text)), writer.places

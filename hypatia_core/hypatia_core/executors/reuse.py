@@ -61,7 +61,8 @@ def reuse(graph: fx.Graph) -> None:
     """Writes results over operands at their last use, wherever memory, type and strides stay the same.
 
     Bit by bit what it was: the same arithmetic, a tensor less to allocate and to bring into the caches. Only
-    what the graph made for itself is written over, and only where no other node, and so no view, reads it later.
+    what the graph made for itself is written over, and only where no other node, and so no view, reads it
+    later.
 
     >>> graph = fx.symbolic_trace(lambda x, y: aten.relu.default(aten.mm.default(x, y))).graph
     >>> for node in graph.nodes: node.meta["val"] = torch.ones(2, 2)
