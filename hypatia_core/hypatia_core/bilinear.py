@@ -15,8 +15,8 @@ All have gradients of any order, which are such maps themselves.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ def _parsed(text: str) -> Table:
 @functools.lru_cache(maxsize=1024)
 def _map(text: str) -> BilinearMap:
     table = _parsed(text)
-    return BilinearMap(table.widths, [tuple(term) for term in table.terms], table.weights)
+    return BilinearMap(table.widths, list(table.terms), table.weights)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -373,7 +373,7 @@ def _register() -> None:
         _LIBRARY.impl(name, by_matrix, "CUDA")
         operation = f"hypatia::{name}"
         keep = _keep_tensors if name == "rows_by_matrix" else _keep
-        torch.library.register_fake(operation, shape, lib=_LIBRARY)
+        torch.library.register_fake(operation, cast(Callable[..., Any], shape), lib=_LIBRARY)
         torch.library.register_vmap(operation, many, lib=_LIBRARY)
         torch.library.register_autograd(operation, gradients, setup_context=keep, lib=_LIBRARY)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from hypatia_core.bilinear import terms_text
 
@@ -80,13 +83,14 @@ def test_gradients_of_any_order() -> None:
         out: torch.Tensor = torch.ops.hypatia.weighted_bilinear(x, y, weight, WEIGHTED)
         return out
 
-    for function, inputs in [
+    cases: list[tuple[Callable[..., Tensor], list[Tensor]]] = [
         (plain, drawn((5, 2), (5, 2))),
         (plain, drawn((3, 1, 2), (4, 2))),
         (by_channels, drawn((2, 4, 2), (2, 4, 3), (4, 3))),
         (by_channels, drawn((2, 4, 2), (4, 3), (4, 3))),
         (torch.ops.hypatia.rows_by_matrix, drawn((6, 3), (3, 2))),
-    ]:
+    ]
+    for function, inputs in cases:
         assert torch.autograd.gradcheck(function, tuple(inputs))
         assert torch.autograd.gradgradcheck(function, tuple(inputs))
 

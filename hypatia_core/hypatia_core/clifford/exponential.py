@@ -183,7 +183,8 @@ def _exp_of_rest(a: Multivector) -> Multivector:
 
 def _is_nearly_null(square: Tensor, size: Tensor) -> Tensor:
     """Whether q*q is so small beside its terms that its root has no digits to divide by."""
-    return square.abs() <= torch.finfo(square.dtype).eps ** (2 / 3) * size
+    least: float = torch.finfo(square.dtype).eps ** (2 / 3)
+    return square.abs() <= least * size
 
 
 def _root(square: Tensor, null: Tensor) -> Tensor:
