@@ -10,6 +10,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,7 +84,8 @@ class Record:
     def keep(self, result: Result) -> None:
         """Adds a line."""
         if self.path is not None:
-            row = {"kind": result.case.kind, "name": result.case.name, "outcome": result.outcome.value}
+            case, outcome = result.case, result.outcome.value
+            row: dict[str, Any] = {"kind": case.kind, "name": case.name, "outcome": outcome}
             row |= {"samples": result.samples, "reasons": result.reasons}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
