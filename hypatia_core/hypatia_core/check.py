@@ -86,7 +86,7 @@ class Terms(Reference):
         """For each output the size of its terms; None where it is no part of a product."""
         self._sizes: dict[fx.Node, torch.Tensor] = {}
         self._chains: set[fx.Node] = set()
-        returned: Any = next(n for n in self.module.graph.nodes if n.op == "output").args[0]
+        returned: Any = next(n for n in self.graph.nodes if n.op == "output").args[0]
         returned = returned if isinstance(returned, (list, tuple)) else [returned]
         for output in returned:
             chain = [output]
