@@ -25,7 +25,7 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 os.environ["HYPATIA_CACHE_DIR"] = ""
 
 import torch
-from rounds import Quiet, alternate, facts, kept, save
+from rounds import Quiet, alternate, disturbance, facts, kept, save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
@@ -255,7 +255,10 @@ def line(name: str, row: dict[str, Any]) -> str:
     cells = "".join(f"{1e3 * row['seconds'][system]:11.3f}" for system in SYSTEMS)
     mark = "" if row["met"] else "  MISSED"
     wrong = "" if row["correct"] else f"  WRONG: {row['errors']}"
-    return f"{name:26s}{cells}   {row['peer']:>8s} {row['ratio']:6.2f}  {row['target']:5.2f}{mark}{wrong}"
+    return (
+        f"{name:26s}{cells}   {row['peer']:>8s} {row['ratio']:6.2f}  {row['target']:5.2f}{mark}{wrong}"
+        + disturbance(row)
+    )
 
 
 def write(stem: str, rounds: int, found: dict[str, dict[str, Any]]) -> None:

@@ -5,9 +5,9 @@
     python benchmarks/linear_algebra.py --tests chain --dtypes float32
 
 Does a framework see what a linear algebraist sees? The expressions, operands and reference forms are those of
-HPAC/LAAB-Python and of its paper (Sankaran, Alashti, Psarras, Bientinesi: Benchmarking the Linear Algebra
-Awareness of TensorFlow and PyTorch, IPDPSW 2022), written afresh. A matrix of known structure is a buffer of
-the module, since the expression itself does not show what it is.
+HPAC/LAAB-Python and of its paper (Benchmarking the Linear Algebra Awareness of TensorFlow and PyTorch, IPDPSW
+2022, doi:10.1109/IPDPSW55747.2022.00150), written afresh. There a triangular or tridiagonal matrix is one by
+its values alone; here the expression says so, `tril(A) B`: a compiler of graphs sees no values of inputs.
 
 All systems run in turn, in one process, on the same inputs; each result is held against a float64 run of the
 best form. Where an expert has several forms, the fastest one measured is the best. A test is passed within
@@ -29,10 +29,12 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 os.environ["HYPATIA_CACHE_DIR"] = ""
 
 import torch
-from rounds import Quiet, alternate, facts, kept, save
+from rounds import Quiet, alternate, disturbance, facts, kept, save
 from torch import nn
 
 PASSED = 1.25
+#: Seconds below which the public benchmark takes no reference to be: what it cannot tell apart.
+RESOLUTION = 2e-3
 SYSTEMS = ("eager", "inductor", "hypatia")
 
 Tensor = torch.Tensor
@@ -79,16 +81,6 @@ def with_vectors(matrices: int, vectors: int) -> Callable[[int, torch.dtype], li
     return make
 
 
-def lower_triangular(n: int, t: torch.dtype) -> list[Tensor]:
-    a, b = square(2)(n, t)
-    return [a.tril(), b]
-
-
-def tridiagonal(n: int, t: torch.dtype) -> list[Tensor]:
-    a, b = square(2)(n, t)
-    return [a.tril(1).triu(-1), b]
-
-
 def blocks(n: int, t: torch.dtype) -> list[Tensor]:
     h = n // 2
     return [torch.block_diag(*square(2)(h, t)), *square(1)(n, t)]
@@ -100,7 +92,7 @@ def rows(n: int, t: torch.dtype) -> list[Tensor]:
 
 
 def by_diagonals(a: Tensor, b: Tensor) -> Tensor:
-    """A tridiagonal matrix times another one."""
+    """The three middle diagonals of a matrix times another one."""
     c = a.diagonal().unsqueeze(1) * b
     c[1:].addcmul_(a.diagonal(-1).unsqueeze(1), b[:-1])
     c[:-1].addcmul_(a.diagonal(1).unsqueeze(1), b[1:])
@@ -108,12 +100,12 @@ def by_diagonals(a: Tensor, b: Tensor) -> Tensor:
 
 
 def triangular_by_halves(a: Tensor, b: Tensor, levels: int = 2) -> Tensor:
-    """A lower triangular matrix times another one: what is zero is left out, down to blocks."""
+    """The lower triangle of a matrix times another one: what is zero is left out, down to blocks."""
     result = torch.empty_like(b)
 
     def fill(low: int, high: int, level: int) -> None:
         if level == 0:
-            torch.mm(a[low:high, low:high], b[low:high], out=result[low:high])
+            torch.mm(a[low:high, low:high].tril(), b[low:high], out=result[low:high])
             return
         middle = (low + high) // 2
         fill(low, middle, level - 1)
@@ -166,7 +158,7 @@ def mirrored(a: Tensor) -> Tensor:
 def loop(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     result = a
     for i in range(3):
-        result = a @ b + torch.tensordot(v[i], v[i].T, dims=0)
+        result = a @ b + torch.tensordot(v[i], v[i], dims=0)
     return result
 
 
@@ -185,14 +177,13 @@ def gram(s: Tensor) -> Tensor:
 TESTS = [
     Test("AᵀB", lambda a, b: a.T @ b, (lambda a, b: torch.mm(a.T, b),), square(2)),
     Test(
-        "L B, L lower triangular",
-        lambda a, b: a @ b,
+        "L B, L = tril(A)",
+        lambda a, b: a.tril() @ b,
         (triangular_by_halves, from_blas("trmm", side=1)),
-        lower_triangular,
-        held=1,
+        square(2),
     ),
     Test("A Aᵀ", lambda a: a @ a.T, (symmetric_by_halves, mirrored), square(1)),
-    Test("T B, T tridiagonal", lambda a, b: a @ b, (by_diagonals,), tridiagonal, held=1),
+    Test("T B, T tridiagonal", lambda a, b: a.tril(1).triu(-1) @ b, (by_diagonals,), square(2)),
     Test("AᵀB + AᵀB", lambda a, b: a.T @ b + a.T @ b, (lambda a, b: 2 * (a.T @ b),), square(2)),
     Test("(AᵀB)ᵀ(AᵀB)", lambda a, b: (a.T @ b).T @ (a.T @ b), (lambda a, b: gram(a.T @ b),), square(2)),
     Test("(AᵀB)ᵀAᵀB", lambda a, b: (a.T @ b).T @ a.T @ b, (lambda a, b: gram(a.T @ b),), square(2)),
@@ -294,11 +285,16 @@ def table(found: dict[str, dict[str, Any]]) -> list[str]:
             mark += f"  WRONG: {row['errors']}"
         if not row["scored"]:
             mark += "  (not scored)"
-        lines.append(f"{name:26s}{cells}{s['hypatia'] / s['best']:12.2f}{mark}")
+        lines.append(f"{name:26s}{cells}{s['hypatia'] / s['best']:12.2f}{mark}{disturbance(row)}")
     scored = [row for row in found.values() if row["scored"]]
     for system in SYSTEMS:
         passed = sum(row["passed"][system] and row["correct"] for row in scored)
         lines.append(f"{system}: {passed} of {len(scored)} within {PASSED} times of the best form")
+        near = sum(
+            row["correct"] and row["seconds"][system] <= PASSED * max(row["seconds"]["best"], RESOLUTION)
+            for row in scored
+        )
+        lines[-1] += f"; {near} where a best form below 2 ms counts as 2 ms, as the public benchmark has it"
     return lines
 
 
@@ -329,7 +325,9 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtypes", nargs="*", default=["float32", "float64"])
-    parser.add_argument("--tests", nargs="*", default=[""], help="parts of the names of tests")
+    parser.add_argument(
+        "--tests", nargs="*", default=[""], help="parts of the names of tests, which stand between two ="
+    )
     parser.add_argument(
         "--name", help="of the files under benchmarks/results/; part of the run is not written"
     )
@@ -343,7 +341,7 @@ def main() -> int:
         print(f"… {name}, n = {arguments.size}", flush=True)
         found = kept(f"{stem}-{name}", "tests") if arguments.add else {}
         for test in TESTS:
-            if any(part in test.name for part in arguments.tests):
+            if any(part in f"={test.name}=" for part in arguments.tests):
                 torch.manual_seed(0)
                 torch._dynamo.reset()
                 with torch.no_grad():

@@ -57,6 +57,16 @@ class Quiet:
         return max(0.0, (all_now - all_before) - (own_now - own_before)) / (time.perf_counter() - self._begun)
 
 
+#: Other processes may take this part of a core while a row is measured.
+QUIET = 0.25
+
+
+def disturbance(row: Mapping[str, Any]) -> str:
+    """What a table says of a row that was measured beside other work; nothing of the others."""
+    others: float = row["others"]
+    return f"  (disturbed: {others:.1f} cores were busy elsewhere)" if others > QUIET else ""
+
+
 def facts() -> dict[str, Any]:
     """The machine's facts, and a line that says them."""
     found = {**profile.machine_facts(), "threads": torch.get_num_threads()}

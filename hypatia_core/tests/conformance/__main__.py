@@ -84,11 +84,8 @@ class Record:
     def keep(self, result: Result) -> None:
         """Adds a line."""
         if self.path is not None:
-            row: dict[str, Any] = {
-                "kind": result.case.kind,
-                "name": result.case.name,
-                "outcome": result.outcome.value,
-            }
+            case, outcome = result.case, result.outcome.value
+            row: dict[str, Any] = {"kind": case.kind, "name": case.name, "outcome": outcome}
             row |= {"samples": result.samples, "reasons": result.reasons}
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
