@@ -178,7 +178,7 @@ def draw(
     axes[2].set_title("mean squared error")
     axes[2].legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=70)
     print(f"drawn: {path}")
 
 

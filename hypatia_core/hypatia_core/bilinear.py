@@ -86,7 +86,7 @@ def _parsed(text: str) -> Table:
 @functools.lru_cache(maxsize=1024)
 def _map(text: str) -> BilinearMap:
     table = _parsed(text)
-    return BilinearMap(table.widths, list(table.terms), table.weights)
+    return BilinearMap(table.widths, table.terms, table.weights)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -344,7 +344,7 @@ def _many_rows(info: Any, in_dims: tuple[int | None, ...], x: Any, matrix: Any) 
 
 
 def _register() -> None:
-    rows = {
+    rows: dict[str, tuple[Callable[..., Any], ...]] = {
         "bilinear": (on_rows, _by_matrix, _shape_of, _gradients, _many_bilinear),
         "weighted_bilinear": (
             weighted_on_rows,

@@ -79,7 +79,7 @@ class Reader:
             Unsupported: it holds something that must stay as it is; the message says what.
         """
         returned: Any = ()
-        inputs, tables = 0, set()
+        inputs, tables = 0, set[fx.Node]()
         for node in graph.nodes:
             if node.op == "placeholder":
                 if inputs in self.values:

@@ -96,7 +96,7 @@ class Tables:
             return
         inputs = [node for node in joint.nodes if node.op == "placeholder"]
         constant = {node for node in inputs if self._table(node) is not None}
-        forward, expanded = set(inputs), []
+        forward, expanded = set(inputs), list[fx.Node]()
         for node in joint.nodes:
             forward.add(node)
             operands = set(node.all_input_nodes)

@@ -13,7 +13,7 @@ from conftest import ROOT, Run
 
 EXAMPLES = ROOT / "examples"
 #: These print a line each that stands in their head comments.
-PRINTING = ["proof", "lora", "linear_attention", "low_rank", "training_step"]
+PRINTING = ["proof", "lora", "linear_attention", "low_rank", "training_step", "inversion"]
 
 
 def head(path: Path) -> str:

@@ -36,8 +36,8 @@ impl Multivector {
         if rest <= 1e-12 * norm.abs() {
             // Rounding has left a little of other grades: one step of Newton's squares the error.
             let near = reverse.unscale(norm);
-            let left = unit.times(&near).neg().add_scalar(2.0);
-            return Ok(near.times(&left).unscale(scale));
+            let correction = unit.times(&near).neg().add_scalar(2.0);
+            return Ok(near.times(&correction).unscale(scale));
         }
         let solved = unit.solve_for_one().filter(|x| {
             let residual = unit.times(x).add_scalar(-1.0).magnitude();
