@@ -2,9 +2,9 @@
 
     python benchmarks/convolution.py [--threads 1]
 
-Prints microseconds (least of rounds that take turns): packed weight, channels last, activation fused; oneDNN's
-blocked layout with the activation by itself, as torch's fused kernels do not take that layout; 1×1 as a matrix
-product; and what a call costs at a size where there is next to nothing to compute.
+Prints microseconds (least of rounds that take turns): packed weight, channels last, activation fused;
+oneDNN's blocked layout with the activation by itself, as torch's fused kernels do not take that layout; 1×1 as
+a matrix product; and what a call costs at a size where there is next to nothing to compute.
 """
 
 from __future__ import annotations
@@ -94,9 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     torch.set_num_threads(parser.parse_args().threads)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
+    processor = torch.backends.cpu.get_cpu_capability()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {processor}")
     with torch.inference_mode():
         tiny = least(ways((16, 16, 3, 1, 16, 7, 1)))
         x = torch.randn(1, 16, 7, 7)
