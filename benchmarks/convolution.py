@@ -3,8 +3,8 @@
     python benchmarks/convolution.py [--threads 1]
 
 Prints microseconds (least of rounds that take turns): packed weight, channels last, activation fused;
-oneDNN's blocked layout with the activation by itself, as torch's fused kernels do not take that layout; 1×1 as
-a matrix product; and what a call costs at a size where there is next to nothing to compute.
+oneDNN's blocked layout with the activation by itself, as torch's fused kernels do not take that layout; 1×1
+as a matrix product; and what a call costs at a size where there is next to nothing to compute.
 """
 
 from __future__ import annotations
