@@ -70,6 +70,8 @@ def to_json(graph: fx.Graph) -> list[dict[str, Any]]:
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             row["dtype"] = str(value.dtype).removeprefix("torch.")
+            if all(type(n) is int for n in (*value.shape, *value.stride())):
+                row["size"], row["stride"] = list(value.shape), list(value.stride())
         places[node] = len(rows)
         rows.append(row)
     return rows
@@ -102,7 +104,11 @@ def from_json(rows: Any, constants: dict[str, torch.Tensor]) -> fx.GraphModule:
                 case op:
                     raise HypatiaError(f"a node of kind {op!r}")
             if "dtype" in row:
-                node.meta["val"] = torch.empty((), dtype=_constant("dtype", row["dtype"]), device="meta")
+                dtype = _constant("dtype", row["dtype"])
+                node.meta["val"] = torch.empty_strided(
+                    row.get("size", []), row.get("stride", []), dtype=dtype, device="meta"
+                )
+                node.meta["unsized"] = "size" not in row
             nodes.append(node)
         graph.lint()
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, RuntimeError) as error:

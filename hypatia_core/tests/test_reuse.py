@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from agreement import hypatia
-from hypatia_core import compat
+from hypatia_core import compat, graph_json
 from hypatia_core.executors.aten import flatten
 from hypatia_core.executors.reuse import FRESH, IN_PLACE, reuse
 
@@ -74,6 +74,19 @@ def test_symbolic_sizes_are_left_alone() -> None:
     before = str(graph)
     reuse(graph)
     assert str(graph) == before
+
+
+def test_sizes_that_a_file_does_not_say_are_unknown() -> None:
+    graph = make_fx(lambda x, y: (torch.exp(x) * y,))(X[:1], Y).graph
+    rows = graph_json.to_json(graph)
+    known = graph_json.from_json(rows, {}).graph
+    reuse(known)
+    assert "mul_" not in str(known), "a broadcast does not fit into its operand"
+    same = graph_json.from_json(graph_json.to_json(make_fx(lambda x: (torch.exp(x) * x,))(X).graph), {}).graph
+    for node in same.nodes:
+        node.meta["unsized"] = True
+    reuse(same)
+    assert "mul_" not in str(same)
 
 
 UNARY: list[Callable[[Tensor], Tensor]] = [

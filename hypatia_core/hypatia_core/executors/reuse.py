@@ -98,6 +98,8 @@ def _may_hold(operand: fx.Node, node: fx.Node, seen: set[fx.Node]) -> bool:
         return False
     if sum(a is operand for a in node.args) != 1:
         return False
+    if operand.meta.get("unsized") or node.meta.get("unsized"):
+        return False  # read from a file that does not say: only the element types are true
     old, new = operand.meta.get("val"), node.meta.get("val")
     return (
         isinstance(old, torch.Tensor)
