@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_new_weights_are_seen() -> None:
     first = nn.Conv2d(8, 16, 3)
     model, x = nn.Sequential(first, nn.ReLU(), nn.Conv2d(16, 4, 1)), torch.randn(1, 8, 6, 6)
     compiled = assert_runs(model, x)
-    changes = [
+    changes: list[Callable[[], Any]] = [
         lambda: first.weight.mul_(2),
         lambda: first.weight.data.mul_(2),
         lambda: setattr(first, "bias", nn.Parameter(torch.ones(16))),

@@ -103,7 +103,7 @@ def _outputs(graph: GraphModule) -> list[torch.Tensor]:
 def _returned(graph: GraphModule) -> list[fx.Node]:
     output = next(node for node in graph.graph.nodes if node.op == "output")
     (values,) = output.args
-    return list(values) if isinstance(values, (list, tuple)) else [values]  # type: ignore[list-item]
+    return list(values) if isinstance(values, (list, tuple)) else [values]
 
 
 def _check_outputs(graph: GraphModule, inputs: int) -> None:
@@ -137,7 +137,7 @@ def _as_torch_writes(graph: fx.Graph) -> fx.Graph:
             call = (x, weight, bias, stride, padding, dilation, groups)
             copies[node] = written.call_function(torch.conv2d, call)
         elif node.target is aten.addmm.default and not node.kwargs and _is_row(node.args[0]):
-            bias, x, columns = (copies[argument] for argument in node.args)  # type: ignore[index]
+            bias, x, columns = (copies[argument] for argument in node.args)
             rows = written.call_function(torch.t, (columns,))
             copies[node] = written.call_function(torch.nn.functional.linear, (x, rows, bias))
         else:
