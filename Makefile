@@ -93,6 +93,9 @@ lint: $(NATIVE)
 bench: $(RELEASE) compiler
 	$(PY) hypatia_core/tests/mlp_perf_test.py
 	$(PY) benchmarks/overhead.py
+	$(PY) benchmarks/linear_algebra.py
+	$(PY) benchmarks/graphs.py
+	$(PY) benchmarks/compile_time.py
 	$(PY) benchmarks/models.py  # pip install "hypatia-core[bench]" for the two runtimes
 
 docs: $(NATIVE)

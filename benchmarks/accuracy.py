@@ -1,15 +1,18 @@
 """Rounding error of the cancellation examples of Hamming's chapter 3, before and after `improve_accuracy`.
 
-    python benchmarks/accuracy.py [--only NAME ...]
+    python benchmarks/accuracy.py [--only NAME ...] [--name accuracy]
 
 R. W. Hamming, "Numerical Methods for Scientists and Engineers", 2nd edition, chapter 3; the 28 examples are
 those that FPBench and Herbie use. Errors are mean bits over points spread evenly over the doubles of the
-ranges, judged by points that the search has not seen.
+ranges, judged by points that the search has not seen. Results are kept in benchmarks/results/.
 """
 
 import argparse
 import sys
 import time
+from typing import Any
+
+from record import record
 
 from hypatia_core import improve_accuracy
 
@@ -55,24 +58,29 @@ EXAMPLES: list[tuple[str, str, dict[str, tuple[float, float]]]] = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", help="names of examples, by how they begin")
+    parser.add_argument("--name", default="accuracy", help="of the files under benchmarks/results/")
     options = parser.parse_args()
-    gains = []
-    print(f"{'example':18s} {'before':>7s} {'after':>7s} {'gain':>6s}  form")
+    rows: list[dict[str, Any]] = []
+    lines = [f"{'example':18s} {'before':>7s} {'after':>7s} {'gain':>6s}  form"]
+    print(lines[0])
     for name, text, ranges in EXAMPLES:
         if options.only and not name.startswith(tuple(options.only)):
             continue
         started = time.perf_counter()
         found = improve_accuracy(text, ranges)
         seconds = time.perf_counter() - started
-        gains.append(found.error_before - found.error_after)
+        row = {"example": name, "before": found.error_before, "after": found.error_after}
+        rows.append({**row, "form": str(found), "seconds": seconds})
         form = str(found).replace("\n", f"\n{'':42s}")
-        print(
-            f"{name:18s} {found.error_before:7.2f} {found.error_after:7.2f} {gains[-1]:6.2f}  {form}"
-            f"  ({seconds:.1f} s)",
-            flush=True,
-        )
+        gain = found.error_before - found.error_after
+        lines.append(f"{name:18s} {found.error_before:7.2f} {found.error_after:7.2f} {gain:6.2f}  {form}")
+        print(f"{lines[-1]}  ({seconds:.1f} s)", flush=True)
+    gains = [row["before"] - row["after"] for row in rows]
     good, worse = sum(gain >= 10 for gain in gains), sum(gain < 0 for gain in gains)
-    print(f"{good} of {len(gains)} gain 10 bits or more in the mean; {worse} got worse")
+    lines.append(f"{good} of {len(gains)} gain 10 bits or more in the mean; {worse} got worse")
+    print(lines[-1])
+    if not options.only:
+        record(options.name, lines, {"rows": rows}, {})
     return 0
 
 

@@ -6,30 +6,28 @@
 
 Our stages are those between torch's capture and the executor: import, search, export. They are the same for
 every executor. Inductor's figure is its first call with cold caches, less a call of eager. Weights are
-random, as only the graphs count. Writes `benchmarks/results/compile_time.json`.
+random, as only the graphs count. A whole run writes JSON, a table and a plot to `benchmarks/results/`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
+os.environ["HYPATIA_CACHE_DIR"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+from rounds import Quiet, facts, save
 from torch import nn
 
 import hypatia_core
-from hypatia_core import profile
-
-RESULTS = Path(__file__).parent / "results" / "compile_time.json"
 
 
 class Chain(nn.Module):
@@ -127,54 +125,91 @@ def own_stages(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[dict[str, flo
     return {**stages, **inner}, graph
 
 
+def measured(name: str, rounds: int, inductor: bool) -> dict[str, Any]:
+    """One model: the least of so many compilations of ours, and Inductor's."""
+    model, inputs = MODELS[name]()
+    model.eval()
+    with torch.no_grad():
+        eager = min(first_call(model, inputs) for _ in range(2))
+        tries = [own_stages(model, inputs) for _ in range(rounds)]
+        own = [sum(s for stage, s in stages.items() if ":" not in stage) for stages, _ in tries]
+        stages, graph = tries[own.index(min(own))]
+        row: dict[str, Any] = {
+            "nodes": [graph.nodes_before, graph.nodes_after],
+            "own": min(own),
+            "stages": stages,
+            "islands": [graph.search.get("islands"), graph.search.get("different islands")],
+            "extractions": graph.search.get("extractions"),
+            "proven gap": graph.search.get("proven gap"),
+        }
+        if inductor and name not in TOO_LONG_FOR_INDUCTOR:
+            torch._dynamo.reset()
+            row["inductor"] = first_call(torch.compile(model), inputs) - eager
+    return row
+
+
+STAGES = ("import", "search", "export")
+HEAD = f"{'model':24s}{'nodes':>12s}{'islands':>9s}" + "".join(f"{s:>9s}" for s in STAGES)
+HEAD += f"{'own':>9s}{'Inductor':>11s}"
+
+
+def line(name: str, row: dict[str, Any]) -> str:
+    """A row as text; islands are all and different ones."""
+    stages = "".join(f"{1e3 * row['stages'].get(stage, math.nan):9.0f}" for stage in STAGES)
+    nodes, islands = "→".join(map(str, row["nodes"])), "/".join(map(str, row["islands"]))
+    inductor = f"{1e3 * row['inductor']:11.0f}" if "inductor" in row else f"{'not run':>11s}"
+    return f"{name:24s}{nodes:>12s}{islands:>9s}{stages}{1e3 * row['own']:9.0f}{inductor}"
+
+
+def summary(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The targets and what was measured."""
+    lines = []
+    layers = [rows.get(f"Llama-like, {n} layers", {}).get("own") for n in (6, 24)]
+    if all(layers):
+        lines.append(f"24 layers cost {layers[1] / layers[0]:.2f} times 6 layers (target 1.3)")
+    slow = [
+        name
+        for name, row in rows.items()
+        if row["own"] > (3 if name.startswith("chain") else math.inf) or max(row["stages"].values()) > 1
+    ]
+    lines.append("over their target (each stage 1 s, the chain 3 s in all): " + (", ".join(slow) or "none"))
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", nargs="*", default=list(MODELS), metavar="NAME", help=", ".join(MODELS))
     parser.add_argument("--rounds", type=int, default=2, help="the least of so many compilations is shown")
     parser.add_argument("--no-inductor", action="store_true")
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--name", help="of the files under benchmarks/results/; a part of the run has none")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    hypatia_core.set_log_level("WARN")
     torch._dynamo.config.recompile_limit = 64
     rows: dict[str, dict[str, Any]] = {}
-    print(f"{'model':24s} {'nodes':>11s} {'own':>7s}  stages, ms")
+    quiet = Quiet()
+    print(HEAD)
     for name in arguments.models:
-        model, inputs = MODELS[name]()
-        model.eval()
-        with torch.no_grad():
-            eager = min(first_call(model, inputs) for _ in range(2))
-            rounds = [own_stages(model, inputs) for _ in range(arguments.rounds)]
-            own = [sum(s for stage, s in stages.items() if ":" not in stage) for stages, _ in rounds]
-            stages, graph = rounds[own.index(min(own))]
-            row: dict[str, Any] = {
-                "nodes": [graph.nodes_before, graph.nodes_after],
-                "own": min(own),
-                "stages": stages,
-                "islands": [graph.search.get("islands"), graph.search.get("different islands")],
-                "extractions": graph.search.get("extractions"),
-                "proven gap": graph.search.get("proven gap"),
-            }
-            shown = ", ".join(f"{stage} {1e3 * s:.0f}" for stage, s in stages.items())
-            before, after = row["nodes"]
-            print(f"{name:24s} {before:5d}→{after:5d} {1e3 * row['own']:5.0f}ms  {shown}")
-            print(
-                f"{'':24s} islands {row['islands']}, extraction {row['extractions']}, gap {row['proven gap']}"
-            )
-            if not arguments.no_inductor and name not in TOO_LONG_FOR_INDUCTOR:
-                torch._dynamo.reset()
-                row["inductor"] = first_call(torch.compile(model), inputs) - eager
-                print(f"{'':24s} Inductor compiles in {row['inductor']:.1f} s")
-        rows[name] = row
-    layers = [rows.get(f"Llama-like, {n} layers", {}).get("own") for n in (6, 24)]
-    if all(layers):
-        print(f"24 layers cost {layers[1] / layers[0]:.2f} times 6 layers (target 1.3)")
-    slow = [name for name, row in rows.items() if row["own"] > (3 if name.startswith("chain") else 1)]
-    print("over their target (1 s, chain 3 s): " + (", ".join(slow) or "none"))
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    facts = {**profile.machine_facts(), "threads": torch.get_num_threads()}
-    arguments.json.write_text(
-        json.dumps({"machine": facts, "models": rows}, indent=1) + "\n", encoding="utf-8"
-    )
+        rows[name] = measured(name, arguments.rounds, not arguments.no_inductor)
+        print(line(name, rows[name]), flush=True)
+    print("\n".join(summary(rows)))
+    whole = arguments.models == list(MODELS) and not arguments.no_inductor
+    stem = arguments.name or ("compile_time" if whole else None)
+    if stem is not None:
+        machine = {**facts(), "others": quiet.others()}
+        lines = [
+            f"{machine['line']}; ms",
+            "",
+            HEAD,
+            *[line(*row) for row in rows.items()],
+            "",
+            *summary(rows),
+        ]
+        bars = {
+            name: {"Hypatia's own stages": row["own"], "Inductor": row.get("inductor", math.nan)}
+            for name, row in rows.items()
+        }
+        save(stem, {"machine": machine, "models": rows}, lines, bars, "seconds")
 
 
 if __name__ == "__main__":

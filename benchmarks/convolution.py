@@ -94,8 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     torch.set_num_threads(parser.parse_args().threads)
-    processor = torch.backends.cpu.get_cpu_capability()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {processor}")
+    threads, instructions = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    print(f"torch {torch.__version__}, {threads} threads, {instructions}")
     with torch.inference_mode():
         tiny = least(ways((16, 16, 3, 1, 16, 7, 1)))
         x = torch.randn(1, 16, 7, 7)

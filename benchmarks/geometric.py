@@ -6,12 +6,14 @@
 
 Every contender's answer is compared with the engine's before it is timed. Contenders take turns, round by
 round, in one process; the median round is printed. `x` is the contender's time over Hypatia's: above 1
-Hypatia is faster.
+Hypatia is faster. The tables go to benchmarks/results/geometric.txt and .json, part by part: a part that is
+run by itself replaces its own rows there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import platform
@@ -19,6 +21,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,9 @@ from hypatia_core.clifford import Algebra, CliffordLinear, GeometricProduct, MVA
 
 Contender = Callable[[], Any]
 RNG = np.random.default_rng(0)
+RESULTS = Path(__file__).parent / "results" / "geometric.json"
+#: What was measured in this run: title, and seconds by contender.
+ROWS: list[dict[str, Any]] = []
 
 
 def seconds(function: Contender, at_least: float) -> float:
@@ -61,11 +67,30 @@ def compare(
         for name, function in contenders.items():
             times[name].append(seconds(function, 0.05))
     medians = {name: statistics.median(t) * (scale or {}).get(name, 1.0) for name, t in times.items()}
-    ours = medians["hypatia"]
-    print(f"\n{title}")
-    for name, value in medians.items():
-        note = f"  (measured on 1/{scale[name]:.0f} of the work)" if scale and name in scale else ""
-        print(f"  {name:34s}{show(value)}   {value / ours:8.2f}x{note}")
+    ROWS.append({"title": title, "seconds": medians, "scale": scale or {}})
+    print("\n" + lines_of(ROWS[-1]), flush=True)
+
+
+def lines_of(row: dict[str, Any]) -> str:
+    """One comparison as text."""
+    lines = [row["title"]]
+    for name, value in row["seconds"].items():
+        part = row["scale"].get(name)
+        note = f"  (measured on 1/{part:.0f} of the work)" if part else ""
+        lines.append(f"  {name:34s}{show(value)}   {value / row['seconds']['hypatia']:8.2f}x{note}")
+    return "\n".join(lines)
+
+
+def keep(part: str, machine: str) -> None:
+    """Puts the rows of a part into the results, as data and as text."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"parts": {}}
+    known["parts"][part] = {"machine": machine, "rows": list(ROWS)}
+    RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    text = []
+    for name, found in known["parts"].items():
+        text += [f"== {name}: {found['machine']}", "", *(lines_of(row) + "\n" for row in found["rows"])]
+    RESULTS.with_suffix(".txt").write_text("\n".join(text), encoding="utf-8")
+    ROWS.clear()
 
 
 def agree(name: str, got: Any, expected: Any, tolerance: float = 1e-5) -> None:
@@ -197,6 +222,12 @@ def motors(rounds: int) -> None:
     agree("batched log", moved.log().with_grades((2,)).values, twists.values, 1e-3)
     compare("PGA3D: exp of 100 000 twists, float32, eager", {"hypatia": twists.exp}, rounds)
     compare("PGA3D: log of 100 000 motors, float32, eager", {"hypatia": moved.log}, rounds)
+    conformal = Algebra.named("CGA3D")
+    twists = conformal.bivector(torch.randn(10_000, 10, dtype=torch.float64) / 4)
+    moved = twists.exp()
+    agree("batched log of conformal versors", moved.log().with_grades((2,)).values, twists.values, 1e-6)
+    compare("CGA3D: exp of 10 000 bivectors, float64, eager", {"hypatia": twists.exp}, rounds)
+    compare("CGA3D: log of 10 000 versors, float64, eager", {"hypatia": moved.log}, rounds)
 
 
 def points(rounds: int, count: int) -> None:
@@ -262,6 +293,28 @@ class EinsumProduct(torch.nn.Module):
         return torch.einsum("bci,ijk,bck->bcj", x, self.cayley, y)
 
 
+class BasisLayer(torch.nn.Module):
+    """GATr's form: equivariant maps as an einsum with a basis, then the product by its own einsum."""
+
+    basis: torch.Tensor
+    table: torch.Tensor
+
+    def __init__(self, algebra: Algebra, channels: int) -> None:
+        super().__init__()
+        n, grades = len(algebra), algebra.native.grades
+        basis = torch.zeros(algebra.dimension + 1, n, n)
+        for k, grade in enumerate(grades):
+            basis[grade, k, k] = 1.0
+        self.register_buffer("basis", basis)
+        self.register_buffer("table", algebra.cayley().movedim(-1, 0).contiguous())
+        weight = torch.randn(channels, channels, algebra.dimension + 1)
+        self.weight = torch.nn.Parameter(weight / math.sqrt(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.einsum("yxa,aij,...xj->...yi", self.weight, self.basis, x)
+        return torch.einsum("ijk,...j,...k->...i", self.table, x, y)
+
+
 class Layers(torch.nn.Module):
     """One block of this package's layers."""
 
@@ -276,14 +329,32 @@ class Layers(torch.nn.Module):
         return out
 
 
+def products(rounds: int) -> None:
+    table = Algebra(3).cayley()
+
+    def product(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bi,ijk,bj->bk", x, table, y)
+
+    for rows in (10_000, 100_000):
+        x, y = torch.randn(rows, 8), torch.randn(rows, 8)
+        contenders: dict[str, Contender] = {}
+        torch._dynamo.reset()
+        with torch.no_grad():
+            for name in ("hypatia", "inductor", "eager"):
+                form = product if name == "eager" else torch.compile(product, backend=name)
+                contenders[name] = lambda form=form, x=x, y=y: form(x, y)
+                agree(name, contenders[name](), product(x, y), 1e-5)
+            compare(f"VGA3D: einsum with the Cayley table over {rows} pairs", contenders, rounds)
+
+
 def layers(rounds: int) -> None:
-    space = Algebra(3)
-    for title, make in (
-        ("einsum with a constant table (CEGNN's form)", EinsumProduct),
-        ("this package's", Layers),
+    for title, make, algebra in (
+        ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3)),
+        ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1)),
+        ("this package's", Layers, Algebra(3)),
     ):
         torch.manual_seed(0)
-        model, x = make(space, 32), torch.randn(256, 32, 8)
+        model, x = make(algebra, 32), torch.randn(256, 32, len(algebra))
         expected = model(x).detach()
         forms: dict[str, Any] = {"eager": model}
         for backend in ("inductor", "hypatia"):
@@ -310,7 +381,7 @@ def layers(rounds: int) -> None:
                     for got, want in zip(step(), reference, strict=True):
                         agree(f"{title} {name} gradient", got, want, 1e-4)
             kind = "training step" if training else "forward"
-            compare(f"layers, {title}, {kind}, (256, 32, 8)", contenders, rounds)
+            compare(f"layers, {title}, {kind}, {tuple(x.shape)}", contenders, rounds)
 
 
 def main() -> None:
@@ -319,22 +390,25 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--points", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=["single", "motors", "points", "layers"])
+    parser.add_argument("--only", choices=["single", "motors", "points", "products", "layers"])
     options = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads,"
+    machine = (
+        f"torch {torch.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, {platform.machine()}, "
+        f"{torch.backends.cpu.get_cpu_capability()}; medians of {options.rounds} rounds"
     )
-    print(f"torch {torch.__version__}, numpy {np.__version__}, hypatia-core {hypatia_core.__version__}")
+    print(machine)
     parts: dict[str, Callable[[], None]] = {
         "single": lambda: single_operations(options.rounds),
         "motors": lambda: motors(options.rounds),
         "points": lambda: points(options.rounds, options.points),
+        "products": lambda: products(options.rounds),
         "layers": lambda: layers(options.rounds),
     }
     for name, run in parts.items():
         if options.only in (None, name):
             run()
+            keep(name, machine)
 
 
 if __name__ == "__main__":

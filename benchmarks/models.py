@@ -1,12 +1,15 @@
 """Hypatia beside eager PyTorch, Inductor, ONNX Runtime and OpenVINO on whole models.
 
     python benchmarks/models.py [--quick] [--only TEXT] [--rounds 9] [--threads 2]
+    python benchmarks/models.py [--brief] [--batch 1] [--resume] [--most 240]
 
 Each system runs in a process of its own, at its best documented setting, with cold caches. Blocks of calls
 alternate between the systems; a round in which other processes took more than a tenth of a core is discarded
 and run again. Outputs are held against float64 in the same run: what errs too much is named and not compared.
 `pip install "hypatia-core[bench]"` installs what is needed; what is missing is said and left out.
-The table, JSON and a plot go to `benchmarks/results/`.
+The table, JSON and a plot go to `benchmarks/results/`, after each row. With `--resume` rows that stand there
+already are kept and not run again; with `--most` no further row is begun after so many seconds: a long run
+can be made in pieces, which exit with 3 while rows are left.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ from systems import COLD, SYSTEMS, System
 from zoo import ROWS
 
 RESULTS = Path(__file__).parent / "results"
+PROGRAM = Path(__file__).parent / "systems.py"
 #: Other processes may take this part of a core in a round that counts.
 QUIET = 0.1
 #: A block's length in seconds, and the pause before it, in which the threads of the one before fall asleep.
 BLOCK, PAUSE = 0.4, 0.05
-#: Seconds that a system has to compile, or to answer a block.
-LIMIT = 900
+#: Exit status while rows are left.
+UNFINISHED = 3
 #: A system that errs more than this part of the output's scale, and ten times what eager errs, is wrong.
 WRONG = 1e-3
 
@@ -68,14 +72,19 @@ class Comparison:
     batch: int
     results: dict[str, Result]
     discarded: int = 0
+    #: Seconds that the whole row took.
+    took: float = 0.0
 
 
 class Worker:
     """A system's process."""
 
-    def __init__(self, system: str, model: str, batch: int, folder: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, system: str, model: str, batch: int, folder: str, environment: dict[str, str], patience: float
+    ) -> None:
+        self.patience = patience
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "systems.py"), system, model, str(batch), folder],
+            [sys.executable, "-W", "ignore", str(PROGRAM), system, model, str(batch), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -94,13 +103,13 @@ class Worker:
     def answer(self) -> dict[str, Any]:
         """The next line."""
         try:
-            found: dict[str, Any] = json.loads(self._answers.get(timeout=LIMIT))
+            found: dict[str, Any] = json.loads(self._answers.get(timeout=self.patience))
             return found
         except queue.Empty:
-            return {"ready": False, "reason": f"no answer in {LIMIT} s"}
+            return {"ready": False, "reason": f"no answer in {self.patience:g} s"}
 
     def block(self, seconds: float) -> dict[str, Any]:
-        """A block of calls."""
+        """A block of calls; the first time it compiles instead."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(f"{seconds}\n")
@@ -115,30 +124,36 @@ class Worker:
         self.process.wait()
 
 
-def compare(model: str, batch: int, systems: list[System], rounds: int, threads: int) -> Comparison:
+def compare(
+    model: str, batch: int, systems: list[System], rounds: int, threads: int, patience: float
+) -> Comparison:
     """Every system on one row."""
+    begun = time.perf_counter()
     comparison = Comparison(model, batch, {})
     environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     workers: dict[str, Worker] = {}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            exact = Worker("float64", model, batch, folder, environment)
+            exact = Worker("float64", model, batch, folder, environment, patience)
             made = exact.answer()
             exact.end()
             if not made["ready"]:
                 raise RuntimeError(made["reason"])
             for system in systems:
-                print(f"… {model}, batch {batch}: {system.name}", flush=True)
-                worker = Worker(system.name, model, batch, folder, {**environment, **system.environment})
-                found = worker.answer()
-                result = comparison.results[system.name] = Result(system.name)
+                own = {**environment, **system.environment}
+                workers[system.name] = Worker(system.name, model, batch, folder, own, patience)
+            # All load the model at the same time, and compile one after the other.
+            loaded = {name: worker.answer() for name, worker in workers.items()}
+            for name, worker in list(workers.items()):
+                print(f"… {model}, batch {batch}: {name}", flush=True)
+                found = worker.block(0.0) if loaded[name].get("loaded") else loaded[name]
+                result = comparison.results[name] = Result(name)
                 if not found.pop("ready"):
                     result.reason = found["reason"]
-                    worker.end()
+                    workers.pop(name).end()
                     continue
-                for name, value in found.items():
-                    setattr(result, name, value)
-                workers[system.name] = worker
+                for key, value in found.items():
+                    setattr(result, key, value)
             measure(comparison, workers, rounds)
         finally:
             for worker in workers.values():
@@ -147,6 +162,7 @@ def compare(model: str, batch: int, systems: list[System], rounds: int, threads:
     for result in comparison.results.values():
         if result.reason is None and not result.error <= max(WRONG, 10 * eager.error):
             result.reason = f"wrong: errs {result.error:.1e}, eager {eager.error:.1e}"
+    comparison.took = time.perf_counter() - begun
     return comparison
 
 
@@ -287,40 +303,86 @@ def plot(comparisons: list[Comparison], path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few models and settings, in five minutes")
+    parser.add_argument("--brief", action="store_true", help="all models, Inductor by its default alone")
+    parser.add_argument(
+        "--batch", type=int, help="models at this batch size alone (the MLP at all of its own)"
+    )
     parser.add_argument("--only", default="", help="models whose name holds this text")
     parser.add_argument("--rounds", type=int, default=None, help="alternating rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of each system")
     parser.add_argument("--name", default=None, help="of the files under benchmarks/results/")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that the files have already")
+    parser.add_argument("--most", type=float, default=math.inf, help="seconds after which no row is begun")
+    parser.add_argument("--patience", type=float, default=900, help="seconds a system has to compile")
     chosen = parser.parse_args()
+    begun = time.perf_counter()
     rounds = chosen.rounds or (3 if chosen.quick else 9)
-    systems = [system for system in SYSTEMS if system.quick or not chosen.quick]
+    systems = [system for system in SYSTEMS if system.quick or not (chosen.quick or chosen.brief)]
     work = [
         (row.name, batch)
         for row in ROWS
         if chosen.only.lower() in row.name.lower()
         for batch in (row.quick if chosen.quick else row.batches)
+        if chosen.batch in (None, batch) or len(row.batches) > 2
     ]
-    comparisons: list[Comparison] = []
-    left_out: list[str] = []
-    for name, batch in work:
-        try:
-            comparisons.append(compare(name, batch, systems, rounds, chosen.threads))
-        except RuntimeError as error:
-            left_out.append(f"{name}, batch {batch}: {error}")
     machine = (
         f"torch {torch.__version__}, {chosen.threads} threads, {platform.machine()}, "
         f"{torch.backends.cpu.get_cpu_capability()}; medians of {rounds} rounds"
     )
+    RESULTS.mkdir(exist_ok=True)
+    stem = RESULTS / (chosen.name or ("models-quick" if chosen.quick else "models"))
+    known, left_out = kept(stem, machine) if chosen.resume else ({}, {})
+    for row in work:
+        if row in known or row in left_out:
+            continue
+        if time.perf_counter() - begun > chosen.most:
+            return UNFINISHED
+        try:
+            known[row] = compare(*row, systems, rounds, chosen.threads, chosen.patience)
+        except RuntimeError as error:
+            left_out[row] = str(error)
+        # In the table's own order, whichever piece came first.
+        order = [(r.name, batch) for r in ROWS for batch in r.batches]
+        comparisons = [known[key] for key in order if key in known]
+        write(stem, machine, comparisons, left_out)
+    print("", stem.with_suffix(".txt").read_text(encoding="utf-8"), sep="\n")
+    return 0
+
+
+def kept(stem: Path, machine: str) -> tuple[dict[tuple[str, int], Comparison], dict[tuple[str, int], str]]:
+    """The rows of an earlier piece of the same run, and what it left out."""
+    path = stem.with_suffix(".json")
+    if not path.exists():
+        return {}, {}
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if data["machine"] != machine:
+        raise SystemExit(f"{path} is of another run ({data['machine']}; now {machine}): name another file")
+    rows = {
+        (row["model"], row["batch"]): Comparison(
+            row["model"],
+            row["batch"],
+            {result["system"]: Result(**result) for result in row["results"]},
+            row["discarded"],
+            row["took"],
+        )
+        for row in data["rows"]
+    }
+    return rows, {(model, batch): reason for model, batch, reason in data["left out"]}
+
+
+def write(
+    stem: Path, machine: str, comparisons: list[Comparison], left_out: dict[tuple[str, int], str]
+) -> None:
+    """The table, the data and the plot."""
     head = (
         f"{'':<38}{'system':<25}{'ms':>9} {'±':>8}{'/eager':>8}{'/Induc.':>8}{'compile s':>9}{'MB':>8}  error"
     )
     table = [machine, "", head]
     for comparison in comparisons:
         table += [*lines_of(comparison), ""]
-    table += [*summary(comparisons), "", *(f"left out: {what}" for what in left_out)]
-    print("\n".join(["", *table]))
-    RESULTS.mkdir(exist_ok=True)
-    stem = chosen.name or ("models-quick" if chosen.quick else "models")
+    took = sum(comparison.took for comparison in comparisons)
+    table += [*summary(comparisons), "", f"{len(comparisons)} rows in {took / 60:.0f} minutes"]
+    table += [f"left out: {model}, batch {batch}: {reason}" for (model, batch), reason in left_out.items()]
     data = {
         "machine": machine,
         "arguments": sys.argv[1:],
@@ -329,16 +391,17 @@ def main() -> int:
                 "model": c.model,
                 "batch": c.batch,
                 "discarded": c.discarded,
+                "took": c.took,
                 "results": [vars(r) for r in c.results.values()],
             }
             for c in comparisons
         ],
-        "left out": left_out,
+        "left out": [[model, batch, reason] for (model, batch), reason in left_out.items()],
     }
-    (RESULTS / f"{stem}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / f"{stem}.txt").write_text("\n".join(table) + "\n", encoding="utf-8")
-    plot(comparisons, RESULTS / f"{stem}.svg")
-    return 0
+    stem.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".txt").write_text("\n".join(table) + "\n", encoding="utf-8")
+    if comparisons:
+        plot(comparisons, stem.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 """The symbolic algebra against SymPy and SymEngine, in one run, in alternating rounds, answers checked.
 
-    python benchmarks/symbolic.py [--rounds 5] [--points 1000000]
+    python benchmarks/symbolic.py [--rounds 5] [--points 1000000] [--name symbolic]
 
 Each task is the same expression for every library, built outside the clock. The figure is the median over the
-rounds. SymEngine is compared where it is installed (`pip install symengine`).
+rounds. SymEngine is compared where it is installed (`pip install symengine`), in the best of its settings.
+Results are kept in benchmarks/results/.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 import sympy
+from record import record
 
 from hypatia_core import parse_expr, prove_equivalent
 
@@ -48,57 +53,111 @@ PAIRS = [(left.format(k=k), right.format(k=k)) for k in range(1, 11) for left, r
 FALSE_PAIRS = [(left, f"({right}) + x/1000") for left, right in PAIRS]
 
 
-def clock(task):
-    started = time.perf_counter()
-    result = task()
-    return time.perf_counter() - started, result
+Tasks = dict[str, Callable[[], Any]]
+OURS = "hypatia"
 
 
-def measure(name, tasks, rounds, check):
-    """Median seconds of each library, in alternating rounds; every result is checked."""
-    times = {library: [] for library in tasks}
-    results = {}
-    for _ in range(rounds):
-        for library, task in tasks.items():
-            seconds, results[library] = clock(task)
-            times[library].append(seconds)
-    check(results)
-    medians = {library: statistics.median(values) for library, values in times.items()}
-    ours = medians["hypatia"]
-    ratios = "  ".join(
-        f"{library} {value * 1e3:10.3f} ms ({value / ours:8.1f}x)" for library, value in medians.items()
-    )
-    print(f"{name:34s} {ratios}")
-    return medians
+class Benchmark:
+    """The rows of one run."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.rows: list[dict[str, Any]] = []
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def measure(
+        self,
+        name: str,
+        tasks: Tasks,
+        check: Callable[[dict[str, Any]], None],
+        *,
+        rounds: int | None = None,
+        beside: bool = False,
+    ) -> None:
+        """Times of each library, in alternating rounds; the results of the last are checked.
+
+        A row `beside` the six tasks is printed and not counted in the means.
+        """
+        times: dict[str, list[float]] = {library: [] for library in tasks}
+        results: dict[str, Any] = {}
+        for _ in range(rounds or self.rounds):
+            for library, task in tasks.items():
+                started = time.perf_counter()
+                result = task()
+                times[library].append(time.perf_counter() - started)
+                results[library] = result
+        check(results)
+        self.rows.append({"task": name, "beside": beside, "seconds": times})
+        medians = {library: statistics.median(values) for library, values in times.items()}
+        columns = (f"{library} {value * 1e3:9.3f} ms" for library, value in medians.items())
+        ratios = (
+            f"{value / medians[OURS]:.2f} of {library}"
+            for library, value in medians.items()
+            if library != OURS
+        )
+        self.say(f"{name:42s} {'  '.join(columns)}  | {', '.join(ratios)}")
+
+    def best(self, row: dict[str, Any], library: str) -> float | None:
+        """The median of a library's best setting over ours; none where it has no such task."""
+        medians = {name: statistics.median(values) for name, values in row["seconds"].items()}
+        found = [value for name, value in medians.items() if name.startswith(library)]
+        return min(found) / medians[OURS] if found else None
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def nothing(results: dict[str, Any]) -> None:
+    """For tasks whose results another row checks."""
+
+
+def substitution(benchmark: Benchmark, name: str, text: str, *, beside: bool = False) -> None:
+    """x ↦ y + 1 everywhere."""
+    wide, replacement = parse_expr(text), parse_expr("y + 1")
+    theirs, x, y = sympy.sympify(text), sympy.Symbol("x"), sympy.Symbol("y")
+    tasks: Tasks = {OURS: lambda: wide.subs({"x": replacement}), "sympy": lambda: theirs.subs(x, y + 1)}
+    if symengine:
+        fast, swap = symengine.sympify(text), {symengine.Symbol("x"): symengine.Symbol("y") + 1}
+        tasks["symengine"] = lambda: fast.subs(swap)
+
+    def same_value(results: dict[str, Any]) -> None:
+        values = [results[OURS].eval({"y": 0.25})]
+        values += [float(results[library].subs({"y": 0.25})) for library in tasks if library != OURS]
+        assert max(values) - min(values) < 1e-9 * abs(values[0]), values
+
+    benchmark.measure(name, tasks, same_value, beside=beside)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--name", default="symbolic", help="of the files under benchmarks/results/")
     options = parser.parse_args()
+    benchmark = Benchmark(options.rounds)
     x, y, z = sympy.symbols("x y z", real=True)
-    all_medians = []
 
+    # SymEngine collects the terms of the first text to seven while it reads them, and none of the second.
     text = " + ".join(f"x**{i % 7 + 2}*sin(y)/{i + 1}" for i in range(1100))
-    tasks = {"hypatia": lambda: parse_expr(text), "sympy": lambda: sympy.sympify(text)}
+    distinct = " + ".join(f"x**{i % 7 + 2}*sin({i + 1}*y)/{i + 1}" for i in range(1100))
+    tasks: Tasks = {OURS: lambda: parse_expr(text), "sympy": lambda: sympy.sympify(text)}
     if symengine:
         tasks["symengine"] = lambda: symengine.sympify(text)
 
-    def same_value(results):
-        point = {"x": 0.5, "y": 0.25}
-        expected = results["hypatia"].eval(point)
-        assert abs(float(results["sympy"].subs(point)) - expected) < 1e-9
+    def same_value(results: dict[str, Any]) -> None:
+        expected = results[OURS].eval({"x": 0.5, "y": 0.25})
+        assert abs(float(results["sympy"].subs({"x": 0.5, "y": 0.25})) - expected) < 1e-9
 
-    all_medians.append(measure("parse 10,000 nodes", tasks, min(options.rounds, 3), same_value))
+    benchmark.measure("parse 10,000 nodes", tasks, same_value)
 
     nested = "x*sin(x*cos(x*exp(x)))"
     ours, theirs = parse_expr(nested), sympy.sympify(nested, locals={"x": x})
-    tasks = {"hypatia": lambda: ours.derivative("x", 6), "sympy": lambda: sympy.diff(theirs, x, 6)}
+    tasks = {OURS: lambda: ours.derivative("x", 6), "sympy": lambda: sympy.diff(theirs, x, 6)}
     if symengine:
         fast, variable = symengine.sympify(nested), symengine.Symbol("x")
 
-        def sixth():
+        def sixth() -> Any:
             result = fast
             for _ in range(6):
                 result = result.diff(variable)
@@ -106,75 +165,86 @@ def main():
 
         tasks["symengine"] = sixth
 
-    def same_derivative(results):
+    def same_derivative(results: dict[str, Any]) -> None:
         expected = float(results["sympy"].subs({x: 0.3}))
-        assert abs(results["hypatia"].eval({"x": 0.3}) - expected) < 1e-6 * abs(expected)
+        assert abs(results[OURS].eval({"x": 0.3}) - expected) < 1e-6 * abs(expected)
 
-    all_medians.append(measure("6th derivative", tasks, min(options.rounds, 3), same_derivative))
+    benchmark.measure("6th derivative", tasks, same_derivative)
 
     power = parse_expr("(x+y+z+1)**20")
-    tasks = {"hypatia": power.expand, "sympy": lambda: sympy.expand((x + y + z + 1) ** 20)}
+    tasks = {OURS: power.expand, "sympy": lambda: sympy.expand((x + y + z + 1) ** 20)}
     if symengine:
         a, b, c = symengine.symbols("x y z")
         tasks["symengine"] = lambda: symengine.expand((a + b + c + 1) ** 20)
 
-    def same_terms(results):
+    def same_terms(results: dict[str, Any]) -> None:
         assert len(results["sympy"].args) == 1771
-        assert abs(results["hypatia"].eval({"x": 0.1, "y": 0.2, "z": 0.3}) - 1.6**20) < 1e-6
+        assert abs(results[OURS].eval({"x": 0.1, "y": 0.2, "z": 0.3}) - 1.6**20) < 1e-6
 
-    all_medians.append(measure("expand (x+y+z+1)**20", tasks, min(options.rounds, 3), same_terms))
+    benchmark.measure("expand (x+y+z+1)**20", tasks, same_terms)
 
-    wide = parse_expr(text)
-    wide_sympy = sympy.sympify(text)
-    replacement, replacement_sympy = parse_expr("y + 1"), sympy.Symbol("y") + 1
-    tasks = {
-        "hypatia": lambda: wide.subs({"x": replacement}),
-        "sympy": lambda: wide_sympy.subs(sympy.Symbol("x"), replacement_sympy),
-    }
-    if symengine:
-        wide_fast, swap = symengine.sympify(text), {symengine.Symbol("x"): symengine.Symbol("y") + 1}
-        tasks["symengine"] = lambda: wide_fast.subs(swap)
-    all_medians.append(
-        measure("substitution in 10,000 nodes", tasks, min(options.rounds, 3), lambda results: None)
-    )
+    substitution(benchmark, "substitution in 1,100 distinct terms", distinct)
+    substitution(benchmark, "substitution in terms SymEngine collects", text, beside=True)
 
-    def ours_proves():
+    def ours_proves() -> int:
         return sum(prove_equivalent(left, right).status == "proved" for left, right in PAIRS)
 
-    def sympy_proves():
-        read = lambda text: sympy.sympify(text, locals={"x": x, "y": y})  # noqa: E731
+    def sympy_proves() -> int:
+        def read(text: str) -> Any:
+            return sympy.sympify(text, locals={"x": x, "y": y})
+
         return sum(sympy.simplify(read(left) - read(right)) == 0 for left, right in PAIRS)
 
-    proved = {}
-    all_medians.append(
-        measure("200 equality proofs", {"hypatia": ours_proves, "sympy": sympy_proves}, 1, proved.update)
+    proved: dict[str, Any] = {}
+    benchmark.measure(
+        "200 equality proofs", {OURS: ours_proves, "sympy": sympy_proves}, proved.update, rounds=1
     )
     wrong = sum(prove_equivalent(left, right).status == "proved" for left, right in FALSE_PAIRS)
-    print(f"    proved of {len(PAIRS)}: {proved}; of {len(FALSE_PAIRS)} false ones proved: {wrong}")
+    benchmark.say(f"    proved of {len(PAIRS)}: {proved}; of {len(FALSE_PAIRS)} false ones proved: {wrong}")
     assert wrong == 0
 
     formula = "exp(-x**2)*sin(3*y) + sqrt(1 + x**2*y**2)/(2 + cos(x))"
     values = numpy.linspace(-2, 2, options.points), numpy.linspace(0, 5, options.points)
     our_function = parse_expr(formula).to_callable(["x", "y"])
     their_function = sympy.lambdify(sympy.symbols("x y"), sympy.sympify(formula), "numpy")
-    tasks = {"hypatia": lambda: our_function(*values), "sympy": lambda: their_function(*values)}
+    tasks = {OURS: lambda: our_function(*values), "sympy": lambda: their_function(*values)}
     if symengine:
-        fast_function = symengine.Lambdify(symengine.symbols("x y"), [symengine.sympify(formula)])
         stacked = numpy.stack(values, axis=-1)
-        tasks["symengine"] = lambda: fast_function(stacked)[..., 0]
+        arguments, outputs = symengine.symbols("x y"), [symengine.sympify(formula)]
+        for backend in ("lambda", *(["llvm"] if symengine.have_llvm else [])):
+            for cse in (False, True):
+                function = symengine.Lambdify(arguments, outputs, backend=backend, cse=cse)
+                tasks[f"symengine {backend}{' cse' * cse}"] = lambda f=function: f(stacked)[..., 0]  # type: ignore[misc]
 
-    def same_values(results):
+    def same_values(results: dict[str, Any]) -> None:
         for found in results.values():
-            assert numpy.allclose(found, results["hypatia"], rtol=1e-12)
+            assert numpy.allclose(found, results[OURS], rtol=1e-12, atol=1e-14)
 
-    all_medians.append(measure(f"evaluate at {options.points:,} points", tasks, options.rounds, same_values))
+    benchmark.measure(f"evaluate at {options.points:,} points", tasks, same_values)
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    benchmark.measure("    the same, one thread of ours", tasks, same_values, beside=True)
+    os.environ.pop("OMP_NUM_THREADS") if threads is None else os.environ.update(OMP_NUM_THREADS=threads)
 
-    ratio = statistics.geometric_mean(medians["sympy"] / medians["hypatia"] for medians in all_medians)
-    print(f"geometric mean against SymPy {sympy.__version__}: {ratio:.1f}x")
+    counted = [row for row in benchmark.rows if not row["beside"]]
+    ratios = [ratio for row in counted if (ratio := benchmark.best(row, "sympy")) is not None]
+    benchmark.say(
+        f"SymPy {sympy.__version__}: geometric mean {statistics.geometric_mean(ratios):.1f} times its speed"
+    )
+    versions = {"sympy": sympy.__version__, "numpy": numpy.__version__}
     if symengine:
-        level = sum(m.get("symengine", 0) >= m["hypatia"] for m in all_medians if "symengine" in m)
-        tried = sum("symengine" in m for m in all_medians)
-        print(f"at least level with SymEngine {symengine.__version__} on {level} of {tried}")
+        level = {
+            row["task"]: ratio for row in counted if (ratio := benchmark.best(row, "symengine")) is not None
+        }
+        ahead = sum(ratio >= 1 for ratio in level.values())
+        benchmark.say(
+            f"SymEngine {symengine.__version__}: at least level on {ahead} of {len(level)} tasks it has"
+        )
+        versions["symengine"] = symengine.__version__
+    record(
+        options.name, benchmark.lines, {"rows": benchmark.rows, "proved": proved, "wrong": wrong}, versions
+    )
+    return 0
 
 
 if __name__ == "__main__":

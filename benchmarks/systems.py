@@ -2,8 +2,9 @@
 
     python benchmarks/systems.py SYSTEM MODEL BATCH FOLDER
 
-It compiles the model, holds its output against the float64 run in FOLDER, prints one line of JSON, and then
-runs a block of calls for each line "SECONDS" that it reads, with a line of JSON for each.
+It loads the model and prints a line of JSON. At the first line that it reads it compiles the model, holds
+its output against the float64 run in FOLDER, and prints another; then it runs a block of calls for each line
+"SECONDS", with a line of JSON for each.
 """
 
 from __future__ import annotations
@@ -195,6 +196,8 @@ def main() -> None:
             import hypatia_core
 
             hypatia_core.set_log_level("WARN")
+        answer(loaded=True)
+        sys.stdin.readline()
         with torch.inference_mode():
             begun = time.perf_counter()
             call = system.prepare(made.model, made.inputs, folder)

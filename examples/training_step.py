@@ -1,10 +1,10 @@
-"""A training step: forward and backward are optimised apart, and learn what eager learns.
+"""A training step: forward and backward are optimised as one, and learn what eager learns.
 
     python examples/training_step.py
 
 prints
 
-    graphs: forward, backward
+    graphs: joint
     after 30 steps eager and compiled agree: True
 """
 
@@ -22,7 +22,7 @@ STEPS = 30
 
 
 class Regression(nn.Module):
-    """Two linear layers, and the loss in the model, so that both graphs see it."""
+    """Two linear layers, and the loss in the model, so that the graph has it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,13 +45,40 @@ def compare_graphs(left: str, right: str, settings: str) -> str: ...
 def compile_fx_graph(
     gm: GraphModule, example_inputs: Sequence[Any], module_info_map: Mapping[str, Any] | None = None
 ) -> OptimizedGraph: ...
+def rows_by_matrix(
+    double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
+) -> None: ...
 
 @final
 class BilinearMap:
     def __new__(
-        cls, widths: tuple[int, int, int], terms: Sequence[tuple[int, int, int, float]]
+        cls,
+        widths: tuple[int, int, int],
+        terms: Sequence[tuple[int, int, int, float, int]],
+        weights: int = 0,
     ) -> BilinearMap: ...
-    def run(self, double: bool, x: int, y: int, result: int, rows: int, threads: int) -> None: ...
+    def run(
+        self,
+        double: bool,
+        x: int,
+        y: int,
+        weights: int,
+        channels: int,
+        result: int,
+        rows: int,
+        threads: int,
+    ) -> None: ...
+    def weight_gradient(
+        self,
+        double: bool,
+        x: int,
+        y: int,
+        weights: int,
+        channels: int,
+        gradient: int,
+        rows: int,
+        threads: int,
+    ) -> None: ...
 
 # --- the symbolic algebra -----------------------------------------------------------------------------------
 
@@ -147,7 +174,7 @@ class Symbol:
     def derivative(self, name: str | Symbol, n: int = 1) -> Symbol: ...
     def subs(self, values: Mapping[Any, _Operand]) -> Symbol: ...
     def eval(self, values: Mapping[Any, Any] | None = None) -> Any: ...
-    def _eval_columns(self, columns: Sequence[bytes], count: int) -> bytearray: ...
+    def _eval_columns(self, columns: Sequence[Any], result: Any) -> None: ...
     def simplify(self) -> Symbol: ...
     def expand(self) -> Symbol: ...
     def factor(self) -> Symbol: ...

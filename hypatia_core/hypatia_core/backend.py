@@ -32,6 +32,7 @@ from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.tiered import Promotion
+from hypatia_core.training import Training
 from hypatia_core.weights import Memo, divide, positions
 
 
@@ -66,9 +67,23 @@ def hypatia_backend(
     reports = graphs_of(compat.compiling_backend())
     tables = Tables.captured(gm, example_inputs)
 
+    def joint(**settings: Any) -> Compilation:
+        return Compilation("joint", chosen, reports=reports, dynamo_graph=gm, tables=tables, **settings)
+
+    def failed(reason: str, error: Exception) -> None:
+        fall_back(reason, error, chosen, GraphReport("joint", 0, 0))
+
+    training = Training(joint, runners, executors.named("aten")[0], reports, failed, tables.separate)
+
     def compiler(stage: str) -> Callable[[GraphModule, Sequence[Any]], Runnable]:
         def compile_graph(graph: GraphModule, inputs: Sequence[Any]) -> Runnable:
-            run = Compilation(stage, chosen, runners, reports, gm, tables=tables).compile(graph, inputs)
+            half = training.served(stage, graph)
+            if half is not None:
+                return half
+            compilation = Compilation(stage, chosen, runners, reports, gm, tables=tables)
+            run = compilation.compile(graph, inputs)
+            if stage == "forward" and training.refusal is not None:
+                compilation.report.refusals.insert(0, training.refusal)
             if stage == "inference" and compat.needs_no_wrapper(inputs, example_inputs):
                 direct.append(run)
             return run
@@ -81,6 +96,7 @@ def hypatia_backend(
             fw_compiler=compiler("forward"),
             bw_compiler=compiler("backward"),
             inference_compiler=compiler("inference"),
+            partition_fn=training.partition,
         )(gm, example_inputs)
     except Exception as error:
         if isinstance(error, (HypatiaError, *compat.dynamos_own())):
@@ -110,10 +126,15 @@ class Compilation:
         weights: frozenset[int] | None = None,
         tables: Tables | None = None,
         names: Mapping[str, str] | None = None,
+        plain: Executor | None = None,
+        guard: Callable[[Runnable, Runnable, Mapping[int, torch.Tensor]], Runnable] = while_they_hold,
+        outputs: int | None = None,
     ) -> None:
         """`weights` are the positions of parameters and buffers among the inputs; None where torch knows.
 
-        `names` are what the model calls them, by placeholder; None where the Dynamo graph says so.
+        `names` are what the model calls them, by placeholder; None where the Dynamo graph says so. `plain`
+        runs the original, `guard` lets a program run only where inputs read as constants hold, and of a joint
+        graph `outputs` are the forward's; then what cannot be searched raises `Unsupported`.
         """
         self.stage = stage
         # Ranks that time by themselves may choose differently: what is replicated would drift apart.
@@ -125,7 +146,8 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
-        self._divided: Memo | None = None
+        #: What was computed of weights alone; None where that is nothing.
+        self.divided: Memo | None = None
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
@@ -133,6 +155,11 @@ class Compilation:
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
         self.names = names
+        self.plain = executors.named("aten")[0] if plain is None else plain
+        self.guard = guard
+        self.outputs = outputs
+        #: Which candidate runs, to be decided at the first call.
+        self.choice: Choice | None = None
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -144,9 +171,8 @@ class Compilation:
         broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
         if broken is not None:
             self.report.graph_break = {"reason": broken[0], "where": broken[1]}
-        aten = executors.named("aten")[0]
         static = sorted(self._static()) if self.stage == "inference" else []
-        original = Candidate("original", "aten", False, aten.compile(graph, fake_inputs))
+        original = Candidate("original", "aten", False, self.plain.compile(graph, fake_inputs))
         self._original = original
         imported: Imported | None = None
         rewritten: GraphModule | None = None
@@ -156,9 +182,13 @@ class Compilation:
             rewritten, parts = self._optimize(imported, graph)
             self.rewritten = rewritten
         except Unsupported as reason:
+            if self.stage == "joint":
+                raise
             self._refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"not rewritten: {brief(error)}", error)
+            if self.stage == "joint":
+                raise Unsupported(brief(error)) from error
         if self.report.before is None:
             self._explain(graph)
         best = graph if rewritten is None else rewritten
@@ -172,11 +202,12 @@ class Compilation:
         def guarded(candidate: Candidate) -> Candidate:
             if imported is None or rewritten is None or not imported.assumed:
                 return candidate
-            return replace(candidate, run=while_they_hold(candidate.run, original.run, imported.assumed))
+            return replace(candidate, run=self.guard(candidate.run, original.run, imported.assumed))
 
         settings: dict[str, Any] = {
             "by_region": None,
-            "verify": self.options.verify and decided is None,
+            "verify": self.options.verify,
+            "recalled": decided is not None,
             "measure": self.options.measure and decided is None,
             "exact": self.options.numerics == "exact",
             "free_ulps": BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
@@ -198,12 +229,13 @@ class Compilation:
                 others["by_region"] = RegionByRegion(graph, rewritten or graph, parts, exact)
             return Choice(original, candidates, graph, **(settings | others))
 
-        first = choice([guarded(c) for c in candidates]).installed()
+        self.choice = choice([guarded(c) for c in candidates])
+        first = self.choice.installed()
         if not tiered:
             return first
 
         def second() -> Candidate:
-            apart, divided = Apart(), self._divided
+            apart, divided = Apart(), self.divided
             run = apart.compile(best, fake_inputs) if divided is None else compiled_over(divided, apart)
             name = f"{apart.name}, rewritten" if rewritten is not None else apart.name
             return guarded(Candidate(name, apart.name, rewritten is not None, run))
@@ -252,8 +284,9 @@ class Compilation:
 
     def _import(self, graph: GraphModule) -> Imported:
         with self._timed("import"):
-            known = {} if self.stage == "backward" else self.tables.among(graph.graph)
-            return Reader(self._static(), known).read(graph.graph)
+            known = self.tables.among(graph.graph)
+            exact = self.options.numerics == "exact"
+            return Reader(frozenset(positions(self._static(), graph)), exact, known).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
         return compat.static_inputs() if self.weights is None else self.weights
@@ -282,7 +315,7 @@ class Compilation:
             self._explain(graph, imported, found)
             return None, []
         with self._timed("export"):
-            rewritten, places = write(found.text, imported, graph)
+            rewritten, places = write(found.text, imported, graph, self.outputs)
         self._explain(graph, imported, found, rewritten, places)
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
@@ -309,8 +342,8 @@ class Compilation:
         if division is None:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        self._divided = Memo(division, original, strict, cap, self._refuse, self.report)
-        return self._divided
+        self.divided = Memo(division, original, strict, cap, self._refuse, self.report)
+        return self.divided
 
     def _precision(self) -> str:
         """What products may run in; says so where the processor cannot do what was asked for."""
@@ -413,6 +446,9 @@ class Compilation:
                         run = compiled_over(divided, runner)
                     else:
                         run = runner.compile(best, fake_inputs)
+            except Unsupported as reason:
+                self._refuse(f"{runner.name}: {reason}")
+                continue
             except Exception as error:  # the next executor may do better
                 self._fall_back(f"{runner.name} failed: {brief(error)}", error)
                 continue

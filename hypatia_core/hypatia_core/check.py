@@ -23,6 +23,22 @@ _WIDER = {torch.float32: torch.float64, torch.float16: torch.float64, torch.bflo
 _WIDER |= {torch.complex64: torch.complex128}
 
 
+_aten = torch.ops.aten
+#: Products of matrices, whose elements are sums.
+_PRODUCTS = frozenset(
+    (_aten.mm.default, _aten.bmm.default, _aten.mv.default, _aten.dot.default, _aten.matmul.default)
+)
+#: Operations that take elements of their first operand, and no more.
+_SELECTIONS = frozenset(
+    (
+        *(_aten.select.int, _aten.slice.Tensor, _aten.diagonal.default, _aten.alias.default),
+        *(_aten.view.default, _aten._unsafe_view.default, _aten.reshape.default, _aten.unsqueeze.default),
+        *(_aten.squeeze.default, _aten.squeeze.dim, _aten.squeeze.dims, _aten.clone.default),
+        *(_aten.t.default, _aten.transpose.int, _aten.permute.default),
+    )
+)
+
+
 class Reference(fx.Interpreter):
     """Runs a graph in float64: float tensors are widened where they are used, as are requests for them.
 
@@ -59,6 +75,41 @@ class Reference(fx.Interpreter):
         return _map_tensors(widen, super().call_function(target, args, kwargs))
 
 
+class Terms(Reference):
+    """Runs a graph in float64, and keeps how large the sums' terms are where an output is part of a product.
+
+    An element of a product errs as its terms are large, however small it is itself: by root and sum of
+    squares, as rounding errors add up. Of all elements the largest has that size too; of a few it need not.
+    """
+
+    def terms_on(self, inputs: Sequence[Any]) -> list[torch.Tensor | None]:
+        """For each output the size of its terms; None where it is no part of a product."""
+        self._sizes: dict[fx.Node, torch.Tensor] = {}
+        self._chains: set[fx.Node] = set()
+        returned: Any = next(n for n in self.module.graph.nodes if n.op == "output").args[0]
+        returned = returned if isinstance(returned, (list, tuple)) else [returned]
+        for output in returned:
+            chain = [output]
+            while isinstance(chain[-1], fx.Node) and chain[-1].target in _SELECTIONS:
+                chain.append(chain[-1].args[0])
+            if isinstance(chain[-1], fx.Node) and chain[-1].target in _PRODUCTS and len(chain) > 1:
+                self._chains.update(chain)
+        if self._chains:
+            self.run_on(inputs)
+        return [self._sizes.get(output) if isinstance(output, fx.Node) else None for output in returned]
+
+    def run_node(self, n: fx.Node) -> Any:
+        """A node's value; the size of its terms on the way from a product to an output."""
+        if n in self._chains:
+            args, kwargs = self.fetch_args_kwargs_from_env(n)
+            if n.target in _SELECTIONS:
+                self._sizes[n] = super().call_function(n.target, (self._sizes[n.args[0]], *args[1:]), kwargs)  # type: ignore[index]
+            else:
+                squares = tuple(arg.abs().square() for arg in args)
+                self._sizes[n] = super().call_function(n.target, squares, kwargs).sqrt()
+        return super().run_node(n)
+
+
 def _runs_in_own_precision(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and (
         torch.Tag.nondeterministic_seeded in target.tags or target is torch.ops.aten.view.dtype
@@ -85,7 +136,8 @@ class Verdict:
     """What the comparison found.
 
     Errors are the largest over the outputs of |y − r| / max|r|, r being the float64 run, both where the
-    original and r are finite. Elsewhere the candidate must be what one of them is, or as near to r.
+    original and r are finite; where an output is a part of a product, its terms may give the scale.
+    Elsewhere the candidate must be what one of them is, or as near to r.
     """
 
     accepted: bool
@@ -100,6 +152,7 @@ def judge(
     reference: Sequence[Any] | None,
     exact: bool,
     free_ulps: float = FREE_ULPS,
+    terms: Sequence[torch.Tensor | None] = (),
 ) -> Verdict:
     """Compares a candidate's outputs with the original's and the float64 run's.
 
@@ -107,6 +160,7 @@ def judge(
         candidate, original, reference: outputs in order; no reference means that the original stands for it.
         exact: whether every output must equal the original's (`torch.equal`).
         free_ulps: errors below so many units in the last place of an output's scale are let pass.
+        terms: how large the terms of each output's sums are, where that is its scale; see :class:`Terms`.
     """
     worst = original_worst = 0.0
     for i, (ours, theirs) in enumerate(zip(candidate, original, strict=True)):
@@ -125,6 +179,9 @@ def judge(
             truth = reference[i].to(truth.dtype)
         comparable = torch.isfinite(truth) & torch.isfinite(theirs)
         scale = _largest(truth[comparable]) or 1.0
+        sizes = terms[i] if i < len(terms) else None
+        if sizes is not None and bool(torch.isfinite(sizes).all()):
+            scale = max(scale, _largest(sizes))
         error, original_error = (
             _largest((y.to(truth.dtype) - truth)[comparable]) / scale for y in (ours, theirs)
         )

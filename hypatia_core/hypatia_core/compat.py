@@ -20,6 +20,41 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
+#: Operations of torch that bring a table to the form that a product takes, and a product to its next operand.
+VIEWS = frozenset(
+    {
+        torch.ops.aten.view.default,
+        torch.ops.aten._unsafe_view.default,
+        torch.ops.aten.reshape.default,
+        torch.ops.aten.permute.default,
+        torch.ops.aten.transpose.int,
+        torch.ops.aten.t.default,
+        torch.ops.aten.unsqueeze.default,
+        torch.ops.aten.squeeze.dim,
+        torch.ops.aten.expand.default,
+        torch.ops.aten.clone.default,
+    }
+)
+
+
+def end_of_forward(joint: torch.fx.Graph) -> torch.fx.Node | None:
+    """The last node of the forward part of a joint graph. Read in 2.15 (`default_partition`)."""
+    of_forward = [
+        node
+        for node in joint.nodes
+        if node.meta.get("partitioner_tag") == "is_forward"
+        or (node.op == "placeholder" and not str(node.target).startswith("tangents"))
+    ]
+    return of_forward[-1] if of_forward else None
+
+
+def copy_to_backward(node: torch.fx.Node) -> torch.fx.Node:
+    """A node once more, for the backward part; to be called where it is to stand."""
+    copied = node.graph.node_copy(node)
+    copied.meta["partitioner_tag"] = "is_backward"
+    return copied
+
+
 def boxed_forward(
     graph: GraphModule, change: Callable[[torch.fx.Graph], None] | None = None
 ) -> Callable[[list[Any]], Any]:
@@ -54,6 +89,17 @@ def boxed_function(root: Any, graph: torch.fx.Graph) -> Callable[[list[Any]], An
     return boxed(lambda inputs: run(inputs))
 
 
+def is_transformed(*tensors: torch.Tensor) -> bool:
+    """Whether `torch.func` or forward-mode gradients are at work. Read in 2.15; without it: yes."""
+    from torch.autograd import forward_ad
+
+    try:
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+        return forward_ad._current_level >= 0 or any(map(wrapped, tensors))
+    except AttributeError:
+        return True
+
+
 def composite_decompositions() -> dict[Any, Callable[..., Any]]:
     """Decompositions by which an exported program becomes what AOTAutograd would capture, and no more.
 
@@ -64,6 +110,11 @@ def composite_decompositions() -> dict[Any, Callable[..., Any]]:
     return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
 
 
+def type_assertion() -> Any:
+    """The operation by which an exported graph asserts a tensor's type. Read in 2.15 (`torch.export`)."""
+    return getattr(torch.ops.aten, "_assert_tensor_metadata", None)
+
+
 def size_conditions(
     exported: Any, environment: Any
 ) -> tuple[dict[Any, tuple[int | None, int | None]], list[Any]]:
@@ -71,13 +122,13 @@ def size_conditions(
 
     Read in 2.15 (`ExportedProgram.range_constraints`, `ShapeEnv.guards`); None for no bound.
     """
-    from torch.utils._sympy.numbers import int_oo
+
+    def bound(value: Any) -> int | None:
+        # Infinity comes in several types, and a number read off a tensor has bounds that are no integers.
+        return int(value) if value.is_Integer else None
 
     ranges = {
-        symbol: (
-            None if bounds.lower in (-int_oo, int_oo) else int(bounds.lower),
-            None if bounds.upper in (-int_oo, int_oo) else int(bounds.upper),
-        )
+        symbol: (bound(bounds.lower), bound(bounds.upper))
         for symbol, bounds in exported.range_constraints.items()
         if symbol.is_Symbol
     }
@@ -268,6 +319,17 @@ def inductor(
 
     compiled: Callable[..., Any] = compile_fx(graph, list(example_inputs), config_patches=patches)  # type: ignore[assignment]
     return compiled
+
+
+def graph_module(root: Any, graph: torch.fx.Graph) -> torch.fx.GraphModule:
+    """A module that writes its code when it first runs. Read in 2.15 (`torch.fx._lazy_graph_module`)."""
+    try:
+        from torch.fx._lazy_graph_module import _make_graph_module, _use_lazy_graph_module
+    except ImportError:  # then at once
+        return torch.fx.GraphModule(root, graph)
+    with _use_lazy_graph_module(True):
+        made: torch.fx.GraphModule = _make_graph_module(root, graph)
+    return made
 
 
 def has_onednn_graph() -> bool:
@@ -555,3 +617,80 @@ def import_generated_code() -> None:
     import torch._functorch._aot_autograd.autograd_cache
     import torch._inductor.compile_fx
     import torch._inductor.standalone_compile  # noqa: F401
+
+
+def default_partition(joint: GraphModule, inputs: Any, outputs: int, static: Sequence[int]) -> Any:
+    """A joint graph in two, what the forward computes kept. Read in 2.15 (`_functorch.partitioners`)."""
+    from torch._functorch.partitioners import default_partition as divide
+
+    return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
+
+
+def min_cut_partition(joint: GraphModule, inputs: Any, outputs: int, static: Sequence[int]) -> Any:
+    """The same, little kept and what is cheap computed again. Read in 2.15 (`_functorch.partitioners`)."""
+    from torch._functorch.partitioners import min_cut_rematerialization_partition as divide
+
+    return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
+
+
+def is_tangent(node: torch.fx.Node) -> bool:
+    """Whether an input of a joint graph is a gradient that comes in. Read in 2.15 (`_aot_autograd.utils`)."""
+    return node.op == "placeholder" and "tangents" in str(node.target)
+
+
+def belongs_to(node: torch.fx.Node, backward: bool) -> None:
+    """Tells the partitioners where a node belongs. Read in 2.15 (`partitioners._has_tag_is_forward`)."""
+    node.meta["partitioner_tag"] = "is_backward" if backward else "is_forward"
+
+
+def must_not_be_kept(node: torch.fx.Node) -> None:
+    """Keeps `min_cut_partition` from saving a value. Read in 2.15 (`partitioners.get_node_weight`)."""
+    node.meta["aot_runtime_epilogue_input_mutation"] = True
+
+
+def mutated_inputs(joint: GraphModule) -> list[torch.fx.Node]:
+    """Inputs of a joint graph that are written to after its forward. Read in 2.15 (`descriptors`)."""
+    (output,) = joint.graph.find_nodes(op="output")
+    described = torch.utils._pytree.arg_tree_leaves(output.meta.get("desc", ()))
+    changed = [getattr(desc, "mutated_input", None) for desc in described]
+    return [
+        node
+        for node in joint.graph.find_nodes(op="placeholder")
+        if node.meta.get("aot_runtime_epilogue_input_mutation")
+        or any(desc is not None and desc == node.meta.get("desc") for desc in changed)
+    ]
+
+
+def by_compiled_autograd() -> bool:
+    """Whether backwards that begin now take AOTAutograd's backward graph, and not what a backend made of it.
+
+    Read in 2.15 (`torch._dynamo.compiled_autograd`).
+    """
+    from torch._dynamo import compiled_autograd
+
+    return compiled_autograd.compiled_autograd_enabled or compiled_autograd.in_compiled_autograd_region
+
+
+#: What a plain input of a joint graph is described by; those of a subclass of tensors are others.
+_PLAIN_INPUTS = frozenset({"PlainAOTInput", "ParamAOTInput", "BufferAOTInput", "TangentAOTInput"})
+
+
+def joint_refusal(joint: GraphModule, inputs: Any) -> str | None:
+    """Why torch has to divide a joint graph by itself; None where it need not. Read in 2.15 (all of it)."""
+    from torch._functorch._aot_autograd.utils import saved_tensors_hooks_are_inlineable as inlined
+    from torch._functorch._aot_autograd.utils import top_saved_tensors_hooks as hooks
+
+    if not isinstance(inputs, tuple) or len(inputs) != 2:
+        return "it is the graph of a higher-order operation"
+    if inlined(hooks()):
+        return "hooks on saved tensors are part of it"
+    for node in joint.graph.nodes:
+        if node.op == "placeholder":
+            kind = type(node.meta.get("desc")).__name__
+            if kind not in _PLAIN_INPUTS:
+                return f"one of its inputs is no plain tensor ({kind})"
+        if node.meta.get("saved_tensor_with_no_vc_check"):
+            return "it keeps tensors on ctx without save_for_backward"
+        if "recompute" in node.meta or "memory_budget" in node.meta:
+            return "activation checkpointing says what it computes again"
+    return None

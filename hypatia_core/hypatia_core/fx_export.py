@@ -16,6 +16,7 @@ from hypatia_core.ops import DTYPES_BACK, WRITES, Number
 from hypatia_core.sizes import SizeWriter, Unsupported, expression
 
 aten = torch.ops.aten
+_CONTIGUOUS = torch.contiguous_format
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Writer:
 
     imported: Imported
     original: fx.GraphModule
+    #: From this output on, outputs that shared memory need not: nobody sees that gradients do.
+    apart_from: int | None = None
     graph: fx.Graph = field(default_factory=fx.Graph)
 
     def __post_init__(self) -> None:
@@ -37,6 +40,8 @@ class Writer:
         self._device = torch.device("cpu")
         self.places: list[Any] = []
         self._literals: dict[str, torch.Tensor] = {}
+        self._types: dict[fx.Node, _Type | None] = {}
+        self._results: dict[Any, tuple[Any, _Type | None]] = {}
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -60,9 +65,9 @@ class Writer:
         written.meta = dict(original_output.meta)
         self.graph.lint()
         if not self._literals:
-            return fx.GraphModule(self.original, self.graph)
+            return compat.graph_module(self.original, self.graph)
         held = {str(n.target): self._held(str(n.target)) for n in self.graph.nodes if n.op == "get_attr"}
-        return fx.GraphModule(held, self.graph)
+        return compat.graph_module(held, self.graph)
 
     def _held(self, name: str) -> Any:
         """What the new graph holds by this name."""
@@ -160,16 +165,56 @@ class Writer:
         """
         args = tuple(a.value if isinstance(a, Number) else a for a in args)
         node = self.graph.call_function(target, args, kwargs)
+        key = self._asked(target, args, kwargs)
+        known = self._results.get(key) if key is not None else None
+        if known is not None:
+            node.meta["val"], self._types[node] = known
+            return node
         for argument in node.all_input_nodes:
             if "val" not in argument.meta:
                 raise Unsupported(f"{target} takes what is no tensor: {argument.format_node()}")
         fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), lambda n: n.meta["val"])
         if isinstance(target, torch._ops.OpOverload):
             with self._mode:
-                node.meta["val"] = target(*fake_args, **fake_kwargs)
+                value = target(*fake_args, **fake_kwargs)
         else:
-            node.meta["val"] = target(*fake_args, **fake_kwargs)
+            value = target(*fake_args, **fake_kwargs)
+        node.meta["val"] = value
+        if key is not None and isinstance(value, torch.Tensor) and (ty := self._type(node)) is not None:
+            self._results[key] = value, ty
         return node
+
+    def _asked(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """What the type of a result follows from, as a key; None where there is more to it than that.
+
+        Calls with one key share one fake value, which describes both: layers are alike, and a graph of
+        thousands of nodes has few such keys. Whose memory a value is, nobody reads off fake values here.
+        """
+        if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+            return None
+        try:
+            asked = target, self._frozen(args), self._frozen(tuple(kwargs.items()))
+            hash(asked)
+        except (TypeError, LookupError):  # an argument that is unlike others, or a size that is a symbol
+            return None
+        return asked
+
+    def _frozen(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            ty = self._type(argument)
+            if ty is None:
+                raise LookupError(argument.name)
+            return ty
+        if isinstance(argument, (list, tuple)):
+            return tuple([self._frozen(a) for a in argument])
+        # Equal numbers of unequal types are not the same argument.
+        return (type(argument), argument) if isinstance(argument, (bool, int, float)) else argument
+
+    def _type(self, node: fx.Node) -> _Type | None:
+        """A node's type and strides; None where these do not tell all of it."""
+        if node not in self._types:
+            self._types[node] = _type_of(node.meta.get("val"))
+        return self._types[node]
 
     def first(self, target: Any, *args: Any) -> fx.Node:
         """The first of an operation's results."""
@@ -190,7 +235,7 @@ class Writer:
         with compat.without_fake_mode():
             self._literals[name] = torch.tensor(values, dtype=dtype, device=self._device).reshape(shape)
         node = self.graph.create_node("get_attr", name)
-        node.meta["val"] = self._mode.from_tensor(self._literals[name])
+        node.meta["val"] = self._mode.from_tensor(self._literals[name], static_shapes=True)
         return node
 
     def constant(self, number: Number, shape: list[Any]) -> fx.Node:
@@ -225,17 +270,18 @@ class Writer:
 
     def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
         """Gives each output the strides of the original, and memory of its own where the original's was."""
-        before = [n for n in _returned(self.original.graph) if isinstance(n, fx.Node)]
-        before = [n for n in before if isinstance(n.meta.get("val"), torch.Tensor)]
-        bases_before = [_base(n) for n in before]
+        returned = zip(_returned(self.original.graph), self.imported.returns, strict=True)
+        before = [node for node, (kind, _) in returned if kind == "tensor"]
+        bases_before = [base_of(n) for n in before]
         settled: list[fx.Node] = []
         bases: list[fx.Node] = []
         for i, (node, original) in enumerate(zip(outputs, before, strict=True)):
             node = self._restride(node, original.meta["val"])
-            base = _base(node)
+            base = base_of(node)
             shared = [j for j in range(i) if bases[j] is base]
             apart = [j for j in range(i) if bases_before[j] is bases_before[i] and bases[j] is not base]
-            if apart and bases_before[i].op == "call_function":
+            seen = self.apart_from is None or i < self.apart_from
+            if apart and seen and bases_before[i].op == "call_function":
                 raise Unsupported(f"outputs {apart[0]} and {i} share memory, and would no more")
             fresh_alias = any(bases_before[j] is not bases_before[i] for j in shared)
             is_input = base.op in ("placeholder", "get_attr")
@@ -244,7 +290,7 @@ class Writer:
             )
             if fresh_alias or (is_input and not was_input):
                 node = self._copy_like(node, original.meta["val"])
-                base = _base(node)
+                base = base_of(node)
             settled.append(node)
             bases.append(base)
         return settled
@@ -262,25 +308,65 @@ class Writer:
     def _copy_like(self, node: fx.Node, like: torch.Tensor) -> fx.Node:
         """A copy in other strides; gaps between elements are left as they fall."""
         repeated = [axis for axis, step in enumerate(like.stride()) if expression(step) == 0]
+        once = like
         for axis in repeated:
             node = self.call(aten.slice.Tensor, node, axis, 0, 1, 1)
-        strides = [self._size_node(step) for step in like.stride()]
-        value = node.meta["val"]
-        room = self.call(
-            aten.empty_strided.default,
-            [self._size_node(size) for size in value.shape],
-            # Along an axis of one element any step will do, but none of zero.
-            [1 if axis in repeated else step for axis, step in enumerate(strides)],
-            dtype=value.dtype,
-            device=value.device,
-        )
-        copy = self.call(aten.copy_.default, room, node)
+            once = aten.slice.Tensor(once, axis, 0, 1, 1)
+        order = self._dense_order(once)
+        if order is not None:
+            # Without a write, so that passes over the graph need not know of memory.
+            dense = self.call(aten.clone.default, self._permuted(node, order), memory_format=_CONTIGUOUS)
+            copy = self._permuted(dense, [order.index(axis) for axis in range(len(order))])
+        else:
+            strides = [self._size_node(step) for step in like.stride()]
+            value = node.meta["val"]
+            room = self.call(
+                aten.empty_strided.default,
+                [self._size_node(size) for size in value.shape],
+                # Along an axis of one element any step will do, but none of zero.
+                [1 if axis in repeated else step for axis, step in enumerate(strides)],
+                dtype=value.dtype,
+                device=value.device,
+            )
+            copy = self.call(aten.copy_.default, room, node)
         if not repeated:
             return copy
         return self.call(aten.expand.default, copy, [self._size_node(size) for size in like.shape])
 
+    def _permuted(self, node: fx.Node, order: list[int]) -> fx.Node:
+        return node if order == sorted(order) else self.call(aten.permute.default, node, order)
+
+    def _dense_order(self, like: torch.Tensor) -> list[int] | None:
+        """The axes from the widest step to the narrowest, if in that order it is surely contiguous."""
+        steps = [compat.hint(step) for step in like.stride()]
+        order = sorted(range(like.dim()), key=lambda axis: (-steps[axis], axis))
+        return order if self.is_dense(like.permute(order)) else None
+
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))
+
+
+@dataclass(frozen=True)
+class _Type:
+    """What operations on a strided tensor of known sizes ask of it."""
+
+    dtype: torch.dtype
+    device: torch.device
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    differentiable: bool
+
+
+def _type_of(value: Any) -> _Type | None:
+    if type(value).__name__ != "FakeTensor" or value.layout is not torch.strided:
+        return None
+    if value.is_conj() or value.is_neg() or value.is_quantized:
+        return None
+    shape, strides, offset = tuple(value.shape), value.stride(), value.storage_offset()
+    if not all(type(number) is int for number in (*shape, *strides, offset)):
+        return None
+    return _Type(value.dtype, value.device, shape, strides, offset, value.requires_grad)
 
 
 def _returned(graph: fx.Graph) -> list[Any]:
@@ -288,7 +374,7 @@ def _returned(graph: fx.Graph) -> list[Any]:
     return list(returned) if isinstance(returned, (list, tuple)) else [returned]
 
 
-def _base(node: fx.Node) -> fx.Node:
+def base_of(node: fx.Node) -> fx.Node:
     """The node whose memory this one looks at, by the aliasing that operations declare."""
     while node.op == "call_function":
         target = node.target
@@ -306,13 +392,16 @@ def _any_layout(target: Any) -> bool:
     return known and target not in (aten.view_as_complex.default, aten._reshape_alias.default)
 
 
-def write(text: str, imported: Imported, original: fx.GraphModule) -> tuple[fx.GraphModule, list[Any]]:
+def write(
+    text: str, imported: Imported, original: fx.GraphModule, apart_from: int | None = None
+) -> tuple[fx.GraphModule, list[Any]]:
     """The engine's JSON as a graph module called like the original, and the node of each wire position.
 
-    A position without a node is a constant.
+    A position without a node is a constant. From the output `apart_from` on, outputs that shared memory in
+    the original need not.
 
     Raises:
         Unsupported: something cannot be written; the message says what.
     """
-    writer = Writer(imported, original)
+    writer = Writer(imported, original, apart_from)
     return writer.write(json.loads(text)), writer.places

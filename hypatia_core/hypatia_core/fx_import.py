@@ -58,6 +58,8 @@ class Reader:
     """Reads nodes one after another; what it does not know stays opaque."""
 
     weights: frozenset[int] = frozenset()
+    #: Whether results have to be equal bit by bit: no operation is then read as others that round otherwise.
+    exact: bool = False
     #: Inputs whose values may be used, by position.
     values: Mapping[int, torch.Tensor] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=Sizes)
@@ -77,10 +79,11 @@ class Reader:
             Unsupported: it holds something that must stay as it is; the message says what.
         """
         returned: Any = ()
-        inputs = 0
+        inputs, tables = 0, set()
         for node in graph.nodes:
             if node.op == "placeholder":
                 if inputs in self.values:
+                    tables.add(node)
                     self._places[node] = self.literal(self.values[inputs], node)
                 elif isinstance(node.meta.get("val"), torch.Tensor):
                     attributes = [{"int": inputs}, {"bool": inputs in self.weights}]
@@ -95,7 +98,8 @@ class Reader:
         outputs: list[int] = []
         returns: list[tuple[str, Any]] = []
         for value in returned if isinstance(returned, (list, tuple)) else (returned,):
-            if isinstance(value, fx.Node) and value in self._places:
+            # A table that a training graph keeps for its backward part is handed on, not written anew.
+            if isinstance(value, fx.Node) and value in self._places and value not in tables:
                 returns.append(("tensor", len(outputs)))
                 outputs.append(self._places[value])
             else:
@@ -297,7 +301,7 @@ class Reader:
         if target._schema.is_mutable or not target._schema.returns:
             self.observable = True
             return True
-        if target.namespace not in ("aten", "prims"):
+        if target.namespace not in ("aten", "prims", "hypatia"):
             self.observable = self.observable or target.namespace in (
                 "_c10d_functional",
                 "c10d_functional",

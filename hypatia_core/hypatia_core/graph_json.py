@@ -105,9 +105,8 @@ def from_json(rows: Any, constants: dict[str, torch.Tensor]) -> fx.GraphModule:
                     raise HypatiaError(f"a node of kind {op!r}")
             if "dtype" in row:
                 dtype = _constant("dtype", row["dtype"])
-                node.meta["val"] = torch.empty_strided(
-                    row.get("size", []), row.get("stride", []), dtype=dtype, device="meta"
-                )
+                sizes, strides = (row["size"], row["stride"]) if "size" in row else ([], [])
+                node.meta["val"] = torch.empty_strided(sizes, strides, dtype=dtype, device="meta")
                 node.meta["unsized"] = "size" not in row
             nodes.append(node)
         graph.lint()

@@ -68,17 +68,57 @@ class Tables:
         return cls(values, len(inputs))
 
     def among(self, graph: fx.Graph) -> dict[int, torch.Tensor]:
-        """Those at the same place of AOTAutograd's graph, by count and types; a guard tells the rest."""
-        places = [node.meta.get("val") for node in graph.nodes if node.op == "placeholder"]
-        if len(places) != self.inputs:
-            return {}
-        return {
-            position: value
-            for position, value in self.values.items()
-            if isinstance(places[position], torch.Tensor)
-            and (places[position].shape, places[position].dtype, places[position].device)
-            == (value.shape, value.dtype, value.device)
-        }
+        """Those among the inputs of AOTAutograd's graph, by name or count; a guard tells the rest."""
+        inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        tables = [self._table(node, n if len(inputs) == self.inputs else -1) for n, node in enumerate(inputs)]
+        return {position: table for position, table in enumerate(tables) if table is not None}
+
+    def _table(self, node: fx.Node, otherwise: int = -1) -> torch.Tensor | None:
+        """The one that a placeholder stands for: training graphs number the inputs of Dynamo's from one."""
+        name = str(node.target)
+        number = name.removeprefix("primals_")
+        named = number != name and number.isdecimal()
+        table = self.values.get(int(number) - 1 if named else otherwise)
+        value = node.meta.get("val")
+        if table is None or not isinstance(value, torch.Tensor):
+            return None
+        same = (value.shape, value.dtype, value.device) == (table.shape, table.dtype, table.device)
+        return table if same else None
+
+    def separate(self, joint: fx.Graph) -> None:
+        """Lets the backward part compute anew what the forward part expands by a table, and not keep it.
+
+        The product of an operand with a table is several times larger than the operand. Kept, it could not be
+        rewritten away; computed anew, it is part of a sparse map on either side.
+        """
+        end = compat.end_of_forward(joint)
+        if end is None:
+            return
+        inputs = [node for node in joint.nodes if node.op == "placeholder"]
+        constant = {node for node in inputs if self._table(node) is not None}
+        forward, expanded = set(inputs), []
+        for node in joint.nodes:
+            forward.add(node)
+            operands = set(node.all_input_nodes)
+            if node.target in PRODUCTS and operands & constant and not operands <= constant:
+                expanded.append(node)
+            elif node.target in compat.VIEWS and operands <= constant:
+                constant.add(node)
+                expanded.append(node)
+            elif node.target in compat.VIEWS and operands <= set(expanded):
+                expanded.append(node)
+            if node is end:
+                break
+        for node in reversed(expanded):
+            later = [user for user in node.users if user not in forward and user.op != "output"]
+            if later:
+                with joint.inserting_after(end):
+                    copied = compat.copy_to_backward(node)
+                for user in later:
+                    user.replace_input_with(node, copied)
+
+
+PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.bmm.default})
 
 
 def while_they_hold(run: Runnable, otherwise: Runnable, assumed: Mapping[int, torch.Tensor]) -> Runnable:

@@ -13,7 +13,7 @@ from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.implementations import FINDERS, TABLE, Implementation, Unit
+from hypatia_core.implementations import FINDERS, TABLE, Implementation, Unit, products_of_rows
 from hypatia_core.implementations.base import Emitter
 from hypatia_core.sizes import Unsupported
 from hypatia_core.timing import Timings
@@ -50,6 +50,8 @@ def lower(
     Raises:
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
     """
+    weights = list(weights)
+    graph = products_of_rows(graph, dependent_on(graph, weights)[0])
     constant, _, _ = dependent_on(graph, weights)
     units: dict[fx.Node, Unit] = {}
     taken: set[fx.Node] = set()

@@ -136,8 +136,12 @@ def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
 
 def _read_mv(reader: Reader, node: fx.Node) -> int | None:
     """A matrix or a vector times a vector, as products of matrices with one row or column."""
+    if reader.exact:  # another kernel adds up in another order
+        return None
     a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
     inner = b.shape[0]
+    if reader.sizes.dimension(a.shape[-1]) != reader.sizes.dimension(inner):
+        return None  # two symbols that torch knows to be equal, and the engine does not
     column = reader.computed(
         "reshape",
         [reader.tensor(node.args[1])],
@@ -270,7 +274,7 @@ def _read_diagonal(reader: Reader, node: fx.Node) -> int | None:
 def _read_trace(reader: Reader, node: fx.Node) -> int | None:
     source: Any = node.args[0]
     rows, columns = source.meta["val"].shape
-    if not isinstance(rows, int) or not isinstance(columns, int) or not _float_result(node):
+    if reader.exact or not isinstance(rows, int) or not isinstance(columns, int) or not _float_result(node):
         return None
     side = min(rows, columns)
     diagonal = reader.computed("diagonal", [reader.tensor(source)], [], reader.type_of(node, [side]))

@@ -61,7 +61,7 @@ class GraphReport:
     Times are in seconds, errors relative to the largest value of an output.
     """
 
-    #: "inference", "forward" or "backward".
+    #: "inference", "joint" (forward and backward as one), "forward" or "backward".
     stage: str
     #: Nodes that compute something, as captured and as installed.
     nodes_before: int
@@ -81,6 +81,12 @@ class GraphReport:
     #: Bytes of weights that folded values came from, and of folded values, as last computed.
     weights_read: int = 0
     weights_kept: int = 0
+    #: Bytes of weights that were given back, the program holding what it needs of them (`release_originals`).
+    weights_released: int = 0
+    #: Bytes that the forward keeps for the backward besides inputs, in the original and as installed; of a
+    #: joint graph.
+    kept_before: int = 0
+    kept_after: int = 0
     #: Measured seconds of each candidate, by name.
     measured: dict[str, float] = field(default_factory=dict)
     #: The installed program's error and the original's, against float64; None where they were not compared.
@@ -140,6 +146,16 @@ class GraphReport:
             lines.append(
                 f"  weights    {self.weights_kept / 1e6:.1f} MB computed once, "
                 f"from {self.weights_read / 1e6:.1f} MB"
+                + (
+                    f"; {self.weights_released / 1e6:.1f} MB of these released"
+                    if self.weights_released
+                    else ""
+                )
+            )
+        if self.kept_before or self.kept_after:
+            lines.append(
+                f"  kept       {self.kept_before / 1e6:.1f} → {self.kept_after / 1e6:.1f} MB "
+                "from forward to backward"
             )
         for reason in self.refusals:
             lines.append(f"  refused    {reason}")

@@ -13,7 +13,7 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core._hypatia_core import Snapshot
+from hypatia_core._hypatia_core import HypatiaError, Snapshot
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport, brief
 
@@ -237,6 +237,9 @@ class Memo:
         self._lock = threading.RLock()
         self._restless = 0
         self._pause = 0
+        #: Positions of the weights that are compared on each call: all sources but those that were released.
+        self._watched = division.sources
+        self._released = False
         _MEMOS.add(self)
 
     @property
@@ -251,11 +254,11 @@ class Memo:
             rest: takes the inputs that the rest of the graph keeps, and what `prepare` made.
             prepare: makes of folded values what `rest` takes; once for each set of weights.
         """
-        sources, kept, original = self.division.sources, self.division.kept, self._original
+        kept, original = self.division.kept, self._original
 
         def call(inputs: list[Any]) -> Any:
             entry = self._last
-            weights = [inputs[i] for i in sources]
+            weights = [inputs[i] for i in self._watched]
             if entry is None or entry.snapshot.changed(weights) is not None:
                 entry = self._found(weights)
                 if entry is None:
@@ -270,9 +273,38 @@ class Memo:
 
         return compat.boxed(call)
 
+    def releasable(self) -> set[int]:
+        """Positions of the weights that are needed for nothing but what was folded of them."""
+        if self._last is None:
+            return set()
+        return set(self.division.sources) - set(self.division.kept)
+
+    def release(self, positions: Iterable[int], inputs: Sequence[Any]) -> None:
+        """Lets go of the weights in these positions: what the last call folded is what there is from now on.
+
+        A change of the others, of which it was folded too, is an error on the next call. `inputs` are the
+        graph's, with all of its weights as they were on that call.
+        """
+        gone = set(positions)
+        with self._lock:
+            if not gone or self._last is None:
+                return
+            entry = self._last
+            if entry.snapshot.changed([inputs[i] for i in self.division.sources]) is not None:
+                raise HypatiaError("the weights changed while they were to be released")
+            self._watched = [i for i in self.division.sources if i not in gone]
+            weights = [inputs[i] for i in self._watched]
+            snapshot = Snapshot(weights, [_readable(w) for w in weights], self._strict)
+            storages = [weight.untyped_storage() for weight in weights]
+            self._last = replace(entry, snapshot=snapshot, storages=storages)
+            self._entries = [self._last]
+            self._released = True
+
     def drop(self, addresses: set[int] | None = None) -> None:
         """Forgets what came from weights whose storage is at one of these addresses, or everything."""
         with self._lock:
+            if self._released:  # there is nothing to compute it from
+                return
             self._last = None
             self._entries = [
                 entry
@@ -282,6 +314,11 @@ class Memo:
 
     def _found(self, weights: list[Any]) -> Entry | None:
         with self._lock:
+            if self._released:
+                raise HypatiaError(
+                    "a weight changed of which, with others, something was computed once, and these were "
+                    "released (release_originals=True): load the model anew and compile it"
+                )
             if self._pause > 0:
                 self._pause -= 1
                 return None
@@ -353,7 +390,7 @@ def invalidate(model: torch.nn.Module | torch.Tensor | None = None) -> None:
     addresses = None
     if model is not None:
         tensors = [model] if isinstance(model, torch.Tensor) else [*model.parameters(), *model.buffers()]
-        addresses = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        addresses = {t.untyped_storage().data_ptr() for t in tensors if t.device.type != "meta"}
     for memo in list(_MEMOS):
         memo.drop(addresses)
 
@@ -379,7 +416,24 @@ def memory(value: Any) -> int:
     return size
 
 
-def positions(weights: Sequence[int], graph: GraphModule) -> list[int]:
-    """Those positions at which the graph takes a plain tensor."""
+#: Matrices of these are quantised: what is computed of them alone is the weight in a wider type again.
+_QUANTISED = frozenset(
+    getattr(torch, name)
+    for name in ("int8", "uint8", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+    if hasattr(torch, name)
+)
+
+
+def positions(weights: Iterable[int], graph: GraphModule) -> list[int]:
+    """Those positions, in order, at which the graph takes a plain tensor that is worth folding.
+
+    A quantised weight is not: folded, it would take the memory that it was quantised to save, and kernels
+    of its own would be lost.
+    """
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
-    return [i for i in weights if isinstance(placeholders[i].meta.get("val"), torch.Tensor)]
+    values = {i: placeholders[i].meta.get("val") for i in sorted(weights)}
+    return [
+        i
+        for i, value in values.items()
+        if isinstance(value, torch.Tensor) and not (value.dtype in _QUANTISED and value.dim() > 1)
+    ]

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::certificate::{certify, counts};
+use crate::certificate::{Certificate, certify, check, counts};
 use crate::cost::CostModel;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node};
@@ -26,6 +26,9 @@ pub struct Comparison {
     pub stop: Option<Stop>,
     /// The outputs that did not meet.
     pub open: Vec<usize>,
+    /// The equations from which the equality follows, where it was proved.
+    #[serde(skip)]
+    pub certificate: Option<Certificate>,
 }
 
 /// Rounds after which it is looked whether the outputs have met.
@@ -82,19 +85,27 @@ pub fn compare(left: &Graph, right: &Graph, settings: &Settings) -> Result<Compa
         .filter(|&i| egraph.find(ours[i]) != egraph.find(theirs[i]))
         .collect();
     let proved = open.is_empty();
-    let rules = if proved {
-        counts(&certify(&egraph, &steps, left, right)?)
-    } else {
-        Vec::new()
+    let certificate = match proved {
+        true => Some(certify(&egraph, &steps, left, right)?),
+        false => None,
     };
     Ok(Comparison {
         proved,
-        rules,
+        rules: certificate.as_ref().map(counts).unwrap_or_default(),
         rounds,
         nodes: egraph.total_number_of_nodes(),
         stop: stop.filter(|_| !proved),
         open,
+        certificate,
     })
+}
+
+/// Whether the outputs of two programs are equal by the certificate of a comparison of them, with no search.
+///
+/// # Errors
+/// Says which step is no instance of its rule, or that the outputs do not follow.
+pub fn replay(left: &Graph, right: &Graph, certificate: &Certificate) -> Result<()> {
+    check(certificate, &with_inputs_of(left, right), right)
 }
 
 /// The program with the inputs that only the other one has, unused.
@@ -170,6 +181,10 @@ mod tests {
         let found = compare(&left, &right, &settings).unwrap();
         assert!(found.proved, "{found:?}");
         assert_eq!(found.rules[0].0, "matmul-associates");
+        let certificate = found.certificate.unwrap();
+        assert!(replay(&left, &right, &certificate).is_ok());
+        assert!(replay(&left, &wrong, &certificate).is_err());
+        assert!(replay(&left, &right, &Certificate::default()).is_err());
         assert!(!compare(&left, &wrong, &settings).unwrap().proved);
         let exact = Settings {
             numerics: "exact".into(),

@@ -5,7 +5,8 @@ use num_traits::ToPrimitive;
 use rustc_hash::FxHashMap;
 
 use crate::attribute::Attribute;
-use crate::equivalence::compare;
+use crate::certificate::Certificate;
+use crate::equivalence::{Comparison, compare};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node};
 use crate::op::Op;
@@ -24,16 +25,18 @@ use crate::tensor_type::{DType, Dim, TensorType};
 /// Proved: by what is exact bit for bit, or by those of the tensor engine's rules that hold for all finite inputs, with each
 /// step replayed.
 /// Refuted: by an element at small shapes that certainly differs.
-pub fn prove(left: &Expression, right: &Expression) -> Answer {
+///
+/// With a proof by rules comes the certificate that [`replay`] takes.
+pub fn prove(left: &Expression, right: &Expression) -> (Answer, Option<Certificate>) {
     let mut answer = tensor_form::prove(left, right);
     if answer.status == Status::Proved {
-        return answer;
+        return (answer, None);
     }
     let shapes = match Shapes::of(left, right) {
         Ok(shapes) => shapes,
         Err(error) => {
             answer.reason = Some(error.0);
-            return answer;
+            return (answer, None);
         }
     };
     let described: Vec<String> = shapes
@@ -44,7 +47,7 @@ pub fn prove(left: &Expression, right: &Expression) -> Answer {
         })
         .collect();
     match by_rules(left, right, &shapes) {
-        Ok(Ok(rules)) => {
+        Ok(found) if found.proved => {
             answer.status = Status::Proved;
             answer.reason = None;
             answer.shapes = described;
@@ -52,11 +55,16 @@ pub fn prove(left: &Expression, right: &Expression) -> Answer {
                 rule: "tensor-rules".to_string(),
                 before: left.clone(),
                 after: right.clone(),
-                condition: rules,
+                condition: counted(&found.rules),
             }];
-            return answer;
+            return (answer, found.certificate);
         }
-        Ok(Err(reason)) => answer.reason = Some(reason),
+        Ok(found) => {
+            answer.reason = Some(format!(
+                "the tensor rules did not lead from one side to the other ({} nodes, {} rounds)",
+                found.nodes, found.rounds
+            ));
+        }
         Err(error) => answer.reason = Some(error.0),
     }
     match refute(left, right, &shapes) {
@@ -71,35 +79,51 @@ pub fn prove(left: &Expression, right: &Expression) -> Answer {
             answer.reason = Some(format!("{reason}; {}", error.0));
         }
     }
-    answer
+    (answer, None)
 }
 
-/// The rules that lead from one side to the other, or why they were not found.
-fn by_rules(
+/// Whether the steps of a tensor proof hold up, with no search: the certificate's instances by congruence closure,
+/// what is exact bit for bit by the forms of both sides.
+///
+/// # Errors
+/// Says what does not hold up.
+pub fn replay(
     left: &Expression,
     right: &Expression,
-    shapes: &Shapes,
-) -> Result<std::result::Result<String, String>> {
+    steps: &[Step],
+    certificate: Option<&Certificate>,
+) -> Result<()> {
+    match (steps, certificate) {
+        ([step], certificate) if step.before == *left && step.after == *right => {
+            match certificate {
+                Some(certificate) => {
+                    let shapes = Shapes::of(left, right)?;
+                    let (ours, theirs) = (program(left, &shapes)?, program(right, &shapes)?);
+                    crate::equivalence::replay(&ours, &theirs, certificate)
+                }
+                None if tensor_form::tensor_form(left) == tensor_form::tensor_form(right) => Ok(()),
+                None => Err(Error::new("the forms of both sides differ")),
+            }
+        }
+        ([], _) if left == right => Ok(()),
+        _ => Err(Error::new(
+            "the steps do not lead from the left side to the right side",
+        )),
+    }
+}
+
+fn counted(rules: &[(String, usize)]) -> String {
+    let counted = |(rule, count): &(String, usize)| format!("{rule} ×{count}");
+    rules.iter().map(counted).collect::<Vec<_>>().join(", ")
+}
+
+/// What the search for rules that lead from one side to the other came to.
+fn by_rules(left: &Expression, right: &Expression, shapes: &Shapes) -> Result<Comparison> {
     let settings = Settings {
         numerics: Soundness::Reassociates.numerics().to_string(),
         ..Settings::default()
     };
-    let (ours, theirs) = (program(left, shapes)?, program(right, shapes)?);
-    let found = compare(&ours, &theirs, &settings)?;
-    Ok(if found.proved {
-        let counted = |(rule, count): &(String, usize)| format!("{rule} ×{count}");
-        Ok(found
-            .rules
-            .iter()
-            .map(counted)
-            .collect::<Vec<_>>()
-            .join(", "))
-    } else {
-        Err(format!(
-            "the tensor rules did not lead from one side to the other ({} nodes, {} rounds)",
-            found.nodes, found.rounds
-        ))
-    })
+    compare(&program(left, shapes)?, &program(right, shapes)?, &settings)
 }
 
 /// The program of one side; its inputs are numbered by the order of the shapes' variables.

@@ -66,7 +66,19 @@ def test_a_stage_that_raises_is_an_error_where_asked_for(monkeypatch: pytest.Mon
     assert isinstance(caught.value.__cause__ or getattr(caught.value, "inner_exception", None), HypatiaError)
 
 
+def test_the_joint_graph_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Linear(4, 4)
+    monkeypatch.setattr(backend, "search", broken)
+    compiled = quiet(model)
+    with pytest.warns(HypatiaWarning, match="deliberately broken"):
+        compiled(torch.ones(2, 4)).sum().backward()
+    assert torch.equal(gradient(model.bias), torch.full((4,), 2.0))
+    forward, backward = hypatia_core.report(compiled).graphs
+    assert "optimised apart" in forward.refusals[0] and "deliberately broken" in backward.refusals[0]
+
+
 def test_the_backward_graph_falls_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "joint_refusal", lambda *_: "to see the halves apart")
     model = nn.Linear(4, 4)
     loss = quiet(model)(torch.ones(2, 4)).sum()
     monkeypatch.setattr(backend, "search", broken)

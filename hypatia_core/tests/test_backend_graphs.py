@@ -106,11 +106,11 @@ def test_writing_adds_no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     added: list[int] = []
     true_write = fx_export.write
 
-    def write(text: str, imported: Any, graph: Any) -> Any:
+    def write(text: str, imported: Any, graph: Any, apart_from: int | None) -> Any:
         value = next(n.meta["val"] for n in graph.graph.nodes if isinstance(n.meta.get("val"), torch.SymInt))
         guards = value.node.shape_env.guards
         before = len(guards)
-        written = true_write(text, imported, graph)
+        written = true_write(text, imported, graph, apart_from)
         added.append(len(guards) - before)
         return written
 

@@ -40,3 +40,113 @@ def test_torch_checks_the_operation() -> None:
 def test_rows_of_another_width_are_refused() -> None:
     with pytest.raises(ValueError, match="rows of 3 and 2"):
         torch.ops.hypatia.bilinear(torch.randn(4, 3), torch.randn(4, 2), TEXT)
+
+
+WEIGHTED = "2 3 2 3,0 0 0 1.0 0,1 1 0 -1.0 2,0 1 1 2.0 1,1 2 1 1.0 0"
+
+
+def weighted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The map of `WEIGHTED`, written out."""
+    (a, b), (c, d, e), (u, v, w) = x.unbind(-1), y.unbind(-1), weight.unbind(-1)
+    return torch.stack([u * a * c - w * b * d, 2 * v * a * d + u * b * e], -1)
+
+
+def drawn(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(s, dtype=dtype, generator=generator, requires_grad=True) for s in shapes]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", [(4,), (3, 4), (5000, 4), (2, 33, 4)])
+def test_weights_of_channels(batch: tuple[int, ...], dtype: torch.dtype) -> None:
+    x, y, weight = drawn((*batch, 2), (*batch, 3), (4, 3), dtype=dtype)
+    given = torch.ops.hypatia.weighted_bilinear(x, y, weight, WEIGHTED)
+    wanted = weighted(*(t.double() for t in (x, y, weight)))
+    torch.testing.assert_close(given.double(), wanted, rtol=0, atol=60 * torch.finfo(dtype).eps)
+    gradients = torch.autograd.grad(given.square().sum(), [x, y, weight])
+    expected = torch.autograd.grad(wanted.square().sum(), [x, y, weight])
+    for ours, theirs in zip(gradients, expected, strict=True):
+        scale = float(theirs.double().abs().max())
+        atol = 100 * torch.finfo(dtype).eps * scale
+        torch.testing.assert_close(ours.double(), theirs.double(), rtol=0, atol=atol)
+
+
+def test_gradients_of_any_order() -> None:
+    def plain(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.hypatia.bilinear(x, y, TEXT)
+        return out
+
+    def by_channels(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.hypatia.weighted_bilinear(x, y, weight, WEIGHTED)
+        return out
+
+    for function, inputs in [
+        (plain, drawn((5, 2), (5, 2))),
+        (plain, drawn((3, 1, 2), (4, 2))),
+        (by_channels, drawn((2, 4, 2), (2, 4, 3), (4, 3))),
+        (by_channels, drawn((2, 4, 2), (4, 3), (4, 3))),
+        (torch.ops.hypatia.rows_by_matrix, drawn((6, 3), (3, 2))),
+    ]:
+        assert torch.autograd.gradcheck(function, tuple(inputs))
+        assert torch.autograd.gradgradcheck(function, tuple(inputs))
+
+
+def test_batches_of_calls() -> None:
+    x, y, weight = drawn((6, 5, 4, 2), (5, 4, 3), (4, 3))
+    weights = torch.stack([weight, 2 * weight, -weight, weight, weight, weight])
+
+    def call(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.hypatia.weighted_bilinear(x, y, weight, WEIGHTED)
+        return out
+
+    one = torch.vmap(call, in_dims=(0, None, None))(x, y, weight)
+    torch.testing.assert_close(one, weighted(x, y, weight))
+    each = torch.vmap(call, in_dims=(0, None, 0))(x, y, weights)
+    wanted = torch.stack([weighted(a, y, w) for a, w in zip(x, weights, strict=True)])
+    torch.testing.assert_close(each, wanted)
+    rows = torch.vmap(torch.ops.hypatia.rows_by_matrix, in_dims=(1, None))(x[0, :, :, :], *drawn((2, 3)))
+    assert rows.shape == (4, 5, 3)
+
+
+def test_torch_checks_the_other_operations() -> None:
+    x, y, weight, g = drawn((3, 4, 2), (3, 4, 3), (4, 3), (3, 4, 2))
+    torch.library.opcheck(torch.ops.hypatia.weighted_bilinear.default, (x, y, weight, WEIGHTED))
+    torch.library.opcheck(torch.ops.hypatia.bilinear_weight_gradient.default, (x, y, g, WEIGHTED))
+    torch.library.opcheck(torch.ops.hypatia.rows_by_matrix.default, (x, *drawn((2, 5))))
+
+
+@pytest.mark.parametrize("extents", [(2, 2), (3, 3), (4, 4), (8, 8), (3, 5), (1, 1)])
+@pytest.mark.parametrize("rows", [(), (0,), (7,), (50_000,), (3, 70)])
+def test_rows_by_a_matrix(rows: tuple[int, ...], extents: tuple[int, int]) -> None:
+    x, matrix = drawn((*rows, extents[0]), extents)
+    torch.testing.assert_close(torch.ops.hypatia.rows_by_matrix(x, matrix), x @ matrix)
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    x, y = torch.randn(5, 4, 2), torch.randn(5, 4, 3)
+    with pytest.raises(ValueError, match="channels"):
+        torch.ops.hypatia.weighted_bilinear(x, y, torch.randn(3, 3), WEIGHTED)
+
+
+def test_a_training_step_over_a_constant_table_is_sparse_both_ways() -> None:
+    import hypatia_core
+
+    table = TABLE.clone()
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bi,ijk,bj->bk", x, table, y).square().sum()
+
+    x, y = drawn((2000, 2), (2000, 2), dtype=torch.float32)
+    compiled = torch.compile(
+        loss, backend="hypatia", options={"executor": "aten", "cache": False, "check_proof": True}
+    )
+    ours = torch.autograd.grad(compiled(x, y), [x, y])
+    for given, wanted in zip(ours, torch.autograd.grad(loss(x, y), [x, y]), strict=True):
+        torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)
+    for graph in hypatia_core.report(compiled).graphs:
+        rules = " ".join(graph.rules)
+        assert "constant-table" in rules, (graph.stage, rules, graph.refusals)
+    table[0, 0, 0] = 3.0
+    ours = torch.autograd.grad(compiled(x, y), [x, y])
+    for given, wanted in zip(ours, torch.autograd.grad(loss(x, y), [x, y]), strict=True):
+        torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)

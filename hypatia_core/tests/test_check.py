@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from agreement import Function
-from hypatia_core.check import Reference, judge
+from hypatia_core.check import Reference, Terms, judge
 
 NAN, INF = math.nan, math.inf
 
@@ -105,3 +105,20 @@ def test_inputs_are_not_widened_all_at_once() -> None:
     reference.run_node = watch  # type: ignore[method-assign]
     assert reference.run_on(inputs)[0].dtype == torch.float64
     assert seen and set(seen) == {torch.float32}
+
+
+def test_an_element_of_a_product_is_held_against_its_terms() -> None:
+    """One element may be small by chance where its terms are not: the original's error says nothing then."""
+    a = torch.tensor([[1.0, 3.0, -4.0], [5.0, 6.0, 7.0]])
+    b = torch.tensor([[1.0], [1.0], [1.0 + 1e-4]])
+    inputs = [a, b]
+    graph = make_fx(lambda a, b: [(a @ b).t()[0, 0].clone(), a @ b, a + 1])(*inputs)
+    terms = Terms(graph).terms_on(inputs)
+    assert terms[0] is not None and terms[0].item() == pytest.approx(26**0.5, rel=1e-3)
+    assert terms[1] is None and terms[2] is None
+    reference = Reference(graph).run_on(inputs)
+    for off, accepted in [(2e-6, True), (2e-5, False)]:
+        original = [x.float() for x in reference]
+        candidate = [original[0] + off, *original[1:]]
+        assert not judge(candidate, original, reference, exact=False).accepted
+        assert judge(candidate, original, reference, exact=False, terms=terms).accepted == accepted

@@ -56,9 +56,27 @@ def test_the_second_time_neither_searches_nor_measures(folder: Path, monkeypatch
     monkeypatch.setattr(backend, "search", None)
     second, again = compiled()
     assert torch.equal(answer, again)
-    assert not {"verify", "measure"} & set(second.stages)
+    assert "measure" not in second.stages
     for name in ("executor", "rewritten", "rules", "measured", "error", "verified", "cost_after", "search"):
         assert getattr(first, name) == getattr(second, name), name
+
+
+def test_a_recalled_choice_is_held_against_the_original_on_the_values_of_now(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = compiled()
+    assert first.rewritten
+    # As many numbers as before, but the better order overflows where the original does not.
+    given = [torch.full((n, m), value) for n, m, value in ((64, 64, 1e-30), (64, 64, 1e30), (64, 1, 1e10))]
+    torch._dynamo.reset()
+    function = hypatia(chain)
+    assert torch.equal(function(*given), chain(*given)) and bool(torch.isfinite(chain(*given)).all())
+    (graph,) = hypatia_core.report(function).graphs
+    assert not graph.rewritten and graph.refusals
+    # It says nothing about other values: the record stays.
+    monkeypatch.setattr(choice, "Reference", None)
+    again, _ = compiled()
+    assert again.rewritten and "verify" in again.stages, "no float64 run where all is near"
 
 
 @pytest.mark.parametrize("option", [{"numerics": "reals"}, {"max_nodes": 5000}, {"measure": False}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 import hypatia_core
 from agreement import hypatia
 from hypatia_core import compat, implementations, lowering, packed_call, weights
+from hypatia_core.implementations import activation, base
 from hypatia_core.timing import Timings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,7 +115,23 @@ def test_products_with_a_weight_stored_as_columns(row: str) -> None:
 @pytest.mark.parametrize("row", names("linear"))
 def test_products_with_an_activation(row: str, act: str, shape: tuple[int, ...]) -> None:
     model = nn.Sequential(nn.Linear(24, 40), ACTIVATIONS[act](), nn.Linear(40, 8))
-    assert_as_good(model, 3 * torch.randn(shape), row, hidden=True)
+    chosen = assert_as_good(model, 3 * torch.randn(shape), row, hidden=True)
+    if "logistic" in row:
+        assert chosen == ({f"linear: {row}": 1} if act == "gelu by tanh" else {})
+
+
+def test_the_logistic_form_of_the_gelu_at_its_ends() -> None:
+    x = torch.tensor([[0.0, -0.0, 30.0, -30.0, 1e18, -1e18, 1e30, -1e30, math.nan, 1e-30]])
+    form = activation.Activation(
+        torch.ops.aten.gelu.default, (), "gelu", (), "tanh", (("approximate", "tanh"),)
+    )
+    graph = torch.fx.Graph()
+    node = graph.placeholder("x")
+    mode = compat.new_fake_mode()
+    node.meta["val"] = mode.from_tensor(x)
+    graph.output(form.by_logistic(base.Emitter(graph, mode), node))
+    found = GraphModule({}, graph)(x)
+    torch.testing.assert_close(found, nn.functional.gelu(x, approximate="tanh"), equal_nan=True)
 
 
 GEOMETRIES: dict[str, dict[str, Any]] = {
@@ -248,6 +266,43 @@ def test_a_value_used_twice_is_not_fused_away() -> None:
     assert_as_good(
         Twice(), torch.randn(2, 8, 6, 6), "oneDNN, packed weight, channels last, fused", hidden=True
     )
+
+
+@pytest.mark.parametrize("row", names("linear"))
+def test_a_batch_of_matrices_times_one_weight(row: str) -> None:
+    # As the exporter writes it; torch's own capture has taken `matmul` apart already.
+    class Batched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(24, 40))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.gelu(torch.matmul(x, self.weight), approximate="tanh")
+
+    model, x = Batched().eval(), torch.randn(2, 3, 24)
+    graph, inputs, positions = captured(model, x)
+    batched = torch.fx.Graph()
+    value, weight = (batched.placeholder(name) for name in ("x", "weight"))
+    product = batched.call_function(torch.ops.aten.matmul.default, (value, weight))
+    last = batched.call_function(torch.ops.aten.gelu.default, (product,), {"approximate": "tanh"})
+    batched.output(last)
+    fakes = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+    with fakes[0].fake_mode:
+        value.meta["val"], weight.meta["val"] = fakes
+        product.meta["val"] = fakes[0] @ fakes[1]
+        last.meta["val"] = functional.gelu(product.meta["val"], approximate="tanh")
+    module = GraphModule({}, batched)
+    found = lowering.lower(module, positions, Preferring(row))
+    assert [node.target for node in module.graph.nodes if node.op == "call_function"] == [
+        torch.ops.aten.matmul.default,
+        torch.ops.aten.gelu.default,
+    ], "the graph stays as it was"
+    if row != "torch":
+        assert found is not None or row.startswith("weight stored")
+    if found is not None:
+        with torch.no_grad():
+            result = found[0](*inputs)
+            torch.testing.assert_close(result, wide(model, x).float(), rtol=1e-5, atol=1e-5)
 
 
 class ByLayout(Timings):

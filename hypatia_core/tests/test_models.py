@@ -168,7 +168,7 @@ def test_training_follows_eager(optimizer: Any) -> None:
     result = train(ours, compiled)
     assert_near(result, train(theirs, theirs), train(exact, exact))
     stages = {graph.stage for graph in hypatia_core.report(compiled).graphs}
-    assert stages == {"forward", "backward"}
+    assert stages == {"joint"}
 
 
 def test_a_whole_training_step_in_one_function() -> None:

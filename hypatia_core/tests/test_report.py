@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import hypatia_core
 from agreement import hypatia
-from hypatia_core import GraphReport, Report, report
+from hypatia_core import GraphReport, Report, compat, report
 from hypatia_core.schema import schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -186,11 +186,21 @@ def test_before_the_first_call_it_is_empty() -> None:
     assert report(compiled).graphs == [] and "no graph was compiled yet" in str(report(compiled))
 
 
-def test_forward_and_backward_belong_to_one_callable() -> None:
+def test_forward_and_backward_are_one_graph() -> None:
     model = nn.Linear(4, 4)
     compiled = hypatia(model)
     compiled(torch.ones(2, 4)).sum().backward()
-    assert [graph.stage for graph in report(compiled).graphs] == ["forward", "backward"]
+    assert [graph.stage for graph in report(compiled).graphs] == ["joint"]
+
+
+def test_halves_that_are_optimised_apart_belong_to_one_callable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "joint_refusal", lambda *_: "to see the halves apart")
+    model = nn.Linear(4, 4)
+    compiled = hypatia(model)
+    compiled(torch.ones(2, 4)).sum().backward()
+    forward, backward = report(compiled).graphs
+    assert (forward.stage, backward.stage) == ("forward", "backward")
+    assert forward.refusals[0] == "forward and backward are optimised apart: to see the halves apart"
 
 
 def test_two_callables_have_their_own() -> None:

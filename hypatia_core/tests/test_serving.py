@@ -292,6 +292,21 @@ def test_it_is_rewritten_and_reported() -> None:
     assert graph.rewritten and graph.stage == "inference" and "capture" in graph.stages
 
 
+def test_assertions_of_types_that_the_signature_asks_for_hinder_nothing() -> None:
+    # `Tensor.to` leaves them in an exported graph: operations that return nothing, as effects are.
+    class Cast(nn.Module):
+        def forward(self, a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+            return (a.to(torch.float32) @ b) @ v.to(torch.float32)
+
+    inputs = (torch.randn(64, 64), torch.randn(64, 64), torch.randn(64, 1))
+    served = serve(Cast(), *inputs)
+    (graph,) = hypatia_core.report(served).graphs
+    assert graph.rewritten and not graph.refusals
+    assert_near([served(*inputs)], [Cast()(*inputs)], [widened(Cast()(*inputs))])
+    with pytest.raises(HypatiaError, match="is float64"):
+        served(inputs[0].double(), *inputs[1:])
+
+
 def test_it_is_a_module() -> None:
     model = nn.Linear(4, 2)
     served = serve(model, torch.randn(3, 4))

@@ -1,6 +1,7 @@
 """Tactics, antiderivatives, series, limits and equations."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -195,13 +196,32 @@ def test_limits_at_infinity(text: Any, at: Any, expected: Any) -> None:
     assert is_equivalent(parse_expr(text).limit("x", at), expected)
 
 
-@pytest.mark.parametrize("text", ["sin(x)", "exp(x)", "x - exp(x)", "x*y", "0*exp(x)"])
+@pytest.mark.parametrize("text", ["sin(x)", "exp(x)", "x - exp(x)", "x*y", "x*sin(x)", "(x + sin(x))/x"])
 def test_limits_at_infinity_that_are_not_finite_or_not_decided(text: Any) -> None:
     with pytest.raises(HypatiaError):
         parse_expr(text).limit("x", "oo")
 
 
-def test_an_interrupt_stops_a_long_computation() -> None:
+#: Each works for seconds and more.
+LONG: list[Callable[[], Any]] = [
+    lambda: parse_expr("(a + b + c + d + e + f + g + h + 1)**40").expand(),
+    lambda: parse_expr("(x**30 + y**29 + z**31 + 1)*(x**31 - y**30 + z**29 - 2)").expand().factor(),
+    # The search over identities, one proof after another.
+    lambda: [
+        prove_equivalent(f"max(max(a{i}, b), floor(c))", f"max(a{i}, max(b, floor(d)))")
+        for i in range(10_000)
+    ],
+    # One proof: its search meets thousands of forms, and its points need long enclosures.
+    lambda: prove_equivalent(
+        "max(" * 12 + "a" + "".join(f", floor(sin(b{i} + c)))" for i in range(12)),
+        "max(" * 12 + "a" + "".join(f", floor(cos(b{i} + c)))" for i in reversed(range(12))),
+        steps=10**12,
+    ),
+]
+
+
+@pytest.mark.parametrize("work", LONG)
+def test_an_interrupt_stops_a_long_computation(work: Any) -> None:
     """A signal handler's exception comes out of the engine; its steps are counted, so that it is asked."""
     import signal
 
@@ -210,10 +230,76 @@ def test_an_interrupt_stops_a_long_computation() -> None:
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            parse_expr("(a + b + c + d + e + f + g + h + 1)**40").expand()
+            work()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert str(parse_expr("(x + 1)**2").expand()) == "(add (add (pow x 2) (mul 2 x)) 1)"
+
+
+FACTORED = [
+    "x**4 + 4",
+    "x**4 + 1",
+    "x**8 + x**4 + 1",
+    "x**5 + x + 1",
+    "x**4 - 10*x**2 + 1",
+    "6*x**4 + 5*x**3 + 3*x**2 - 3*x - 2",
+    "x**24 - 1",
+    "x**12 - y**12",
+    "(x**2 - 1)*(x + y)",
+    "x**3 + y**3 + z**3 - 3*x*y*z",
+    "x**4 + x**2*y**2 + y**4",
+    "x**4*y**4 + 4",
+    "(x*y + 1)*(x**3 + y**3 + z**3 + 1)",
+    "(x**3 + 2*y**3 + 3)**2*(x**3 - y**4 + 5)*x/7",
+    "(3*x**3 - y**3 + 1)*(x**4 + 2*y**3 - x*y)",
+]
+
+
+@pytest.mark.parametrize("text", FACTORED)
+def test_factors_are_as_many_as_those_of_sympy(text: str) -> None:
+    """SymPy's factoring is complete over the rationals; ours multiplies back and has no fewer factors."""
+    import sympy
+
+    found = parse_expr(text).expand().factor()
+    assert is_equivalent(found, text)
+    _, expected = sympy.factor_list(sympy.sympify(text))
+    powers = [part.as_base_exp() for part in sympy.Mul.make_args(sympy.sympify(found))]
+    count = sum(int(exponent) for base, exponent in powers if not base.is_number)
+    assert count == sum(exponent for _, exponent in expected), found.infix()
+
+
+@pytest.mark.parametrize("text", ["x**3 + x + 1", "2*x**3 - 6*x**2 + 7*x + 7", "x**3 + x**2 - 10"])
+def test_a_cubic_equation_has_its_one_real_root(text: str) -> None:
+    (root,) = parse_expr(text).solve("x")
+    assert abs(parse_expr(text).eval({"x": root.eval()})) < 1e-9
+
+
+def test_a_cubic_equation_without_real_radicals_is_refused() -> None:
+    with pytest.raises(HypatiaError, match="three real roots"):
+        parse_expr("x**3 - 3*x + 1").solve("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "expected"),
+    [
+        ("x*exp(-x)", "oo", "0"),
+        ("log(x)/x", "oo", "0"),
+        ("(1 + 1/x)**x", "oo", "exp(1)"),
+        ("sqrt(x + 1) - sqrt(x)", "oo", "0"),
+        ("(1 + x)**(1/x)", 0, "exp(1)"),
+        ("x*sin(1/x)", 0, "0"),
+    ],
+)
+def test_limits_by_growth_and_from_both_sides(text: str, at: Any, expected: str) -> None:
+    assert is_equivalent(parse_expr(text).limit("x", at), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "solution"), [("tan(x) - 1", "pi/4"), ("sin(x) - cos(x)", "pi/4"), ("atan(x) - 1", "tan(1)")]
+)
+def test_equations_in_tangents_have_their_principal_solution(text: str, solution: str) -> None:
+    (found,) = parse_expr(text).solve("x")
+    assert is_equivalent(found, solution)

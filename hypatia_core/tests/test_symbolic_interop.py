@@ -1,5 +1,6 @@
 """SymPy, callables, common subexpressions and C."""
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ import sympy
 import torch
 
 from hypatia_core import HypatiaError, Symbol, is_equivalent, parse_expr
+from hypatia_core.symbolic.callables import CALLS
 
 x, y, z = sympy.symbols("x y z", real=True)
 p = sympy.Symbol("p", positive=True)
@@ -166,3 +168,32 @@ def test_identities_of_sympy_hold_here() -> None:
         (sympy.expand_trig(sympy.sin(3 * x)), sympy.sin(3 * x)),
     ]:
         assert is_equivalent(Symbol.from_sympy(left), Symbol.from_sympy(right))
+
+
+def test_columns_agree_with_single_points() -> None:
+    """Blocks of points, with vector instructions where there are some, give what points one by one give."""
+    generator = numpy.random.default_rng(0)
+    spread = numpy.concatenate([generator.normal(size=700) * scale for scale in (1.0, 30.0, 1e7)])
+    points = numpy.concatenate([spread, [0.0, -0.0, 1.0, -1.0, 1e300, -1e300, 5e-324]])
+    names = [name for name in CALLS if name not in ("pow", "hypot", "max", "min")]
+    forms = [f"({name} x)" for name in names] + ["(pow x 3)", "(pow x -2)", "(pow x 1/3)", "(div 1 x)"]
+    for text in forms:
+        symbol = parse_expr(text)
+        found = symbol.eval({"x": points})
+        for x, value in zip(points.tolist(), found.tolist(), strict=True):
+            try:
+                expected = symbol.eval({"x": x})
+            except HypatiaError:
+                assert math.isnan(value), (text, x)
+                continue
+            assert value == pytest.approx(expected, rel=1e-15, abs=5e-324), (text, x)
+
+
+def test_arrays_of_any_layout_are_taken() -> None:
+    symbol = parse_expr("x*y + 1")
+    x = numpy.arange(24.0).reshape(4, 6)
+    expected = x[:, ::2].T * 3 + 1
+    assert (symbol.eval({"x": x[:, ::2].T, "y": 3}) == expected).all()
+    assert (symbol.eval({"x": x[:, ::2].T.astype("float32"), "y": numpy.int8(3)}) == expected).all()
+    assert (symbol.eval({"x": x[:, ::2].T.astype(">f8"), "y": numpy.full((3, 1), 3)}) == expected).all()
+    assert symbol.eval({"x": numpy.zeros((0, 3)), "y": 1.0}).shape == (0, 3)

@@ -229,3 +229,24 @@ def test_a_copy_of_the_model_has_weights_of_its_own() -> None:
     other = folding(twin)
     torch.testing.assert_close(other(x), twin(x))
     torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_a_quantised_weight_is_not_folded_into_a_wider_one() -> None:
+    class Quantised(nn.Module):
+        codes: torch.Tensor
+        scale: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("codes", torch.randint(-127, 127, (64, 64), dtype=torch.int8))
+            self.register_buffer("scale", torch.rand(64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x @ self.codes.to(x.dtype)) * self.scale.exp()
+
+    model, x = Quantised().eval(), torch.randn(8, 64)
+    compiled = hypatia(model, executor="aten", measure=False)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-4)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.weights_kept == 64 * 4, "the scale alone"

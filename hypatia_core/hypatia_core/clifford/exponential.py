@@ -3,10 +3,15 @@
 The closed forms of the engine's `exponential.rs`, chosen by the stored grades alone and never by the values:
 a tracer sees one straight path. `w` below is minus the square of the part without scalar, sin^2 of an angle
 where it is positive, and minus sinh^2 of a rapidity where it is negative.
+
+Up to five dimensions the square of a bivector is z + q with q of grade 4 and q*q a scalar. A function of it
+is one of the numbers z + sqrt(q*q) and z - sqrt(q*q), or of z and its slope where q*q is zero: `_of_number`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -56,6 +61,8 @@ def _factorial_series(start: int, scale: list[int], count: int = 8) -> list[floa
 _COSH = _factorial_series(0, [1] * 8)
 _SINHC = _factorial_series(1, [1] * 8)
 _SINHC_SLOPE = _factorial_series(3, list(range(1, 9)))
+# asin(s) / s in powers of s*s.
+_ASIN = [math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(11)]
 
 
 def cosh_root(z: Tensor) -> Tensor:
@@ -166,14 +173,95 @@ def _exp_of_rest(a: Multivector) -> Multivector:
     if _is_null(q):
         factor = q * sinhc_root_slope(z) + sinhc_root(z)
         return a * factor + q * (sinhc_root(z) / 2) + cosh_root(z)
+    if a.algebra.dimension <= 5 and a.grades == (2,) and q.grades == (4,):
+        sinhc = _of_number(_complex_sinhc_root, sinhc_root, sinhc_root_slope, z, q)
+        cosh = _of_number(_complex_cosh_root, cosh_root, lambda z: sinhc_root(z) / 2, z, q)
+        return a * sinhc + cosh
     rows, grades = _left_matrix(a)
     return a.algebra.multivector(torch.linalg.matrix_exp(rows)[..., 0, :], grades)
+
+
+def _is_nearly_null(square: Tensor, size: Tensor) -> Tensor:
+    """Whether q*q is so small beside its terms that its root has no digits to divide by."""
+    return square.abs() <= torch.finfo(square.dtype).eps ** (2 / 3) * size
+
+
+def _root(square: Tensor, null: Tensor) -> Tensor:
+    """The complex root of q*q, 1 where it is not used."""
+    safe = torch.where(null, torch.ones_like(square), square)
+    return torch.complex(safe, torch.zeros_like(safe)).sqrt()
+
+
+def _of_number(
+    function: Callable[[Tensor], Tensor],
+    real: Callable[[Tensor], Tensor],
+    slope: Callable[[Tensor], Tensor],
+    z: Tensor,
+    q: Multivector,
+) -> Multivector:
+    """An entire function, real on the reals, of z + q with q*q a scalar."""
+    square = q.squared().scalar_part()
+    null = _is_nearly_null(square, 1 + q.values.square().sum(-1))
+    root = _root(square, null)
+    above, below = function(z + root), function(z - root)
+    scalar = torch.where(null, real(z), ((above + below) / 2).real)
+    factor = torch.where(null, slope(z), ((above - below) / (2 * root)).real)
+    return q * factor + scalar
+
+
+def _complex_cosh_root(z: Tensor) -> Tensor:
+    small = z.abs() < SERIES
+    far = torch.where(small, torch.ones_like(z), z).sqrt().cosh()
+    return torch.where(small, _series(torch.where(small, z, 0), _COSH), far)
+
+
+def _complex_sinhc_root(z: Tensor) -> Tensor:
+    small = z.abs() < SERIES
+    root = torch.where(small, torch.ones_like(z), z).sqrt()
+    return torch.where(small, _series(torch.where(small, z, 0), _SINHC), root.sinh() / root)
+
+
+def _complex_angle_over_sine(c: Tensor, w: Tensor) -> Tensor:
+    """log(c + i s) / (i s) for s*s = w, where c*c + w = 1."""
+    small = (w.abs() < ANGLE_SERIES) & (c.real > 0)
+    root = torch.where(small, torch.ones_like(w), w).sqrt()
+    far = -1j * (c + 1j * root).log() / root
+    near = _series(torch.where(small, w, 0), _ASIN)
+    return torch.where(small, near, far)
+
+
+def _log_of_versor(a: Multivector) -> Multivector:
+    """The logarithm of an even versor of up to five dimensions; NaN for what is none."""
+    planes = a.with_grades((2,))
+    norm = a.norm_squared()
+    length = norm.abs().sqrt()
+    excess = (a.reverse_squared() - norm).values.abs().amax(-1)
+    versor = excess <= torch.finfo(a.dtype).eps ** 0.5 * a.values.square().sum(-1)
+    length = torch.where(versor, length, torch.full_like(length, torch.nan))
+    unit = a / length
+    planes, c, tops = unit.with_grades((2,)), unit.scalar_part(), unit.with_grades((4,))
+    square = planes.squared()
+    w, more = -square.scalar_part(), -square.with_grades((4,))
+    larger = tops.values.square().sum(-1) > more.values.square().sum(-1)
+    q = tops.map(lambda values: torch.where(larger.unsqueeze(-1), values, more.values))
+    size = q.values.square().sum(-1)
+    known = torch.where(size > 0, size, 1)
+    dc, dw = ((part.values * q.values).sum(-1) / known for part in (tops, more))
+    qq = q.squared().scalar_part()
+    null = _is_nearly_null(qq, size) | (size == 0)
+    root = _root(qq, null)
+    above = _complex_angle_over_sine(c + dc * root, w + dw * root)
+    below = _complex_angle_over_sine(c - dc * root, w - dw * root)
+    slope = dw * angle_over_sine_slope(c, w) - dc / (c * c + w)
+    scalar = torch.where(null, angle_over_sine(c, w), ((above + below) / 2).real)
+    factor = torch.where(null, slope, ((above - below) / (2 * root)).real)
+    return planes * (q * factor + scalar) + length.log()
 
 
 def _refuse(function: str, a: Multivector) -> HypatiaError:
     return HypatiaError(
         f"{function} of grades {list(a.grades)} of {a.algebra!r} has no closed form here; it has one for "
-        "numbers, rotors of up to three dimensions and motors of PGA, and single multivectors have it "
+        "numbers and for even versors of up to five dimensions, and single multivectors have it "
         "(`to_native`)"
     )
 
@@ -195,7 +283,9 @@ def log(a: Multivector) -> Multivector:
     square = planes.squared()
     z, q = _parts(square)
     if z is None or not _is_null(top) or (q is not None and not _is_null(q)):
-        raise _refuse("log", a)
+        if a.algebra.dimension > 5:
+            raise _refuse("log", a)
+        return _log_of_versor(a)
     w = -z
     length = c * c + w
     factor = top * (-1 / length) + angle_over_sine(c, w)

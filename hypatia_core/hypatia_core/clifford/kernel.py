@@ -1,18 +1,21 @@
 """A plan applied to tensors, in the form that costs least.
 
-Forms of a product: `unrolled`, one multiply-add per term, which a compiler fuses into one kernel; `matrix`,
-where one operand has no batch of its own: its matrix once, then one matrix product over the other's batch;
-`outer`, the products of all pairs times the structure constants, which is few launches for small batches.
+Forms of a product: `matrix`, where one operand has no batch of its own: its matrix once, then one matrix
+product over the other's batch; `sparse`, the engine's operation (`bilinear.py`), on the processor; `outer`,
+the products of all pairs times the structure constants, which is few launches for small batches; `unrolled`,
+one multiply-add per term, made of torch's operations alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from hypatia_core import compat
 from hypatia_core.clifford import plan as plans
 from hypatia_core.clifford.plan import Plan, SandwichPlan
 
@@ -26,6 +29,19 @@ def _plain(*tensors: Tensor) -> bool:
         return False
     known = (Tensor, torch.nn.Parameter)
     return all(type(t) in known and (t.is_floating_point() or t.is_complex()) for t in tensors)
+
+
+def _sparse(terms: int, count: int, *tensors: Tensor) -> bool:
+    """Whether the engine's operation takes these and is worth its call, in eager code and compiled."""
+    dtype = tensors[0].dtype
+    if dtype not in (torch.float32, torch.float64) or any(t.dtype != dtype for t in tensors):
+        return False
+    if any(t.device.type != "cpu" for t in tensors):
+        return False
+    if torch.compiler.is_compiling():
+        return bool(count * terms >= LAUNCH)
+    # It has gradients, but no forward-mode ones and no rule for `vmap`.
+    return count * terms >= LAUNCH and not compat.is_transformed(*tensors)
 
 
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
@@ -51,10 +67,14 @@ def bilinear(plan: Plan, left: Tensor, right: Tensor) -> Tensor:
             return right @ (left @ table.flatten(1)).view(rights, plan.size)
         if right.dim() == 1 and count > 1:
             return left @ torch.einsum("lrs,r->ls", table, right)
+        if _sparse(len(plan.terms), count, left, right):
+            return cast(Tensor, torch.ops.hypatia.bilinear(left, right, plan.text))
         dense = count * lefts * rights * 3 + 3 * LAUNCH
         if dense < len(plan.terms) * (3 * count + LAUNCH):
             pairs = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)
             return pairs @ table.flatten(0, 1)
+    elif _sparse(len(plan.terms), _batch(left.shape, right.shape), left, right):
+        return cast(Tensor, torch.ops.hypatia.bilinear(left, right, plan.text))
     return unrolled(plan, left, right)
 
 
@@ -73,11 +93,15 @@ def unrolled(plan: Plan, left: Tensor, right: Tensor) -> Tensor:
     return torch.stack([missing if s is None else s for s in sums], -1)
 
 
-def weighted(plan: Plan, path: tuple[int, ...], weight: Tensor, left: Tensor, right: Tensor) -> Tensor:
+def weighted(
+    plan: Plan, path: tuple[int, ...], text: str, weight: Tensor, left: Tensor, right: Tensor
+) -> Tensor:
     """The product of `(..., channels, l)` and `(..., channels, r)`, each term times its path's weight.
 
-    The weights have shape `(channels, paths)`.
+    The weights have shape `(channels, paths)`; the text is the plan's with its paths.
     """
+    if _sparse(len(plan.terms), _batch(left.shape, right.shape), left, right, weight):
+        return cast(Tensor, torch.ops.hypatia.weighted_bilinear(left, right, weight, text))
     if _plain(weight, left, right) and weight.dtype == left.dtype == right.dtype:
         (channels, paths), i, j = weight.shape, left.shape[-1], right.shape[-1]
         table = plans.path_tensor(plan, path, paths, i, j, weight.dtype, weight.device)
@@ -129,7 +153,11 @@ def matrix_is_cheaper(plan: SandwichPlan, stages: tuple[Plan, Plan], versor: Ten
 
 def apply_matrix(matrix: Tensor, x: Tensor) -> Tensor:
     """x times matrices `(..., inputs, size)`, batches broadcast; one matrix product where it can be."""
+    if matrix.dim() == x.dim() + 1 and matrix.shape[-3] == 1 and matrix.dim() == 3:
+        matrix = matrix.squeeze(-3)
     if matrix.dim() == 2:
+        if _sparse(matrix.numel(), x[..., 0].numel(), x, matrix):
+            return cast(Tensor, torch.ops.hypatia.rows_by_matrix(x, matrix))
         return x @ matrix
     if matrix.dim() == x.dim() + 1 and matrix.shape[-3] == 1:
         return x @ matrix.squeeze(-3)

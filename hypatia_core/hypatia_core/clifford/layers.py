@@ -175,7 +175,8 @@ class GeometricProduct(_Layer):
         if self.weight is None:
             return self._like(x, left * right)
         path = plan.path_of_each(self.algebra.signature, left.grades, right.grades)
-        out = kernel.weighted(form, path, self.weight, left.values, right.values)
+        text = plan.weighted_text(self.algebra.signature, left.grades, right.grades)
+        out = kernel.weighted(form, path, text, self.weight, left.values, right.values)
         return self._like(x, Multivector(self.algebra, out, form.grades))
 
 

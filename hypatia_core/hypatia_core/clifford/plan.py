@@ -14,6 +14,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from hypatia_core import bilinear
 from hypatia_core._hypatia_core import PyAlgebra
 
 Signature = tuple[int, int, int]
@@ -38,6 +39,8 @@ class Plan(NamedTuple):
     grades: Grades
     size: int
     terms: tuple[Term, ...]
+    #: As `torch.ops.hypatia.bilinear` takes it.
+    text: str
 
 
 class SandwichTerm(NamedTuple):
@@ -136,7 +139,9 @@ def _packed(
     reached = tuple(sorted({grade[k] for k, _, _, _ in terms})) or (0,)
     place = [{k: n for n, k in enumerate(positions(signature, g))} for g in (reached, left, right)]
     packed = [Term(place[0][k], place[1][i], place[2][j], factor) for k, i, j, factor in terms]
-    return Plan(reached, len(place[0]), tuple(packed))
+    table = tuple(bilinear.Term(i, j, k, float(factor)) for k, i, j, factor in packed)
+    widths = len(place[1]), len(place[2]), len(place[0])
+    return Plan(reached, len(place[0]), tuple(packed), bilinear.Table(widths, 0, table).text())
 
 
 @constant
@@ -187,6 +192,16 @@ def path_of_each(signature: Signature, left: Grades, right: Grades) -> tuple[int
     form = product(signature, "geometric", left, right)
     results, lefts, rights = (grade_of_each(signature, g) for g in (form.grades, left, right))
     return tuple(number[lefts[i], rights[j], results[k]] for k, i, j, _ in form.terms)
+
+
+@constant
+def weighted_text(signature: Signature, left: Grades, right: Grades) -> str:
+    """The product with a weight for each path, as `torch.ops.hypatia.weighted_bilinear` takes it."""
+    form = product(signature, "geometric", left, right)
+    pairs = zip(form.terms, path_of_each(signature, left, right), strict=True)
+    terms = tuple(bilinear.Term(i, j, k, float(factor), p) for (k, i, j, factor), p in pairs)
+    widths = len(positions(signature, left)), len(positions(signature, right)), form.size
+    return bilinear.Table(widths, len(paths(signature)), terms).text()
 
 
 # A cached constant must not belong to a transform or mode that happens to be active in the caller's thread.

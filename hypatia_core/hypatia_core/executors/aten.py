@@ -10,12 +10,12 @@ from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.executors.base import Executor, Runnable
-from hypatia_core.executors.bindings import bind
+from hypatia_core.executors.bindings import bind, join
 from hypatia_core.executors.reuse import reuse
 
 
 class Aten(Executor):
-    """Flat Python over ATen, each value freed or overwritten at its last use. Needs no compiler."""
+    """Flat Python over ATen, each value freed or written over at its last use. Needs no compiler."""
 
     name = "aten"
 
@@ -29,6 +29,7 @@ class Aten(Executor):
 
 
 def flatten(graph: fx.Graph) -> None:
-    """Makes of a graph what this executor runs: results in dying memory, torch's direct bindings."""
+    """Makes of a graph what this executor runs: results over operands, fewer calls, direct bindings."""
     reuse(graph)
+    join(graph)
     bind(graph)

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import compat
+from hypatia_core import bilinear, compat
 
 aten = torch.ops.aten
 
@@ -135,6 +135,50 @@ BINDINGS |= {
 }
 
 
+#: What transposes a matrix.
+_TRANSPOSES = {aten.t.default: (), aten.permute.default: ([1, 0],), aten.transpose.int: (0, 1)}
+
+
+def join(graph: fx.Graph) -> None:
+    """Makes `x Wᵀ + b`, of a matrix and a weight that is transposed for it alone, one call.
+
+    `torch.nn.functional.linear` of a matrix sends the same two overloads to the dispatcher.
+
+    >>> aten = torch.ops.aten
+    >>> graph = fx.symbolic_trace(lambda x, w, b: aten.addmm.default(b, x, aten.t.default(w))).graph
+    >>> for node in graph.nodes: node.meta["val"] = torch.ones(2) if node.name == "b" else torch.ones(2, 2)
+    >>> join(graph)
+    >>> [node.target.__name__ for node in graph.nodes if node.op == "call_function"]
+    ['linear']
+    """
+    for node in list(graph.nodes):
+        if node.target is aten.addmm.default and len(node.args) == 3 and not node.kwargs:
+            bias, x, factor = node.args
+            # A bias of another shape is broadcast by `addmm` and refused by some kernels of `linear`.
+            if bias.meta["val"].dim() != 1 or node.meta["val"].dtype is not bias.meta["val"].dtype:
+                continue
+        elif node.target is aten.mm.default:
+            (x, factor), bias = node.args, None
+        else:
+            continue
+        turned = _TRANSPOSES.get(factor.target)
+        if turned is None or len(factor.users) != 1 or tuple(factor.args[1:]) != turned:
+            continue
+        if not all(isinstance(part.meta.get("val"), torch.Tensor) for part in (x, factor.args[0])):
+            continue
+        node.target, node.args = functional.linear, (x, factor.args[0], bias)
+        graph.erase_node(factor)
+
+
+#: Operations of our own, and what the dispatcher would call for them: no gradient is recorded here.
+OWN: dict[Any, Callable[..., Any]] = {
+    torch.ops.hypatia.bilinear.default: bilinear.on_rows,
+    torch.ops.hypatia.weighted_bilinear.default: bilinear.weighted_on_rows,
+    torch.ops.hypatia.bilinear_weight_gradient.default: bilinear.weight_gradient_on_rows,
+    torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
+}
+
+
 def bind(graph: fx.Graph) -> None:
     """Calls direct bindings wherever a node has one that takes its arguments; changes the graph.
 
@@ -145,6 +189,9 @@ def bind(graph: fx.Graph) -> None:
     ['relu']
     """
     for node in graph.nodes:
+        if node.op == "call_function" and node.target in OWN:
+            node.target = OWN[node.target]
+            continue
         binding = BINDINGS.get(node.target) if node.op == "call_function" else None
         if binding is None or not node.args or not binding.keywords.issuperset(node.kwargs):
             continue

@@ -13,4 +13,7 @@ TABLE: list[Implementation] = [*_linear.IMPLEMENTATIONS, *_convolution.IMPLEMENT
 #: to another already.
 FINDERS = [_linear.linear, _convolution.convolution]
 
-__all__ = ["FINDERS", "TABLE", "Implementation", "Unit", "is_packed"]
+#: Makes of a graph one in which finders find more, of the same meaning.
+products_of_rows = _linear.products_of_rows
+
+__all__ = ["FINDERS", "TABLE", "Implementation", "Unit", "is_packed", "products_of_rows"]

@@ -79,7 +79,7 @@ class Convolution:
             str(self.geometry),
             *(node is not None for node in (self.bias, self.shift, *self.norm)),
             self.other is not None,
-            None if self.activation is None else self.activation.name,
+            None if self.activation is None else post_operation(self.activation)[::2],
         )
 
 
@@ -160,7 +160,7 @@ def _completed(emitter: Emitter, unit: Convolution, node: fx.Node) -> fx.Node:
     if unit.other is not None:
         node = emitter.call(aten.add.Tensor, node, unit.other)
     if unit.activation is not None:
-        node = emitter.call(unit.activation.target, node, *unit.activation.arguments)
+        node = unit.activation.after(emitter, node)
     return node
 
 
@@ -252,7 +252,7 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
         rows = emitter.call(aten.view.default, other, list(product.meta["val"].shape))
         product = emitter.call(aten.add.Tensor, product, rows)
     if unit.activation is not None:
-        product = emitter.call(unit.activation.target, product, *unit.activation.arguments)
+        product = unit.activation.after(emitter, product)
     shaped = emitter.call(aten.view.default, product, [images, height, width, -1])
     return emitter.call(aten.permute.default, shaped, [0, 3, 1, 2])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import fx
+from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.implementations.activation import Activation, activation, post_operation
@@ -22,6 +24,8 @@ from hypatia_core.implementations.base import (
 aten = torch.ops.aten
 
 _TRANSPOSES = {aten.permute.default: ([1, 0], (1, 0)), aten.t.default: None}
+#: Of rows that a product has just made, all of these are views.
+_VIEWS = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Linear:
             *(compat.hint(size) for size in (*value.shape, *value.stride(), *weight.shape, *weight.stride())),
             self.bias is not None,
             self.stored_transposed,
-            None if self.activation is None else self.activation.name,
+            None if self.activation is None else post_operation(self.activation)[::2],
         )
 
     def rows_of_weight(self, emitter: Emitter) -> fx.Node:
@@ -106,11 +110,53 @@ def linear(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Linear 
     return _with_activation(unit, taken)
 
 
+def products_of_rows(graph: GraphModule, weights: set[fx.Node]) -> GraphModule:
+    """The graph with each product of a batch of matrices with one weight as the product of all their rows.
+
+    So torch runs it too; here it becomes an operation that implementations take. The graph stays as it is.
+    """
+    if not any(_is_batched(node, weights) for node in graph.graph.nodes):
+        return graph
+    known = {node.name for node in weights}
+    written = GraphModule(graph, copy.deepcopy(graph.graph))
+    constant = {node for node in written.graph.nodes if node.name in known}
+    mode = compat.fake_mode([n.meta.get("val") for n in written.graph.nodes if n.op == "placeholder"])
+    emitter = Emitter(written.graph, mode)
+    for node in list(written.graph.nodes):
+        if _is_batched(node, constant):
+            x, weight = node.args
+            *batch, rows, _ = node.meta["val"].shape
+            with written.graph.inserting_before(node):
+                flat = emitter.call(aten.reshape.default, x, [-1, weight.meta["val"].shape[0]])
+                product = emitter.call(aten.mm.default, flat, weight)
+                shaped = emitter.call(aten.reshape.default, product, [*batch, rows, -1])
+            node.replace_all_uses_with(shaped)
+            written.graph.erase_node(node)
+    return written
+
+
+def _is_batched(node: fx.Node, weights: set[fx.Node]) -> bool:
+    if node.target is not aten.matmul.default:
+        return False
+    x, factor = node.args
+    return (
+        isinstance(x, fx.Node)
+        and isinstance(factor, fx.Node)
+        and factor in weights
+        and x not in weights
+        and x.meta["val"].dim() > 2
+        and factor.meta["val"].dim() == 2
+        and all(
+            isinstance(size, int) and size > 0 for size in (*x.meta["val"].shape, *factor.meta["val"].shape)
+        )
+    )
+
+
 def _with_activation(unit: Linear, taken: set[fx.Node]) -> Linear:
     """With the activation that follows, at once or on the rows in another shape."""
     covered, shape = list(unit.covered), None
     following = only_user(unit.node)
-    if following is not None and following.target in (aten.view.default, aten._unsafe_view.default):
+    if following is not None and following.target in _VIEWS:
         sizes = following.meta["val"].shape
         if not all(isinstance(size, int) for size in sizes):
             return unit
@@ -133,12 +179,12 @@ def _fixed_rows(unit: Linear) -> bool:
 
 
 def _activated(emitter: Emitter, unit: Linear, rows: fx.Node) -> fx.Node:
-    """The product's rows in the shape of the whole, with the activation by an operation of its own."""
+    """The product's rows in the shape of the whole, with the activation by operations of its own."""
     if unit.shape is not None:
         rows = emitter.call(aten.view.default, rows, list(unit.shape))
     if unit.activation is None:
         return rows
-    return emitter.call(unit.activation.target, rows, *unit.activation.arguments)
+    return unit.activation.by_logistic(emitter, rows)
 
 
 def _mkl_packed(emitter: Emitter, unit: Linear) -> fx.Node:
@@ -179,10 +225,16 @@ def _as_convolution(emitter: Emitter, unit: Linear) -> fx.Node:
 def _columns_in_order(emitter: Emitter, unit: Linear) -> fx.Node:
     turned = emitter.call(aten.permute.default, unit.weight, [1, 0])
     columns = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
-    return _as_torch_does(emitter, replace(unit, weight=columns, stored_transposed=True))
+    return _product(emitter, replace(unit, weight=columns, stored_transposed=True))
 
 
 def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
+    if unit.activation is None:
+        return _product(emitter, unit)
+    return unit.activation.after(emitter, _product(emitter, replace(unit, activation=None)))
+
+
+def _product(emitter: Emitter, unit: Linear) -> fx.Node:
     factor = unit.weight
     if not unit.stored_transposed:
         factor = emitter.call(aten.permute.default, unit.weight, [1, 0])
@@ -191,6 +243,15 @@ def _as_torch_does(emitter: Emitter, unit: Linear) -> fx.Node:
     else:
         rows = emitter.call(aten.addmm.default, unit.bias, unit.x, factor)
     return _activated(emitter, unit, rows)
+
+
+def _has_logistic_form(unit: Linear) -> bool:
+    return unit.activation is not None and unit.activation.has_logistic_form
+
+
+def _as_convolution_then_logistic(emitter: Emitter, unit: Linear) -> fx.Node:
+    assert unit.activation is not None
+    return unit.activation.by_logistic(emitter, _as_convolution(emitter, replace(unit, activation=None)))
 
 
 def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
@@ -227,6 +288,17 @@ IMPLEMENTATIONS = [
         ),
         _as_convolution,
     ),
+    Implementation(
+        "oneDNN convolution, packed weight, gelu by the logistic function",
+        "linear",
+        lambda unit: (
+            _has_logistic_form(unit)
+            and _fixed_rows(unit)
+            and has_kernels("_convolution_pointwise", "_reorder_convolution_weight")
+        ),
+        _as_convolution_then_logistic,
+    ),
+    Implementation("gelu by the logistic function", "linear", _has_logistic_form, _product),
     Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(
         "weight stored as columns",

@@ -48,7 +48,7 @@ function stages(graph) {
   const parts = Object.entries(graph.stages).map(([name, value]) => row(name, seconds(value)));
   const rules = Object.entries(graph.rules).map(([name, count]) => row(name, `${count}×`));
   const chosen = Object.entries(graph.implementations).map(([name, count]) => row(name, `${count}×`));
-  if (graph.weights_read) chosen.push(row("computed once from weights", `${bytes(graph.weights_kept)} from ${bytes(graph.weights_read)}`));
+  if (graph.weights_read) chosen.push(row("computed once from weights", `${bytes(graph.weights_kept)} from ${bytes(graph.weights_read)}${graph.weights_released ? `, of which ${bytes(graph.weights_released)} released` : ""}`));
   const searched = Object.entries(graph.search).map(([name, value]) =>
     row(name, name.endsWith("seconds") ? seconds(value) : typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : value));
   const card = (title, rows) => make("div", { class: "scroll" }, make("h3", {}, title), rows.length ? make("table", {}, make("tbody", {}, ...rows)) : make("p", { class: "quiet" }, "none"));

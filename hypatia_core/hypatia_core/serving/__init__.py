@@ -31,6 +31,7 @@ def compile(  # noqa: A001 - the name that torch's users know
     example_kwargs: Mapping[str, Any] | None = None,
     mode: str | None = None,
     on_mismatch: OnMismatch = "raise",
+    release_originals: bool = False,
 ) -> Served:
     """Compile a model for serving: a call checks its inputs natively and runs, with no Dynamo on the way.
 
@@ -44,6 +45,9 @@ def compile(  # noqa: A001 - the name that torch's users know
         mode: one of torch's modes.
         on_mismatch: what becomes of a call that does not fit: "raise" (:class:`HypatiaError` says which
             input, what it is and what is accepted) or "compile" (it goes to `torch.compile`).
+        release_originals: for a model that is to do nothing but serve: give back the memory of the weights
+            that the program holds in another layout. They are gone from the model; reading one is an error
+            that names it. The report says how much was released, or why nothing was.
 
     Returns:
         A module that is called like the model. It reads the model's parameters and buffers at every call (a
@@ -65,6 +69,10 @@ def compile(  # noqa: A001 - the name that torch's users know
     chosen = Options.from_user(mode, options)
     if on_mismatch not in get_args(OnMismatch):
         raise HypatiaError(f"on_mismatch is {on_mismatch!r}; accepted: 'raise', 'compile'")
+    if release_originals and on_mismatch == "compile":
+        raise HypatiaError(
+            "release_originals=True leaves nothing for on_mismatch='compile' to run: choose one of them"
+        )
     runners = executors.named(chosen.executor, exact=chosen.numerics == "exact")
     module = model if isinstance(model, nn.Module) else _FunctionModule(model)
     args = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
@@ -106,16 +114,24 @@ def compile(  # noqa: A001 - the name that torch's users know
         if on_mismatch == "compile"
         else None,
     )
-    _decide(served, args, dict(example_kwargs or {}))
+    inputs = _decide(served, args, dict(example_kwargs or {}))
+    if release_originals:
+        served._release(compilation.divided, inputs)
     return served
 
 
-def _decide(served: Served, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Verifies and measures on copies of the examples, and leaves what the model mutates as it is."""
+def _decide(served: Served, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """Verifies and measures on copies of the examples, and leaves what the model mutates as it is.
+
+    Returns:
+        The program's inputs.
+    """
     args, kwargs = pytree.tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
     with torch.no_grad():
         leaves = served._fitting(args, kwargs)
-        served._run(served._values(leaves))
+        values = served._values(leaves)
+        served._run(list(values))
+    return values
 
 
 class _FunctionModule(nn.Module):

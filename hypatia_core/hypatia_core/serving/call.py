@@ -29,7 +29,7 @@ class FastCall:
         self,
         signature: Signature,
         live: Live,
-        constants: dict[str, torch.Tensor],
+        constants: dict[str, Any],
         run: Runnable,
         slow: Callable[[tuple[Any, ...], dict[str, Any]], Any],
     ) -> None:

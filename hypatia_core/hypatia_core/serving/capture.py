@@ -74,6 +74,7 @@ class Reader:
     def captured(self) -> Captured:
         """The graph, its unused placeholders dropped, and its signature."""
         graph = copy.deepcopy(self.exported.graph)
+        _without_settled_assertions(graph)
         specs = self.exported.graph_signature
         takes = self.exported.call_spec.in_spec
         inputs: list[InputRow] = []
@@ -223,3 +224,31 @@ class Reader:
         for relation in relations:
             if relation.free_symbols and relation.free_symbols <= set(names):
                 signature.relations.append(self.symbols.expression(relation, known=True))
+
+
+def _without_settled_assertions(graph: fx.Graph) -> None:
+    """Drops what asserts a tensor's type where its fake value has that type: the signature asks it already.
+
+    `Tensor.to` leaves such nodes when exported; they return nothing, as only what has effects does.
+    """
+    for node in list(graph.nodes):
+        if node.users or compat.type_assertion() is not getattr(node.target, "overloadpacket", node):
+            continue
+        given = dict(zip(("size", "stride", "dtype"), node.args[1:], strict=False)) | node.kwargs
+        value = node.args[0].meta["val"]
+        has = {
+            "size": list(value.shape),
+            "stride": list(value.stride()),
+            "dtype": value.dtype,
+            "device": value.device,
+            "layout": value.layout,
+        }
+        if all(wanted is None or _plain(has[name]) == _plain(wanted) for name, wanted in given.items()):
+            graph.erase_node(node)
+
+
+def _plain(value: Any) -> Any:
+    """A size that is a symbol equals nothing: to compare it would be a guess of its own."""
+    if isinstance(value, (list, tuple)):
+        return [size if type(size) is int else object() for size in value]
+    return value

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.serving.signature import Signature
 
 
@@ -78,5 +79,9 @@ def _holder(model: nn.Module, name: str) -> dict[str, Any] | None:
 
 def _place(model: nn.Module, name: str) -> tuple[dict[str, Any], str]:
     holder = _holder(model, name)
-    assert holder is not None, name
+    if holder is None:
+        raise HypatiaError(
+            f"the model cannot be captured for serving: {name!r} is a part of a weight whose type is a "
+            'tensor subclass (quantised, for one), which torch.compile(model, backend="hypatia") takes'
+        )
     return holder, name.rpartition(".")[2]

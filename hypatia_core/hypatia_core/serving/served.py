@@ -18,7 +18,9 @@ from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport
 from hypatia_core.serving.call import FastCall
 from hypatia_core.serving.live import Live
+from hypatia_core.serving.released import release
 from hypatia_core.serving.signature import Signature, TensorRow
+from hypatia_core.weights import Memo
 
 OnMismatch = Literal["raise", "compile"]
 
@@ -53,7 +55,7 @@ class Served(nn.Module):
         self,
         model: nn.Module,
         signature: Signature,
-        constants: dict[str, torch.Tensor],
+        constants: dict[str, Any],
         run: Runnable,
         graphs: list[GraphReport],
         *,
@@ -92,6 +94,21 @@ class Served(nn.Module):
         self.model.train(mode)
         return self
 
+    def _release(self, memo: Memo | None, inputs: list[Any]) -> None:
+        """Gives back the memory of the weights that were folded or packed; the report says how much."""
+        report = self._hypatia_graphs[-1]
+        if memo is None or report.installed == "original":
+            report.refusals.append("no original was released: the program that was chosen reads them all")
+            return
+        signature, gone, report.weights_released = release(self._signature, self._live, memo, inputs)
+        if not gone:
+            report.refusals.append("no original was released: the program reads them all on each call")
+            return
+        self._signature, self._constants = signature, {**self._constants, **gone}
+        self._live = Live.of(self.model, signature)
+        self._fast = FastCall(signature, self._live, self._constants, self._run, self._slow)
+        self._call = self._fast.function
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program with the weights as they are now; see docs/serving-format.md.
 
@@ -100,6 +117,11 @@ class Served(nn.Module):
         """
         from hypatia_core.serving.saved import save
 
+        if self._hypatia_graphs[-1].weights_released:
+            raise HypatiaError(
+                "the program was compiled with release_originals=True, and a file holds the original "
+                "weights: compile without it, save, and then compile with it or load the file"
+            )
         save(self, path)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

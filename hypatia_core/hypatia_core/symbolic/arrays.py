@@ -29,12 +29,12 @@ def evaluate(symbol: Symbol, values: Mapping[Any, Any]) -> Any:
         column = numpy.asarray(named[name])
         if column.dtype.kind not in "iuf":
             raise HypatiaError(f"the values of '{name}' have dtype {column.dtype}; real numbers are needed")
-        columns.append(column.astype(numpy.float64, copy=False))
+        columns.append(numpy.asarray(column, dtype=numpy.float64))
     shape = numpy.broadcast_shapes(*(numpy.shape(value) for value in named.values()))
-    count = int(numpy.prod(shape))
     flat = [
-        column.tobytes() if column.ndim == 0 else numpy.broadcast_to(column, shape).tobytes()
+        column if column.ndim == 0 else numpy.ascontiguousarray(numpy.broadcast_to(column, shape))
         for column in columns
     ]
-    result = symbol._eval_columns(flat, count)
-    return numpy.frombuffer(result, dtype=numpy.float64).reshape(shape)
+    result = numpy.empty(shape, dtype=numpy.float64)
+    symbol._eval_columns(flat, result)
+    return result

@@ -7,55 +7,77 @@ from hypatia_core._hypatia_core import HypatiaError, Symbol
 
 BACKENDS = ("numpy", "torch", "math")
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+#: The operators between two operands, as Python and C write them.
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 class Calls(NamedTuple):
-    """How a function is written in Python's `math`, in torch and in C, of the arguments `{0}` and `{1}`."""
+    """How a function of the arguments `{0}` and `{1}` is written in Python's `math`, torch, C and SymPy."""
 
     math: str
     torch: str
     c: str
+    sympy: str
 
 
 def _same(name: str) -> Calls:
     """A function that has one name everywhere."""
-    return Calls(f"math.{name}({{0}})", f"torch.{name}({{0}})", f"{name}({{0}})")
+    return Calls(f"math.{name}({{0}})", f"torch.{name}({{0}})", f"{name}({{0}})", f"sympy.{name}({{0}})")
 
 
 _NAMED = (
     *("exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
-    *("asinh", "acosh", "atanh", "erf", "expm1", "log1p", "floor"),
+    *("asinh", "acosh", "atanh", "erf", "floor"),
 )
 #: Every function of the scalar algebra: one row each.
 CALLS: dict[str, Calls] = {
     **{name: _same(name) for name in _NAMED},
-    "abs": Calls("abs({0})", "torch.abs({0})", "fabs({0})"),
-    "sign": Calls("(float({0} > 0) - float({0} < 0))", "torch.sign({0})", "(double)(({0} > 0) - ({0} < 0))"),
-    "hypot": Calls("math.hypot({0}, {1})", "torch.hypot({0}, {1})", "hypot({0}, {1})"),
-    "max": Calls("max({0}, {1})", "torch.maximum({0}, {1})", "fmax({0}, {1})"),
-    "min": Calls("min({0}, {1})", "torch.minimum({0}, {1})", "fmin({0}, {1})"),
-    "relu": Calls("max({0}, 0.0)", "torch.relu({0})", "fmax({0}, 0.0)"),
-    "relu_grad": Calls("float({0} > 0)", "({0} > 0).to({0}.dtype)", "(double)({0} > 0)"),
+    "expm1": _same("expm1")._replace(sympy="sympy.exp({0}) - 1"),
+    "log1p": _same("log1p")._replace(sympy="sympy.log(1 + {0})"),
+    "abs": Calls("abs({0})", "torch.abs({0})", "fabs({0})", "sympy.Abs({0})"),
+    "sign": Calls(
+        "(float({0} > 0) - float({0} < 0))",
+        "torch.sign({0})",
+        "(double)(({0} > 0) - ({0} < 0))",
+        "sympy.sign({0})",
+    ),
+    "hypot": Calls(
+        "math.hypot({0}, {1})", "torch.hypot({0}, {1})", "hypot({0}, {1})", "sympy.sqrt({0}**2 + {1}**2)"
+    ),
+    "max": Calls("max({0}, {1})", "torch.maximum({0}, {1})", "fmax({0}, {1})", "sympy.Max({0}, {1})"),
+    "min": Calls("min({0}, {1})", "torch.minimum({0}, {1})", "fmin({0}, {1})", "sympy.Min({0}, {1})"),
+    "relu": Calls("max({0}, 0.0)", "torch.relu({0})", "fmax({0}, 0.0)", "sympy.Max({0}, 0)"),
+    "relu_grad": Calls(
+        "float({0} > 0)",
+        "({0} > 0).to({0}.dtype)",
+        "(double)({0} > 0)",
+        "sympy.Piecewise((1, {0} > 0), (0, True))",
+    ),
     "sigmoid": Calls(
-        "(0.5 * math.tanh(0.5 * {0}) + 0.5)", "torch.sigmoid({0})", "(0.5 * tanh(0.5 * {0}) + 0.5)"
+        "(0.5 * math.tanh(0.5 * {0}) + 0.5)",
+        "torch.sigmoid({0})",
+        "(0.5 * tanh(0.5 * {0}) + 0.5)",
+        "1 / (1 + sympy.exp(-{0}))",
     ),
     "softplus": Calls(
         "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))",
         "torch.nn.functional.softplus({0})",
         "(fmax({0}, 0.0) + log1p(exp(-fabs({0}))))",
+        "sympy.log(1 + sympy.exp({0}))",
     ),
     "gelu": Calls(
         "(0.5 * {0} * math.erfc(-{0} * 0.7071067811865476))",
         "torch.nn.functional.gelu({0})",
         "(0.5 * {0} * erfc(-{0} * 0.7071067811865476))",
+        "{0} * (1 + sympy.erf({0} / sympy.sqrt(2))) / 2",
     ),
     "silu": Calls(
         "({0} * (0.5 * math.tanh(0.5 * {0}) + 0.5))",
         "torch.nn.functional.silu({0})",
         "({0} * (0.5 * tanh(0.5 * {0}) + 0.5))",
+        "{0} / (1 + sympy.exp(-{0}))",
     ),
-    "pow": Calls("{0} ** {1}", "{0} ** {1}", "pow({0}, {1})"),
+    "pow": Calls("{0} ** {1}", "{0} ** {1}", "pow({0}, {1})", "{0} ** {1}"),
 }
 
 
@@ -125,8 +147,8 @@ def _assignments(
             known[node] = _python_number(node)
             continue
         arguments = [known[argument] for argument in node.args]
-        if kind in _INFIX:
-            text = f"{arguments[0]} {_INFIX[kind]} {arguments[1]}"
+        if kind in INFIX:
+            text = f"{arguments[0]} {INFIX[kind]} {arguments[1]}"
         elif kind == "neg":
             text = f"-{arguments[0]}"
         elif kind in CALLS:

@@ -1,12 +1,13 @@
 """To and from SymPy's expressions."""
 
+import functools
 import operator
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 from hypatia_core._hypatia_core import HypatiaError, Symbol
-from hypatia_core.symbolic.callables import _distinct
+from hypatia_core.symbolic.callables import CALLS, INFIX, _distinct
 
 
 def to_sympy(symbol: Symbol) -> Any:
@@ -23,53 +24,6 @@ def to_sympy(symbol: Symbol) -> Any:
     """
     import sympy
 
-    def build(node: Symbol, arguments: list[Any]) -> Any:
-        half = sympy.Rational(1, 2)
-        direct = {
-            "exp": sympy.exp,
-            "log": sympy.log,
-            "sqrt": sympy.sqrt,
-            "sin": sympy.sin,
-            "cos": sympy.cos,
-            "tan": sympy.tan,
-            "asin": sympy.asin,
-            "acos": sympy.acos,
-            "atan": sympy.atan,
-            "sinh": sympy.sinh,
-            "cosh": sympy.cosh,
-            "tanh": sympy.tanh,
-            "asinh": sympy.asinh,
-            "acosh": sympy.acosh,
-            "atanh": sympy.atanh,
-            "abs": sympy.Abs,
-            "sign": sympy.sign,
-            "floor": sympy.floor,
-            "erf": sympy.erf,
-            "max": sympy.Max,
-            "min": sympy.Min,
-        }
-        composed: dict[str, Callable[..., Any]] = {
-            "add": lambda a, b: a + b,
-            "sub": lambda a, b: a - b,
-            "mul": lambda a, b: a * b,
-            "div": lambda a, b: a / b,
-            "pow": lambda a, b: a**b,
-            "neg": lambda a: -a,
-            "relu": lambda a: sympy.Max(a, 0),
-            "relu_grad": lambda a: sympy.Piecewise((1, a > 0), (0, True)),
-            "sigmoid": lambda a: 1 / (1 + sympy.exp(-a)),
-            "softplus": lambda a: sympy.log(1 + sympy.exp(a)),
-            "gelu": lambda a: half * a * (1 + sympy.erf(a / sympy.sqrt(2))),
-            "silu": lambda a: a / (1 + sympy.exp(-a)),
-            "expm1": lambda a: sympy.exp(a) - 1,
-            "log1p": lambda a: sympy.log(1 + a),
-            "hypot": lambda a, b: sympy.sqrt(a**2 + b**2),
-        }
-        call = direct.get(node.func) or composed.get(node.func)
-        if call is None:
-            raise HypatiaError(f"'{node.func}' acts on tensors and is unknown to SymPy")
-        return call(*arguments)
-
     signs = symbol.assumptions
     known: dict[Symbol, Any] = {}
     for node in _distinct(symbol):
@@ -85,8 +39,25 @@ def to_sympy(symbol: Symbol) -> Any:
             case "pi":
                 known[node] = sympy.pi
             case _:
-                known[node] = build(node, [known[argument] for argument in node.args])
+                known[node] = _meaning(node.func)(*(known[argument] for argument in node.args))
     return known[symbol]
+
+
+@functools.cache
+def _meaning(kind: str) -> Callable[..., Any]:
+    """What makes SymPy's expression of this operator or function from those of its arguments."""
+    import sympy
+
+    if kind in INFIX:
+        text = f"a {INFIX[kind]} b"
+    elif kind == "neg":
+        text = "-a"
+    elif kind in CALLS:
+        text = CALLS[kind].sympy.format("a", "b")
+    else:
+        raise HypatiaError(f"'{kind}' acts on tensors and is unknown to SymPy")
+    meaning: Callable[..., Any] = eval(f"lambda a, b=None: {text}", {"sympy": sympy})
+    return meaning
 
 
 def from_sympy(expression: Any) -> Symbol:
@@ -112,25 +83,11 @@ def from_sympy(expression: Any) -> Symbol:
 
 
 _SIGNS = ("positive", "negative", "nonnegative", "nonpositive", "nonzero")
+#: SymPy's classes that have a function of the same meaning, by the table of calls.
 _FUNCTIONS = {
-    "log": Symbol.log,
-    "sin": Symbol.sin,
-    "cos": Symbol.cos,
-    "tan": Symbol.tan,
-    "asin": Symbol.asin,
-    "acos": Symbol.acos,
-    "atan": Symbol.atan,
-    "sinh": Symbol.sinh,
-    "cosh": Symbol.cosh,
-    "tanh": Symbol.tanh,
-    "asinh": Symbol.asinh,
-    "acosh": Symbol.acosh,
-    "atanh": Symbol.atanh,
-    "Abs": Symbol.abs,
-    "sign": Symbol.sign,
-    "floor": Symbol.floor,
-    "erf": Symbol.erf,
-    "exp": Symbol.exp,
+    call.sympy.removeprefix("sympy.").removesuffix("({0})"): name
+    for name, call in CALLS.items()
+    if call.sympy.endswith("({0})") and call.sympy.count("{0}") == 1 and call.sympy.startswith("sympy.")
 }
 _COMPOSED: dict[str, Callable[[Symbol], Symbol]] = {
     "ceiling": lambda u: -Symbol.floor(-u),
@@ -177,7 +134,8 @@ def _node(sympy: Any, node: Any, known: dict[Any, Symbol]) -> Symbol:
             return Symbol.exp(arguments[1])
         return arguments[0] ** arguments[1]
     if name in _FUNCTIONS and len(arguments) == 1:
-        return _FUNCTIONS[name](arguments[0])
+        made: Symbol = getattr(Symbol, _FUNCTIONS[name])(arguments[0])
+        return made
     if name in _COMPOSED and len(arguments) == 1:
         return _COMPOSED[name](arguments[0])
     raise HypatiaError(f"'{node}' ({name}) has no counterpart over the reals")

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use super::blade::Blade;
 use super::product::{Entry, Product};
 use super::signature::Signature;
+use super::stage::{Dense, Stages};
 use crate::error::{Error, Result};
 
 /// The Clifford algebra of a signature.
@@ -23,6 +24,8 @@ pub struct Algebra {
     /// `grade_start[g]..grade_start[g + 1]` are the positions of grade g.
     grade_start: Vec<usize>,
     tables: [OnceLock<Vec<Entry>>; Product::COUNT],
+    stages: [OnceLock<Stages>; Product::COUNT],
+    dense: [OnceLock<Option<Dense>>; Product::COUNT],
 }
 
 /// A basis element: `orientation` times a canonical blade.
@@ -105,6 +108,8 @@ impl Algebra {
             position,
             grade_start,
             tables: Default::default(),
+            stages: Default::default(),
+            dense: Default::default(),
         }
     }
 
@@ -194,6 +199,17 @@ impl Algebra {
                 .map(|ij| self.entry(product, ij / n, ij % n))
                 .collect()
         })
+    }
+
+    /// The table of a product, staged by grade.
+    pub(super) fn stages(&self, product: Product) -> &Stages {
+        self.stages[product as usize].get_or_init(|| Stages::new(self, product))
+    }
+
+    /// The table of a product without stages, where there is one.
+    pub(super) fn dense(&self, product: Product) -> Option<&Dense> {
+        let dense = self.dense[product as usize].get_or_init(|| Dense::new(self, product));
+        dense.as_ref()
     }
 
     fn entry(&self, product: Product, i: usize, j: usize) -> Entry {

@@ -1,7 +1,10 @@
 //! The multiplicative inverse.
 
+use smallvec::smallvec;
+
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
+use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 impl Multivector {
@@ -29,6 +32,12 @@ impl Multivector {
         let rest = square.add_scalar(-norm).magnitude();
         if norm != 0.0 && rest <= 1e-15 * norm.abs() {
             return Ok(reverse.unscale(norm).unscale(scale));
+        }
+        if rest <= 1e-12 * norm.abs() {
+            // Rounding has left a little of other grades: one step of Newton's squares the error.
+            let near = reverse.unscale(norm);
+            let left = unit.times(&near).neg().add_scalar(2.0);
+            return Ok(near.times(&left).unscale(scale));
         }
         let solved = unit.solve_for_one().filter(|x| {
             let residual = unit.times(x).add_scalar(-1.0).magnitude();
@@ -84,7 +93,7 @@ impl Multivector {
                 }
             }
         }
-        let mut x = vec![0.0; n];
+        let mut x: Coefficients = smallvec![0.0; n];
         for k in (0..n).rev() {
             let known: f64 = (k + 1..n).map(|j| rows[k * width + j] * x[j]).sum();
             x[k] = (rows[k * width + n] - known) / rows[k * width + k];

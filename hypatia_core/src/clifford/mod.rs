@@ -24,6 +24,7 @@ mod product;
 mod rotor;
 mod sandwich;
 mod signature;
+mod stage;
 mod study;
 mod subspace;
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::algebra::Algebra;
 use super::blade::Blade;
-use super::product::{Entry, Grades, Product};
+use super::product::{Grades, Product};
+use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 /// A linear combination of the basis blades of an [`Algebra`].
@@ -14,7 +17,7 @@ use crate::error::{Error, Result};
 pub struct Multivector {
     algebra: Arc<Algebra>,
     grades: Grades,
-    coefficients: Vec<f64>,
+    coefficients: Coefficients,
 }
 
 impl Multivector {
@@ -37,20 +40,20 @@ impl Multivector {
         Ok(Self {
             algebra: Arc::clone(algebra),
             grades: used,
-            coefficients,
+            coefficients: Coefficients::from_slice(&coefficients),
         })
     }
 
     /// Zero.
     pub fn zero(algebra: &Arc<Algebra>) -> Self {
-        Self::with_grades(algebra, Grades::default(), vec![0.0; algebra.len()])
+        Self::with_grades(algebra, Grades::default(), smallvec![0.0; algebra.len()])
     }
 
     /// The caller promises that the coefficients of all other grades are zero.
     pub(super) fn with_grades(
         algebra: &Arc<Algebra>,
         grades: Grades,
-        coefficients: Vec<f64>,
+        coefficients: Coefficients,
     ) -> Self {
         debug_assert_eq!(coefficients.len(), algebra.len());
         Self {
@@ -181,7 +184,7 @@ impl Multivector {
     }
 
     fn same_algebra(&self, other: &Self) -> Result<()> {
-        if self.algebra == other.algebra {
+        if Arc::ptr_eq(&self.algebra, &other.algebra) || self.algebra == other.algebra {
             return Ok(());
         }
         Err(Error::new(format!(
@@ -262,31 +265,7 @@ impl Multivector {
     }
 
     pub(super) fn multiplied(&self, product: Product, other: &Self) -> Self {
-        let (algebra, n) = (&self.algebra, self.algebra.len());
-        let table = algebra.table(product);
-        let mut out = vec![0.0; n];
-        let mut grades = Grades::default();
-        for r in self.grades.iter() {
-            for s in other.grades.iter() {
-                let reached = product.grades(r, s, algebra.dimension());
-                if reached == Grades::default() {
-                    continue;
-                }
-                grades = grades.union(reached);
-                let columns = algebra.positions(s);
-                for i in algebra.positions(r) {
-                    let a = self.coefficients[i];
-                    let row = &table[i * n..][columns.clone()];
-                    for (entry, b) in row.iter().zip(&other.coefficients[columns.clone()]) {
-                        let Entry { blade, sign } = *entry;
-                        if sign != 0 {
-                            out[usize::from(blade)] += f64::from(sign) * a * b;
-                        }
-                    }
-                }
-            }
-        }
-        Self::with_grades(algebra, grades, out)
+        self.multiplied_to(product, other, Grades(u16::MAX))
     }
 
     /// The geometric product with a multivector of the same algebra.

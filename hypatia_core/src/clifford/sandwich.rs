@@ -88,10 +88,8 @@ impl Multivector {
             x.possible_grades(),
             self.algebra().dimension(),
         );
-        Ok(self
-            .product(Product::Geometric, x)?
-            .times(&self.reverse())
-            .part(grades))
+        let once = self.product(Product::Geometric, x)?;
+        Ok(once.multiplied_to(Product::Geometric, &self.reverse(), grades))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Blades as subspaces: projection, reflection, meet and join.
 
+use smallvec::smallvec;
+
 use super::blade::Blade;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
+use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 /// A direction shorter than this, beside unit vectors, is taken to lie in the subspace already.
@@ -113,7 +116,7 @@ impl Multivector {
         vectors
             .iter()
             .fold(Self::scalar(algebra, 1.0), |blade, vector| {
-                let mut coefficients = vec![0.0; algebra.len()];
+                let mut coefficients: Coefficients = smallvec![0.0; algebra.len()];
                 coefficients[algebra.positions(1)].copy_from_slice(vector);
                 blade.multiplied(
                     Product::Outer,

@@ -23,6 +23,20 @@ rules! {
         if "is-sparse ?v", "depends-on-all-from-the-left ?v ?s";
         "Σⱼ yⱼ (Σᵢ xᵢ eᵢⱼₖ), without the terms that are zero";
         "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] y: f32[3,1,2]";
+    "product-by-a-transposed-constant-table"
+        "(matmul (permute (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?p) ?y)"
+        => "(reshape (bilinear (reshape ?x {rows-of ?x ?s}) (reshape ?y {without-column ?y}) {table-from-the-left ?v ?s})
+            {shape (matmul (permute (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?p) ?y)})" Reassociates
+        if "is-sparse ?v", "depends-on-all-from-the-left ?v ?s", "swaps-last-two ?p";
+        "Σⱼ yⱼ (Σᵢ xᵢ eᵢⱼₖ), without the terms that are zero";
+        "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] p: [0,2,1] y: f32[3,2,1]";
+    "product-by-a-transposed-constant-table-from-the-left"
+        "(matmul ?y (permute (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?p))"
+        => "(reshape (bilinear (reshape ?x {rows-of ?x ?s}) (reshape ?y {without-row ?y}) {table ?v ?s})
+            {shape (matmul ?y (permute (reshape (matmul ?x (literal ?v ?t ?d)) ?s) ?p))})" Reassociates
+        if "is-sparse ?v", "depends-on-all ?v ?s", "swaps-last-two ?p";
+        "Σⱼ (Σᵢ xᵢ eᵢⱼₖ) yⱼ, without the terms that are zero";
+        "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] p: [0,2,1] y: f32[3,1,2]";
     "outer-product-by-a-constant-table"
         "(matmul (reshape (matmul ?x ?y) ?s) (literal ?v ?t ?d))"
         => "(reshape (bilinear (reshape ?x {without-column ?x}) (reshape ?y {without-row ?y}) {table-of-outer ?v ?x ?y})

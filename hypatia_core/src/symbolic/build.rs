@@ -60,7 +60,7 @@ pub fn neg(value: Expression) -> Expression {
     match value.operator() {
         Operator::Rational(number) => Expression::rational(-number),
         Operator::Neg => value.arguments()[0].clone(),
-        _ => Expression::new(Operator::Neg, vec![value]),
+        _ => Expression::unary(Operator::Neg, value),
     }
 }
 
@@ -71,8 +71,8 @@ pub fn mul(left: Expression, right: Expression) -> Expression {
         (_, Some(b)) if b.is_zero() => return zero(),
         (Some(a), _) if a.is_one() => return right,
         (_, Some(b)) if b.is_one() => return left,
-        (Some(a), _) if (-a).is_one() => return neg(right),
-        (_, Some(b)) if (-b).is_one() => return neg(left),
+        (Some(a), _) if is_minus_one(a) => return neg(right),
+        (_, Some(b)) if is_minus_one(b) => return neg(left),
         (None, Some(_)) => return mul(right, left),
         // One number in front: 2·(3·u) = 6·u.
         (Some(a), None) if matches!(right.operator(), Operator::Mul) => {
@@ -108,7 +108,7 @@ pub fn div(top: Expression, bottom: Expression) -> Expression {
     match (top.as_rational(), bottom.as_rational()) {
         (Some(a), Some(b)) if !b.is_zero() => return Expression::rational(a / b),
         (_, Some(b)) if b.is_one() => return top,
-        (_, Some(b)) if (-b).is_one() => return neg(top),
+        (_, Some(b)) if is_minus_one(b) => return neg(top),
         _ => {}
     }
     if let Some(inner) = negated(&top) {
@@ -143,6 +143,10 @@ pub fn power_of_rational(value: &BigRational, power: &BigRational) -> Option<Big
     let bits = value.numer().bits().max(value.denom().bits());
     (bits.saturating_mul(u64::from(exponent.unsigned_abs())) <= FOLD_BITS)
         .then(|| value.pow(exponent))
+}
+
+fn is_minus_one(value: &BigRational) -> bool {
+    value.is_negative() && value.denom().is_one() && value.numer().magnitude().is_one()
 }
 
 fn small(value: &BigRational) -> bool {

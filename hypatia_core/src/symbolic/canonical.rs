@@ -337,7 +337,12 @@ impl Context {
             return Ok(Fraction::zero());
         }
         if let Some(value) = den.as_constant() {
-            return Ok(Fraction::polynomial(num.scale(&value.recip())));
+            let whole = value.is_one();
+            return Ok(Fraction::polynomial(if whole {
+                num
+            } else {
+                num.scale(&value.recip())
+            }));
         }
         let common = gcd(&num, &den, &mut self.budget)?;
         if !common.is_one() {

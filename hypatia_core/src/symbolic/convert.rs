@@ -3,6 +3,7 @@
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
+use rustc_hash::FxHashMap;
 
 use super::build::{add, call, div, mul, neg, pow, powi, sub};
 use super::canonical::Context;
@@ -14,13 +15,16 @@ use super::polynomial::Polynomial;
 use super::sign::SignSet;
 use crate::error::Result;
 
+/// Products of powers that were written in one sum.
+type Products<'a> = FxHashMap<&'a [(u32, u32)], Expression>;
+
 impl Context {
     /// The expression of a fraction.
     pub fn to_expression(&self, fraction: &Fraction) -> Expression {
-        let (content, primitive) = fraction.num.primitive();
         if fraction.den.is_one() {
             return self.sum(&fraction.num);
         }
+        let (content, primitive) = fraction.num.primitive();
         // A rational factor is shared between the two sides: (3/2)·p/q = 3p/(2q).
         let top = scaled(
             self.sum(&primitive),
@@ -71,7 +75,7 @@ impl Context {
     fn sum(&self, polynomial: &Polynomial) -> Expression {
         // High total degrees first, positive terms first among equals.
         let mut terms: Vec<&(Monomial, BigRational)> = polynomial.terms().iter().collect();
-        terms.sort_by_key(|(monomial, coefficient)| {
+        terms.sort_by_cached_key(|(monomial, coefficient)| {
             (
                 std::cmp::Reverse(monomial.degree()),
                 coefficient.is_negative(),
@@ -86,8 +90,9 @@ impl Context {
             terms.insert(0, term);
         }
         let mut total: Option<Expression> = None;
+        let mut known = Products::default();
         for (monomial, coefficient) in terms {
-            let product = self.product(monomial, &coefficient.abs());
+            let product = self.product(monomial, &coefficient.abs(), &mut known);
             total = Some(match (total, coefficient.is_negative()) {
                 (None, false) => product,
                 (None, true) => neg(product),
@@ -98,10 +103,55 @@ impl Context {
         total.unwrap_or_else(|| Expression::integer(0))
     }
 
-    fn product(&self, monomial: &Monomial, coefficient: &BigRational) -> Expression {
+    fn product<'a>(
+        &self,
+        monomial: &'a Monomial,
+        coefficient: &BigRational,
+        known: &mut Products<'a>,
+    ) -> Expression {
+        let product = self.product_of_powers(&monomial.0, known);
+        match product {
+            None => Expression::rational(coefficient.clone()),
+            Some(product) if coefficient.is_one() => product,
+            // c/d·p is written c·p/d.
+            Some(product) => {
+                let top = mul(Expression::integer(coefficient.numer().clone()), product);
+                if coefficient.denom().is_one() {
+                    top
+                } else {
+                    div(top, Expression::integer(coefficient.denom().clone()))
+                }
+            }
+        }
+    }
+
+    /// The product of powers of generators, none of the empty product; equal beginnings are one node.
+    fn product_of_powers<'a>(
+        &self,
+        powers: &'a [(u32, u32)],
+        known: &mut Products<'a>,
+    ) -> Option<Expression> {
+        let is_exponential =
+            |(generator, _): &(u32, u32)| matches!(self.table.get(*generator), Kernel::Exp(_));
+        if !powers.iter().any(is_exponential) {
+            let (last, before) = powers.split_last()?;
+            if let Some(product) = known.get(powers) {
+                return Some(product.clone());
+            }
+            let power = match before {
+                [] => self.power_of_generator(*last),
+                _ => self.product_of_powers(std::slice::from_ref(last), known)?,
+            };
+            let product = match self.product_of_powers(before, known) {
+                None => power,
+                Some(product) => mul(product, power),
+            };
+            known.insert(powers, product.clone());
+            return Some(product);
+        }
         let mut exponent = Fraction::zero();
         let mut factors = Vec::new();
-        for &(generator, power) in &monomial.0 {
+        for &(generator, power) in powers {
             match self.table.get(generator) {
                 // exp(u)·exp(v) is written exp(u + v).
                 Kernel::Exp(argument) => {
@@ -112,22 +162,19 @@ impl Context {
                         self.plain_sum(&exponent, &argument)
                     };
                 }
-                Kernel::Root(b, index) => factors.push(self.root(b, power, *index)),
-                kernel => factors.push(powi(self.kernel_expression(kernel), i64::from(power))),
+                _ => factors.push(self.power_of_generator((generator, power))),
             }
         }
         if !exponent.is_zero() {
             factors.push(call(Function::Exp, self.to_expression(&exponent)));
         }
-        let product = factors.into_iter().reduce(mul);
-        match product {
-            None => Expression::rational(coefficient.clone()),
-            Some(product) if coefficient.is_one() => product,
-            // c/d·p is written c·p/d.
-            Some(product) => {
-                let top = mul(Expression::integer(coefficient.numer().clone()), product);
-                div(top, Expression::integer(coefficient.denom().clone()))
-            }
+        factors.into_iter().reduce(mul)
+    }
+
+    fn power_of_generator(&self, (generator, power): (u32, u32)) -> Expression {
+        match self.table.get(generator) {
+            Kernel::Root(b, index) => self.root(b, power, *index),
+            kernel => powi(self.kernel_expression(kernel), i64::from(power)),
         }
     }
 

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
 
+use super::budget::interrupted;
 use super::expression::{Expression, Operator};
 use super::function::Function;
 use super::interval::{Arithmetic, Enclosed, Interval, Missing};
+
+/// What one function counts for when it is asked whether to stop.
+const FUNCTION_STEPS: usize = 1 << 10;
 
 /// A point: exact values of variables.
 pub type Point = BTreeMap<Arc<str>, BigRational>;
@@ -58,6 +62,7 @@ pub(super) fn enclose_node(
             },
             None => a.pow(&arguments[0], &arguments[1]),
         },
+        Operator::Function(_) if interrupted(FUNCTION_STEPS) => Err(Missing::Unsure),
         Operator::Function(function) => apply(a, *function, arguments),
         Operator::Tensor(_) => Err(Missing::Unsure),
     }

@@ -1,4 +1,5 @@
-//! Evaluation in double precision: an expression becomes a program over registers, shared parts once.
+//! Evaluation in double precision: an expression becomes a program over registers, shared parts once. Points one by
+//! one here, columns of points in `columns`.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -9,8 +10,9 @@ use super::expression::{Expression, Operator};
 use super::function::Function;
 use crate::error::{Error, Result};
 
+/// One step of a program; operands are the numbers of earlier steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Instruction {
+pub(super) enum Instruction {
     Constant(f64),
     Load(usize),
     Binary(Binary, usize, usize),
@@ -21,8 +23,46 @@ enum Instruction {
     Call2(Function, usize, usize),
 }
 
+impl Instruction {
+    /// The steps whose results this one reads.
+    pub(super) fn operands(&self) -> impl Iterator<Item = usize> {
+        let (first, second) = match *self {
+            Self::Constant(_) | Self::Load(_) => (None, None),
+            Self::Neg(a) | Self::CubeRoot(a) | Self::Call(_, a) => (Some(a), None),
+            Self::Binary(_, a, b) | Self::Call2(_, a, b) => (Some(a), Some(b)),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// Whether the step has a value.
+    ///
+    /// # Errors
+    /// Where it is not defined.
+    fn check(&self, registers: &[f64]) -> Result<()> {
+        match *self {
+            Self::CubeRoot(a) => check_binary(Binary::Pow, registers[a], 1.0 / 3.0),
+            Self::Binary(operation, a, b) => check_binary(operation, registers[a], registers[b]),
+            Self::Call(function, a) => check_call(function, registers[a]),
+            _ => Ok(()),
+        }
+    }
+
+    /// The step's value by IEEE arithmetic.
+    fn value(&self, registers: &[f64], values: &[f64]) -> f64 {
+        match *self {
+            Self::Constant(value) => value,
+            Self::Load(index) => values[index],
+            Self::Neg(a) => -registers[a],
+            Self::CubeRoot(a) => cube_root(registers[a]),
+            Self::Binary(operation, a, b) => binary(operation, registers[a], registers[b]),
+            Self::Call(function, a) => call(function, registers[a]),
+            Self::Call2(function, a, b) => call2(function, registers[a], registers[b]),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Binary {
+pub(super) enum Binary {
     Add,
     Sub,
     Mul,
@@ -100,33 +140,16 @@ impl Program {
         &self.names
     }
 
+    pub(super) fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+
     /// The value at a point.
     ///
     /// # Errors
     /// Where the expression is not defined there.
     pub fn run(&self, values: &[f64]) -> Result<f64> {
-        let mut registers: Vec<f64> = Vec::with_capacity(self.instructions.len());
-        for instruction in &self.instructions {
-            registers.push(match *instruction {
-                Instruction::Constant(value) => value,
-                Instruction::Load(index) => values[index],
-                Instruction::Neg(a) => -registers[a],
-                Instruction::CubeRoot(a) => {
-                    check_binary(Binary::Pow, registers[a], 1.0 / 3.0)?;
-                    registers[a].cbrt()
-                }
-                Instruction::Binary(operation, a, b) => {
-                    check_binary(operation, registers[a], registers[b])?;
-                    binary(operation, registers[a], registers[b])
-                }
-                Instruction::Call(function, a) => {
-                    check_call(function, registers[a])?;
-                    call(function, registers[a])
-                }
-                Instruction::Call2(function, a, b) => call2(function, registers[a], registers[b]),
-            });
-        }
-        let value = registers.last().copied().unwrap_or(f64::NAN);
+        let value = self.walk(values, Instruction::check)?;
         if value.is_nan() && !values.iter().any(|value| value.is_nan()) {
             return Err(Error::new(
                 "The value is not a number: an intermediate result overflowed",
@@ -137,119 +160,25 @@ impl Program {
 
     /// The value at a point by IEEE arithmetic: where the expression is not defined it is infinite or NaN.
     pub fn run_ieee(&self, values: &[f64]) -> f64 {
+        match self.walk::<std::convert::Infallible>(values, |_, _| Ok(())) {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The last step's value; every step is checked before it is taken.
+    fn walk<E>(
+        &self,
+        values: &[f64],
+        check: impl Fn(&Instruction, &[f64]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<f64, E> {
         let mut registers: Vec<f64> = Vec::with_capacity(self.instructions.len());
         for instruction in &self.instructions {
-            registers.push(match *instruction {
-                Instruction::Constant(value) => value,
-                Instruction::Load(index) => values[index],
-                Instruction::Neg(a) => -registers[a],
-                Instruction::CubeRoot(a) => cube_root(registers[a]),
-                Instruction::Binary(operation, a, b) => {
-                    binary(operation, registers[a], registers[b])
-                }
-                Instruction::Call(function, a) => call(function, registers[a]),
-                Instruction::Call2(function, a, b) => call2(function, registers[a], registers[b]),
-            });
+            check(instruction, &registers)?;
+            registers.push(instruction.value(&registers, values));
         }
-        registers.last().copied().unwrap_or(f64::NAN)
+        Ok(registers.last().copied().unwrap_or(f64::NAN))
     }
-
-    /// The values at many points, one column a variable; NaN where the expression is not defined.
-    ///
-    /// Doubles stand as bytes in the machine's order. `columns[i]` holds the values of `names()[i]`: all of the
-    /// result's length, or of one double that is repeated. Long columns are shared out among threads.
-    pub fn run_columns(&self, columns: &[&[u8]], result: &mut [u8]) {
-        let points = result.len() / DOUBLE;
-        let threads = threads().min(points / POINTS_A_THREAD).max(1);
-        let part = points.div_ceil(threads).next_multiple_of(BLOCK).max(BLOCK) * DOUBLE;
-        std::thread::scope(|scope| {
-            for (index, piece) in result.chunks_mut(part).enumerate() {
-                let start = index * part;
-                let columns: Vec<&[u8]> = columns
-                    .iter()
-                    .map(|column| match column.len() {
-                        DOUBLE => column,
-                        _ => &column[start..start + piece.len()],
-                    })
-                    .collect();
-                let mut work = move || self.run_piece(&columns, piece);
-                if threads == 1 {
-                    work();
-                } else {
-                    scope.spawn(work);
-                }
-            }
-        });
-    }
-
-    fn run_piece(&self, columns: &[&[u8]], result: &mut [u8]) {
-        let mut registers = vec![[0.0f64; BLOCK]; self.instructions.len()];
-        for (index, instruction) in self.instructions.iter().enumerate() {
-            if let Instruction::Constant(value) = instruction {
-                registers[index] = [*value; BLOCK];
-            }
-        }
-        for (number, block) in result.chunks_mut(BLOCK * DOUBLE).enumerate() {
-            let (start, length) = (number * BLOCK * DOUBLE, block.len() / DOUBLE);
-            for (index, instruction) in self.instructions.iter().enumerate() {
-                let (before, rest) = registers.split_at_mut(index);
-                let out = &mut rest[0];
-                match *instruction {
-                    Instruction::Constant(_) => {}
-                    Instruction::Load(column) => match columns[column] {
-                        one if one.len() == DOUBLE => out.fill(double(one)),
-                        values => {
-                            let values = values[start..start + block.len()].chunks_exact(DOUBLE);
-                            for (out, bytes) in out.iter_mut().zip(values) {
-                                *out = double(bytes);
-                            }
-                        }
-                    },
-                    Instruction::Neg(a) => map(out, &before[a], |x| -x),
-                    Instruction::CubeRoot(a) => map(out, &before[a], cube_root),
-                    Instruction::Binary(operation, a, b) => {
-                        binary_columns(operation, out, &before[a], &before[b])
-                    }
-                    Instruction::Call(function, a) => {
-                        call_columns(function, &mut out[..length], &before[a][..length])
-                    }
-                    Instruction::Call2(function, a, b) => {
-                        for ((out, a), b) in
-                            out[..length].iter_mut().zip(&before[a]).zip(&before[b])
-                        {
-                            *out = call2(function, *a, *b);
-                        }
-                    }
-                }
-            }
-            if let Some(last) = registers.last() {
-                for (bytes, value) in block.chunks_exact_mut(DOUBLE).zip(last) {
-                    bytes.copy_from_slice(&value.to_ne_bytes());
-                }
-            }
-        }
-    }
-}
-
-/// Points that are evaluated together, so that registers stay in the cache.
-const BLOCK: usize = 512;
-/// Bytes of a double.
-const DOUBLE: usize = 8;
-/// Points that are worth a thread of their own.
-const POINTS_A_THREAD: usize = 65_536;
-
-/// Threads to share work among: as many as there are processors, or fewer where `OMP_NUM_THREADS` says so.
-fn threads() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = std::env::var("OMP_NUM_THREADS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(processors);
-    processors.min(wanted).clamp(1, 16)
-}
-
-fn double(bytes: &[u8]) -> f64 {
-    bytes.try_into().map_or(f64::NAN, f64::from_ne_bytes)
 }
 
 /// Whether the exact exponent is a third.
@@ -258,7 +187,7 @@ fn is_third(exponent: Option<&BigRational>) -> bool {
 }
 
 /// The power 1/3, not defined of negative numbers.
-fn cube_root(x: f64) -> f64 {
+pub(super) fn cube_root(x: f64) -> f64 {
     if x < 0.0 { f64::NAN } else { x.cbrt() }
 }
 
@@ -285,57 +214,19 @@ pub(super) fn ieee(operator: &Operator, exponent: Option<&BigRational>, argument
     }
 }
 
-fn map(out: &mut [f64], input: &[f64], operation: impl Fn(f64) -> f64) {
-    for (out, input) in out.iter_mut().zip(input) {
-        *out = operation(*input);
+/// A power, NaN where it is not defined.
+pub(super) fn defined_power(a: f64, b: f64) -> f64 {
+    match check_binary(Binary::Pow, a, b) {
+        Ok(()) => a.powf(b),
+        Err(_) => f64::NAN,
     }
 }
 
-fn binary_columns(operation: Binary, out: &mut [f64; 512], left: &[f64; 512], right: &[f64; 512]) {
-    let mut each = |operation: fn(f64, f64) -> f64| {
-        for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
-            *out = operation(*a, *b);
-        }
-    };
-    match operation {
-        Binary::Add => each(|a, b| a + b),
-        Binary::Sub => each(|a, b| a - b),
-        Binary::Mul => each(|a, b| a * b),
-        // Undefined points are NaN, as everywhere else here.
-        Binary::Div => each(|a, b| if b == 0.0 { f64::NAN } else { a / b }),
-        Binary::Pow => match right[0] {
-            2.0 if right.iter().all(|b| *b == 2.0) => map(out, left, |a| a * a),
-            n if n.fract() == 0.0 && (0.0..=64.0).contains(&n) && right.iter().all(|b| *b == n) => {
-                map(out, left, |a| a.powi(n as i32));
-            }
-            _ => each(|a, b| {
-                if check_binary(Binary::Pow, a, b).is_ok() {
-                    a.powf(b)
-                } else {
-                    f64::NAN
-                }
-            }),
-        },
-    }
-}
-
-fn call_columns(function: Function, out: &mut [f64], input: &[f64]) {
-    match function {
-        Function::Relu => map(out, input, |x| call(Function::Relu, x)),
-        Function::Abs => map(out, input, f64::abs),
-        Function::Sqrt => map(out, input, f64::sqrt),
-        Function::Sin => map(out, input, f64::sin),
-        Function::Cos => map(out, input, f64::cos),
-        Function::Exp => map(out, input, f64::exp),
-        Function::Log => map(out, input, |x| if x > 0.0 { x.ln() } else { f64::NAN }),
-        Function::Tanh => map(out, input, f64::tanh),
-        _ => map(out, input, |x| {
-            if check_call(function, x).is_ok() {
-                call(function, x)
-            } else {
-                f64::NAN
-            }
-        }),
+/// A function, NaN where it is not defined.
+pub(super) fn defined_call(function: Function, x: f64) -> f64 {
+    match check_call(function, x) {
+        Ok(()) => call(function, x),
+        Err(_) => f64::NAN,
     }
 }
 
@@ -434,7 +325,7 @@ pub fn call(function: Function, x: f64) -> f64 {
     }
 }
 
-fn call2(function: Function, a: f64, b: f64) -> f64 {
+pub(super) fn call2(function: Function, a: f64, b: f64) -> f64 {
     match function {
         Function::Hypot => a.hypot(b),
         _ if a.is_nan() || b.is_nan() => f64::NAN,

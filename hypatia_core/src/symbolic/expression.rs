@@ -8,6 +8,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use smallvec::{SmallVec, smallvec};
 
 use super::function::Function;
 use super::tensor_operator::TensorOperator;
@@ -46,12 +47,27 @@ impl Operator {
             Self::Rational(_) | Self::Float(_) | Self::Variable(_) | Self::Pi => return None,
         })
     }
+
+    fn hash_into(&self, hasher: &mut impl Hasher) {
+        std::mem::discriminant(self).hash(hasher);
+        match self {
+            Self::Rational(value) => value.hash(hasher),
+            Self::Float(bits) => bits.hash(hasher),
+            Self::Variable(name) => name.hash(hasher),
+            Self::Function(function) => function.hash(hasher),
+            Self::Tensor(operator) => operator.name.hash(hasher),
+            _ => {}
+        }
+    }
 }
+
+/// Arguments of a node; most have two at most, which need no memory of their own.
+pub type Arguments = SmallVec<[Expression; 2]>;
 
 #[derive(Debug)]
 struct Node {
     operator: Operator,
-    arguments: Vec<Expression>,
+    arguments: Arguments,
     hash: u64,
     /// Nodes of the tree, counting shared ones each time; saturating.
     size: u64,
@@ -66,15 +82,10 @@ pub struct Expression(Arc<Node>);
 
 impl Expression {
     /// A node of this operator over these arguments, as it stands: nothing is rewritten.
-    pub fn new(operator: Operator, arguments: Vec<Expression>) -> Self {
+    pub fn new(operator: Operator, arguments: impl Into<Arguments>) -> Self {
+        let arguments = arguments.into();
         let mut hasher = FxBuildHasher.build_hasher();
-        match &operator {
-            Operator::Rational(value) => value.hash(&mut hasher),
-            Operator::Float(bits) => (1u8, bits).hash(&mut hasher),
-            Operator::Variable(name) => (2u8, name).hash(&mut hasher),
-            Operator::Pi => 3u8.hash(&mut hasher),
-            other => (4u8, other.name()).hash(&mut hasher),
-        }
+        operator.hash_into(&mut hasher);
         let (mut size, mut depth) = (1u64, 0u32);
         let mut names = match &operator {
             Operator::Variable(name) => name_bit(name),
@@ -99,7 +110,7 @@ impl Expression {
 
     /// The exact number.
     pub fn rational(value: BigRational) -> Self {
-        Self::new(Operator::Rational(value), Vec::new())
+        Self::new(Operator::Rational(value), Arguments::new())
     }
 
     /// The exact integer.
@@ -114,32 +125,38 @@ impl Expression {
 
     /// The double, marked as inexact.
     pub fn float(value: f64) -> Self {
-        Self::new(Operator::Float(value.to_bits()), Vec::new())
+        Self::new(Operator::Float(value.to_bits()), Arguments::new())
     }
 
     /// The variable of this name.
     pub fn variable(name: &str) -> Self {
-        Self::new(Operator::Variable(name.into()), Vec::new())
+        Self::new(Operator::Variable(name.into()), Arguments::new())
     }
 
     /// The ratio of a circle's circumference to its diameter.
     pub fn pi() -> Self {
-        Self::new(Operator::Pi, Vec::new())
+        Self::new(Operator::Pi, Arguments::new())
     }
 
     /// The function of one argument.
     pub fn call(function: Function, argument: Expression) -> Self {
-        Self::new(Operator::Function(function), vec![argument])
+        Self::unary(Operator::Function(function), argument)
+    }
+
+    /// The operator over one argument.
+    pub fn unary(operator: Operator, argument: Expression) -> Self {
+        let arguments: Arguments = smallvec![argument];
+        Self::new(operator, arguments)
     }
 
     /// The function of two arguments.
     pub fn call2(function: Function, first: Expression, second: Expression) -> Self {
-        Self::new(Operator::Function(function), vec![first, second])
+        Self::new(Operator::Function(function), [first, second])
     }
 
     /// The operator over two arguments.
     pub fn binary(operator: Operator, left: Expression, right: Expression) -> Self {
-        Self::new(operator, vec![left, right])
+        Self::new(operator, [left, right])
     }
 
     pub fn operator(&self) -> &Operator {
@@ -190,6 +207,18 @@ impl Expression {
     /// Whether the node may be part of several expressions.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
+    }
+
+    /// Whether this is the same operator over the very same nodes.
+    pub(super) fn has_same_parts(&self, other: &Self) -> bool {
+        self.0.hash == other.0.hash
+            && self.operator() == other.operator()
+            && self.arguments().len() == other.arguments().len()
+            && self
+                .arguments()
+                .iter()
+                .zip(other.arguments())
+                .all(|(a, b)| Arc::ptr_eq(&a.0, &b.0))
     }
 
     /// The place in memory, which tells shared nodes apart from equal ones.
@@ -251,7 +280,10 @@ impl Expression {
         if same {
             self.clone()
         } else {
-            Self::new(self.operator().clone(), arguments.to_vec())
+            Self::new(
+                self.operator().clone(),
+                arguments.iter().cloned().collect::<Arguments>(),
+            )
         }
     }
 

@@ -1,23 +1,23 @@
-//! Factors of polynomials over the rationals: square-free parts, linear factors and quadratic splits.
+//! Irreducible factors of polynomials over the rationals.
 //!
-//! What it finds multiplies back to the polynomial. It is not complete: a factor of degree three or more in every
-//! variable, in a polynomial without linear or quadratic structure, stays whole.
+//! Square-free parts first; in one variable then factors modulo a prime that are lifted (`integer_factor`), in several
+//! Kronecker's substitution, after quicker looks. What is found is multiplied again and compared.
 
 use num_bigint::BigInt;
-use num_integer::Integer;
 use num_rational::BigRational;
-use num_traits::{One, Signed, ToPrimitive, Zero};
+use num_traits::{One, Zero};
 
 use super::budget::Budget;
-use super::gcd::{gcd, small_primes};
+use super::gcd::gcd;
+use super::integer_factor::{Subset, irreducible_factors};
 use super::monomial::Monomial;
 use super::polynomial::Polynomial;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// A number and primitive factors with multiplicities, in a fixed order.
+/// A number and irreducible primitive factors with multiplicities, in a fixed order.
 ///
 /// # Errors
-/// When the budget is spent.
+/// When the budget is spent, or the substituted polynomial of several variables would be too large.
 pub fn factor_polynomial(
     polynomial: &Polynomial,
     budget: &mut Budget,
@@ -36,6 +36,15 @@ pub fn factor_polynomial(
         for factor in split(part, budget)? {
             factors.push((factor, multiplicity));
         }
+    }
+    let mut product = Polynomial::constant(content.clone());
+    for (factor, multiplicity) in &factors {
+        product = product.mul(&factor.pow(*multiplicity, budget)?, budget)?;
+    }
+    if product != *polynomial {
+        return Err(Error::new(
+            "the factors that were found do not multiply to the polynomial",
+        ));
     }
     factors.sort_by(|a, b| {
         let size = |p: &Polynomial| (p.terms().len(), p.terms().first().map(|(m, _)| m.degree()));
@@ -90,81 +99,229 @@ fn square_free(polynomial: &Polynomial, budget: &mut Budget) -> Result<Vec<(Poly
     Ok(found)
 }
 
-/// The factors of a primitive square-free polynomial that the methods here find.
+/// The irreducible factors of a primitive square-free polynomial.
 fn split(polynomial: Polynomial, budget: &mut Budget) -> Result<Vec<Polynomial>> {
     let mut pending = vec![polynomial];
     let mut done = Vec::new();
     while let Some(next) = pending.pop() {
-        match one_factor(&next, budget)? {
-            Some(factor) => {
-                let rest = next
-                    .div_exact(&factor, budget)?
-                    .unwrap_or_else(Polynomial::one)
-                    .primitive()
-                    .1;
-                pending.push(factor.primitive().1);
-                if rest.as_constant().is_none() {
-                    pending.push(rest);
-                }
-            }
+        match proper_factors(&next, budget)? {
+            Some(factors) => pending.extend(factors),
             None => done.push(next),
         }
     }
     Ok(done)
 }
 
-/// A proper factor.
-fn one_factor(polynomial: &Polynomial, budget: &mut Budget) -> Result<Option<Polynomial>> {
+/// Proper factors whose product this is; none of an irreducible polynomial.
+fn proper_factors(polynomial: &Polynomial, budget: &mut Budget) -> Result<Option<Vec<Polynomial>>> {
     let generators = polynomial.generators();
+    if let [generator] = generators[..] {
+        let factors = irreducible_factors(&integers(polynomial, generator), budget)?;
+        return Ok((factors.len() > 1).then(|| {
+            factors
+                .iter()
+                .map(|factor| from_integers(factor, generator))
+                .collect()
+        }));
+    }
+    // What some generator does not occur in divides all coefficients of that generator's powers.
     for &generator in &generators {
-        if polynomial.degree_in(generator) == 1 {
-            return Ok(None);
+        let mut content = Polynomial::zero();
+        for coefficient in polynomial.coefficients_in(generator) {
+            content = gcd(&content, &coefficient, budget)?;
+        }
+        if content.as_constant().is_none() {
+            return divided(polynomial, &content, budget);
         }
     }
-    if let [generator] = generators.as_slice()
-        && let Some(root) = rational_root(polynomial, *generator)
-    {
-        let line = Polynomial::generator(*generator).sub(&Polynomial::constant(root));
-        return Ok(Some(line.primitive().1));
+    if generators.iter().any(|g| polynomial.degree_in(*g) == 1) {
+        return Ok(None);
     }
-    for &generator in &generators {
-        for step in [1, 2, 3] {
-            if let Some(factor) = quadratic_factor(polynomial, generator, step, budget)?
-                && factor.as_constant().is_none()
-                && factor != *polynomial
-                && polynomial.div_exact(&factor, budget)?.is_some()
+    if let Some(&generator) = generators.iter().find(|g| polynomial.degree_in(**g) == 2) {
+        return match quadratic_factor(polynomial, generator, budget)? {
+            Some(factor) => divided(polynomial, &factor, budget),
+            None => Ok(None),
+        };
+    }
+    if let Some(flat) = dehomogenized(polynomial, generators[0]) {
+        let factors = split(flat, budget)?;
+        return Ok((factors.len() > 1).then(|| {
+            factors
+                .iter()
+                .map(|factor| homogenized(factor, generators[0]))
+                .collect()
+        }));
+    }
+    if irreducible_at_a_point(polynomial, &generators, budget)? {
+        return Ok(None);
+    }
+    kronecker(polynomial, &generators, budget)
+}
+
+/// The factor and the rest.
+fn divided(
+    polynomial: &Polynomial,
+    factor: &Polynomial,
+    budget: &mut Budget,
+) -> Result<Option<Vec<Polynomial>>> {
+    Ok(polynomial
+        .div_exact(factor, budget)?
+        .map(|rest| vec![factor.primitive().1, rest.primitive().1]))
+}
+
+/// The coefficients of a primitive polynomial in one generator.
+fn integers(polynomial: &Polynomial, generator: u32) -> Vec<BigInt> {
+    polynomial
+        .coefficients_in(generator)
+        .iter()
+        .map(|c| c.leading().to_integer())
+        .collect()
+}
+
+fn from_integers(coefficients: &[BigInt], generator: u32) -> Polynomial {
+    let terms = coefficients.iter().enumerate().map(|(exponent, c)| {
+        let monomial = Monomial::power(generator, exponent as u32);
+        (monomial, BigRational::from_integer(c.clone()))
+    });
+    Polynomial::from_map(terms.collect())
+}
+
+/// Where all terms have one degree, the polynomial with one generator set to one.
+fn dehomogenized(polynomial: &Polynomial, generator: u32) -> Option<Polynomial> {
+    let degree = polynomial.terms().first()?.0.degree();
+    let homogeneous = polynomial.terms().iter().all(|(m, _)| m.degree() == degree);
+    homogeneous.then(|| polynomial.at(generator, &BigInt::one()).primitive().1)
+}
+
+/// The primitive polynomial with each term raised to the greatest degree by the generator.
+fn homogenized(polynomial: &Polynomial, generator: u32) -> Polynomial {
+    let degree = polynomial
+        .terms()
+        .iter()
+        .map(|(m, _)| m.degree())
+        .max()
+        .unwrap_or(0);
+    let terms = polynomial.terms().iter().map(|(monomial, c)| {
+        let missing = Monomial::power(generator, (degree - monomial.degree()) as u32);
+        (monomial.mul(&missing), c.clone())
+    });
+    Polynomial::from_map(terms.collect()).primitive().1
+}
+
+/// Whether numbers in place of all generators but one leave an irreducible polynomial of the same degree: then there
+/// is no factor in which that generator occurs but the whole, and there are no others.
+fn irreducible_at_a_point(
+    polynomial: &Polynomial,
+    generators: &[u32],
+    budget: &mut Budget,
+) -> Result<bool> {
+    const POINTS: i64 = 3;
+    let Some(&main) = generators.iter().min_by_key(|g| polynomial.degree_in(**g)) else {
+        return Ok(false);
+    };
+    for point in 1..=POINTS {
+        let mut image = polynomial.clone();
+        for (index, generator) in (1..).zip(generators.iter().filter(|g| **g != main)) {
+            budget.spend(image.terms().len())?;
+            image = image.at(*generator, &BigInt::from(point * (2 * index + 1) + 1));
+        }
+        if image.degree_in(main) < polynomial.degree_in(main) {
+            continue;
+        }
+        let image = image.primitive().1;
+        let repeated = gcd(&image, &image.derivative(main), budget)?;
+        if repeated.as_constant().is_some()
+            && irreducible_factors(&integers(&image, main), budget)?.len() == 1
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Factors by Kronecker's substitution: powers of one variable for the generators, so far apart that a product of
+/// the image's factors tells the only polynomial it may come from. Every factor is verified by division.
+fn kronecker(
+    polynomial: &Polynomial,
+    generators: &[u32],
+    budget: &mut Budget,
+) -> Result<Option<Vec<Polynomial>>> {
+    /// Degrees of the image beyond which the steps would run out.
+    const LARGEST: u64 = 20_000;
+    let mut places = Vec::new();
+    let mut room = 1u64;
+    for &generator in generators {
+        places.push((generator, room));
+        room = room.saturating_mul(u64::from(polynomial.degree_in(generator)) + 1);
+    }
+    if room > LARGEST {
+        return Err(Error::new(format!(
+            "the limit of {LARGEST} for the degree of a substituted polynomial was reached"
+        )));
+    }
+    let variable = generators[0];
+    let image = polynomial.terms().iter().map(|(monomial, c)| {
+        let exponent: u64 = places
+            .iter()
+            .map(|(g, place)| u64::from(monomial.exponent(*g)) * place)
+            .sum();
+        (Monomial::power(variable, exponent as u32), c.clone())
+    });
+    let image = Polynomial::from_map(image.collect());
+    let mut parts: Vec<Vec<BigInt>> = Vec::new();
+    let common = image.monomial_content();
+    for _ in 0..common.exponent(variable) {
+        parts.push(vec![BigInt::zero(), BigInt::one()]);
+    }
+    let rest = image.div_monomial(&common).unwrap_or_else(Polynomial::one);
+    for (part, multiplicity) in square_free(&rest.primitive().1, budget)? {
+        for factor in irreducible_factors(&integers(&part, variable), budget)? {
+            parts.extend(std::iter::repeat_n(factor, multiplicity as usize));
+        }
+    }
+    for size in 1..=parts.len() / 2 {
+        let mut chosen = Subset::first(size);
+        loop {
+            budget.spend(room as usize)?;
+            let product = chosen
+                .places
+                .iter()
+                .try_fold(Polynomial::one(), |product, place| {
+                    product.mul(&from_integers(&parts[*place], variable), budget)
+                })?;
+            let candidate = product.terms().iter().map(|(monomial, c)| {
+                let mut exponent = u64::from(monomial.exponent(variable));
+                let mut factors = Monomial::one();
+                for (generator, place) in places.iter().rev() {
+                    factors = Monomial::power(*generator, (exponent / place) as u32).mul(&factors);
+                    exponent %= place;
+                }
+                (factors, c.clone())
+            });
+            let candidate = Polynomial::from_map(candidate.collect());
+            if candidate.as_constant().is_none()
+                && let Some(factors) = divided(polynomial, &candidate, budget)?
             {
-                return Ok(Some(factor));
+                return Ok(Some(factors));
             }
-        }
-        if let Some(factor) = cubes(polynomial, generator, budget)? {
-            return Ok(Some(factor));
+            if !chosen.advance(parts.len()) {
+                break;
+            }
         }
     }
     Ok(None)
 }
 
-/// a·y² + b·y + c with y = gˢ splits when its discriminant is a square.
+/// a·g² + b·g + c splits when its discriminant is a square.
 fn quadratic_factor(
     polynomial: &Polynomial,
     generator: u32,
-    step: usize,
     budget: &mut Budget,
 ) -> Result<Option<Polynomial>> {
     let coefficients = polynomial.coefficients_in(generator);
-    if coefficients.len() != 2 * step + 1
-        || coefficients
-            .iter()
-            .enumerate()
-            .any(|(i, c)| i % step != 0 && !c.is_zero())
-    {
+    let [c, b, a] = &coefficients[..] else {
         return Ok(None);
-    }
-    let (c, b, a) = (
-        &coefficients[0],
-        &coefficients[step],
-        &coefficients[2 * step],
-    );
+    };
     let square = b.mul(b, budget)?;
     let product = a
         .mul(c, budget)?
@@ -172,9 +329,9 @@ fn quadratic_factor(
     let Some(root) = square_root(&square.sub(&product), budget)? else {
         return Ok(None);
     };
-    // 2a·y + b − √(b² − 4ac), without what it shares with its coefficients.
+    // 2a·g + b − √(b² − 4ac), without what it shares with its coefficients.
     let power = Polynomial::term(
-        Monomial::power(generator, step as u32),
+        Monomial::power(generator, 1),
         BigRational::from_integer(2.into()),
     );
     let line = a.mul(&power, budget)?.add(&b.sub(&root));
@@ -185,42 +342,6 @@ fn quadratic_factor(
     Ok(line
         .div_exact(&shared, budget)?
         .map(|line| line.primitive().1))
-}
-
-/// u³ ± v³ for monomials: the factor u ± v.
-fn cubes(
-    polynomial: &Polynomial,
-    generator: u32,
-    budget: &mut Budget,
-) -> Result<Option<Polynomial>> {
-    let [(first, a), (second, b)] = polynomial.terms() else {
-        return Ok(None);
-    };
-    if first.exponent(generator) == 0 {
-        return Ok(None);
-    }
-    let cube_root = |monomial: &Monomial, c: &BigRational| -> Option<Polynomial> {
-        let root = |n: &BigInt| {
-            let root = n.cbrt();
-            (root.pow(3) == *n).then_some(root)
-        };
-        let factors = monomial
-            .0
-            .iter()
-            .map(|&(g, e)| (e % 3 == 0).then_some((g, e / 3)))
-            .collect::<Option<_>>()?;
-        Some(Polynomial::term(
-            Monomial(factors),
-            BigRational::new(root(c.numer())?, root(c.denom())?),
-        ))
-    };
-    let (Some(u), Some(v)) = (cube_root(first, a), cube_root(second, b)) else {
-        return Ok(None);
-    };
-    let factor = u.add(&v);
-    Ok(polynomial
-        .div_exact(&factor, budget)?
-        .map(|_| factor.primitive().1))
 }
 
 /// The polynomial whose square this is.
@@ -255,60 +376,65 @@ fn square_root(polynomial: &Polynomial, budget: &mut Budget) -> Result<Option<Po
     Ok((again == *polynomial).then_some(root))
 }
 
-/// A rational zero of a polynomial in one generator, by the rational root theorem.
-pub fn rational_root(polynomial: &Polynomial, generator: u32) -> Option<BigRational> {
-    /// Candidates beyond which the search is given up.
-    const MANY: usize = 20_000;
-    let (_, primitive) = polynomial.primitive();
-    let coefficients: Vec<BigInt> = primitive
-        .coefficients_in(generator)
-        .iter()
-        .map(|c| c.leading().to_integer())
-        .collect();
-    let (constant, lead) = (coefficients.first()?, coefficients.last()?);
-    if constant.is_zero() {
-        return Some(BigRational::zero());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// x, y and z.
+    fn generators() -> [Polynomial; 3] {
+        [0, 1, 2].map(Polynomial::generator)
     }
-    let value = |x: &BigRational| {
-        coefficients
-            .iter()
-            .rev()
-            .fold(BigRational::zero(), |sum, c| {
-                sum * x + BigRational::from_integer(c.clone())
-            })
-    };
-    let (tops, bottoms) = (divisors(constant)?, divisors(lead)?);
-    if tops.len() * bottoms.len() > MANY {
-        return None;
+
+    fn count(polynomial: &Polynomial) -> u32 {
+        let found =
+            factor_polynomial(polynomial, &mut Budget::new(1 << 40)).expect("within the limit");
+        found.1.iter().map(|(_, multiplicity)| multiplicity).sum()
     }
-    for top in &tops {
-        for bottom in bottoms.iter().filter(|bottom| bottom.gcd(top).is_one()) {
-            for candidate in [
-                BigRational::new(top.clone(), bottom.clone()),
-                BigRational::new(-top, bottom.clone()),
-            ] {
-                if value(&candidate).is_zero() {
-                    return Some(candidate);
-                }
+
+    #[test]
+    fn products_fall_apart_into_as_many_factors() {
+        let [x, y, z] = generators();
+        let mut budget = Budget::new(u64::MAX);
+        let mut power = |p: &Polynomial, n: u32| p.pow(n, &mut budget).expect("no limit");
+        let one = Polynomial::one();
+        // Irreducible ones: cubics and more in every variable too.
+        let irreducible = [
+            x.add(&y),
+            power(&x, 3).add(&power(&y, 3)).add(&power(&z, 3)).add(&one),
+            power(&x, 4)
+                .add(&y.scale(&BigRational::from_integer(3.into())))
+                .add(&power(&y, 3)),
+            power(&x, 3).add(&power(&y, 4)).sub(&Polynomial::integer(2)),
+            power(&x, 4).add(&one),
+            power(&y, 3).sub(&Polynomial::integer(2)),
+            power(&x, 4).add(&power(&y, 4)),
+        ];
+        for a in &irreducible {
+            assert_eq!(count(a), 1, "{a:?}");
+            for b in &irreducible {
+                let product = a.mul(b, &mut Budget::new(u64::MAX)).expect("no limit");
+                assert_eq!(count(&product), 2, "{a:?} {b:?}");
             }
         }
     }
-    None
-}
 
-/// The positive divisors, when the number factors easily.
-fn divisors(value: &BigInt) -> Option<Vec<BigInt>> {
-    let mut found = vec![BigInt::one()];
-    for (prime, exponent) in small_primes(&value.abs()) {
-        let known = found.clone();
-        let mut power = BigInt::one();
-        for _ in 0..exponent.to_u32()? {
-            power *= &prime;
-            found.extend(known.iter().map(|divisor| divisor * &power));
-        }
-        if found.len() > 4_000 {
-            return None;
-        }
+    #[test]
+    fn textbook_polynomials() {
+        let [x, y, _] = generators();
+        let mut budget = Budget::new(u64::MAX);
+        let mut power = |p: &Polynomial, n: u32| p.pow(n, &mut budget).expect("no limit");
+        let four = Polynomial::integer(4);
+        assert_eq!(count(&power(&x, 4).add(&four)), 2);
+        assert_eq!(
+            count(&power(&x, 4).add(&power(&y, 4).mul(&four, &mut Budget::new(99)).expect("few"))),
+            2
+        );
+        assert_eq!(count(&power(&x, 12).sub(&power(&y, 12))), 6);
+        // Of degree one in y, and yet three factors.
+        let line = power(&x, 2).sub(&Polynomial::one());
+        assert_eq!(
+            count(&line.mul(&x.add(&y), &mut Budget::new(99)).expect("few")),
+            3
+        );
     }
-    Some(found)
 }

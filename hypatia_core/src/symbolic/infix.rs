@@ -1,12 +1,14 @@
 //! Reading infix text with Python's precedence; `^` and `**` both mean power. Not recursive.
 
 use num_traits::{Signed, Zero};
+use rustc_hash::FxHashMap;
 
 use super::expression::{Expression, Operator};
 use super::function::{FUNCTIONS, Function};
 use super::literal::{self, clip};
 use super::location::{did_you_mean, error_at};
 use super::parse::{NESTING_LIMIT, NODE_LIMIT};
+use super::sharing::Sharing;
 use crate::error::{Error, Result};
 
 enum Pending<'a> {
@@ -42,10 +44,13 @@ struct Reader<'a> {
     pending: Vec<Pending<'a>>,
     open: usize,
     nodes: usize,
+    /// Numbers and names that were read, by their text.
+    leaves: FxHashMap<&'a str, Expression>,
+    sharing: Sharing,
 }
 
-/// Reads one infix expression that fills the text.
-pub(super) fn parse(text: &str) -> Result<Expression> {
+/// Reads one infix expression that fills the text, and says whether powers of numbers occur in it.
+pub(super) fn parse(text: &str) -> Result<(Expression, bool)> {
     let mut reader = Reader {
         text,
         at: 0,
@@ -53,6 +58,8 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
         pending: Vec::new(),
         open: 0,
         nodes: 0,
+        leaves: FxHashMap::default(),
+        sharing: Sharing::default(),
     };
     let mut last = None;
     loop {
@@ -62,9 +69,11 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
             None => break,
         }
     }
+    let powers_of_numbers = reader.sharing.powers_of_numbers();
     reader
         .values
         .pop()
+        .map(|value| (value, powers_of_numbers))
         .ok_or_else(|| error_at(text, 0, "expected an expression"))
 }
 
@@ -144,10 +153,16 @@ impl<'a> Reader<'a> {
             end += 1;
         }
         let word = &self.text[self.at..end];
+        if let Some(known) = self.leaves.get(word).cloned() {
+            self.at = end;
+            return self.push(known);
+        }
         let value = literal::number(word)
             .unwrap_or_else(|| Err(format!("'{}' is not a number", clip(word))))
             .map_err(|message| self.error(&message))?;
         self.at = end;
+        let value = self.sharing.node(value);
+        self.leaves.insert(word, value.clone());
         self.push(value)
     }
 
@@ -180,6 +195,10 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(false);
         }
+        if let Some(known) = self.leaves.get(name).cloned() {
+            self.push(known)?;
+            return Ok(true);
+        }
         let value = if name == "pi" || name == "π" {
             Expression::pi()
         } else if literal::is_name(name) {
@@ -188,6 +207,8 @@ impl<'a> Reader<'a> {
             self.at = start;
             return Err(self.error("a name has at most 1000 characters"));
         };
+        let value = self.sharing.node(value);
+        self.leaves.insert(name, value.clone());
         self.push(value)?;
         Ok(true)
     }
@@ -283,6 +304,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => break,
             };
+            let value = self.sharing.node(value);
             self.push(value)?;
         }
         Ok(())
@@ -321,6 +343,7 @@ impl<'a> Reader<'a> {
                 } else {
                     Expression::new(operator, arguments)
                 };
+                let value = self.sharing.node(value);
                 self.push(value)?;
             }
             _ => return Err(self.error("this ')' closes nothing")),
@@ -349,6 +372,6 @@ fn negate(value: Expression) -> Expression {
         Operator::Float(bits) if !f64::from_bits(*bits).is_sign_negative() => {
             Expression::float(-f64::from_bits(*bits))
         }
-        _ => Expression::new(Operator::Neg, vec![value]),
+        _ => Expression::unary(Operator::Neg, value),
     }
 }

@@ -3,7 +3,9 @@
 //! Directed rounding is astro-float's; results of its elementary functions are widened by far more than the half
 //! unit they are documented to err by.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use astro_float::{BigFloat, Consts, RoundingMode, Sign};
 use num_bigint::BigInt;
@@ -32,7 +34,13 @@ pub type Enclosed = Result<Interval, Missing>;
 /// Interval operations at one precision, with the cache of constants they need.
 pub struct Arithmetic {
     bits: usize,
-    constants: Consts,
+    constants: Rc<RefCell<Consts>>,
+}
+
+thread_local! {
+    /// Pi, e and logarithms, as far as they were computed: they are rounded correctly, whatever was asked before.
+    static CONSTANTS: Option<Rc<RefCell<Consts>>> =
+        Consts::new().ok().map(|constants| Rc::new(RefCell::new(constants)));
 }
 
 const DOWN: RoundingMode = RoundingMode::Down;
@@ -172,7 +180,7 @@ impl Arithmetic {
     pub fn new(bits: usize) -> Option<Self> {
         Some(Self {
             bits,
-            constants: Consts::new().ok()?,
+            constants: CONSTANTS.with(Clone::clone)?,
         })
     }
 
@@ -188,7 +196,10 @@ impl Arithmetic {
     }
 
     pub fn pi(&mut self) -> Enclosed {
-        let value = self.constants.pi(self.bits + 64, RoundingMode::ToEven);
+        let value = self
+            .constants
+            .borrow_mut()
+            .pi(self.bits + 64, RoundingMode::ToEven);
         self.widened(&value)
     }
 
@@ -274,12 +285,12 @@ impl Arithmetic {
         if too_large(&a.low) || too_large(&a.high) {
             return Err(Missing::Unsure);
         }
-        let value = f(&a.low, self.bits + 64, &mut self.constants);
+        let value = f(&a.low, self.bits + 64, &mut self.constants.borrow_mut());
         let low = self.widened(&value)?;
         let high = if a.is_point() {
             low.clone()
         } else {
-            let value = f(&a.high, self.bits + 64, &mut self.constants);
+            let value = f(&a.high, self.bits + 64, &mut self.constants.borrow_mut());
             self.widened(&value)?
         };
         Interval::checked(low.low, high.high)
@@ -362,10 +373,10 @@ impl Arithmetic {
     ) -> Enclosed {
         let (middle, radius) = self.middle(a)?;
         let value = if middle.is_zero() {
-            let value = f(&middle, self.bits, &mut self.constants);
+            let value = f(&middle, self.bits, &mut self.constants.borrow_mut());
             Interval::exact(value)
         } else {
-            let value = f(&middle, self.bits + 64, &mut self.constants);
+            let value = f(&middle, self.bits + 64, &mut self.constants.borrow_mut());
             self.widened(&value)?
         };
         let low = value.low.sub(&radius, self.bits, DOWN);

@@ -1,14 +1,28 @@
-//! Limits at infinity, by the laws of limits and by series in 1/x.
+//! Limits at infinity, by the laws of limits, by series in 1/x, and by the rule of l'Hôpital where growth decides.
+
+use std::cell::Cell;
 
 use num_traits::{Signed, Zero};
 
 use super::accuracy::laurent::{Center, Laurent};
+use super::budget::interrupted;
 use super::build;
+use super::canonical::Context;
+use super::derivative::derivative;
 use super::enclosure::{Point, enclose};
 use super::expression::{Expression, Operator};
 use super::function::Function;
 use super::interval::Arithmetic;
+use super::kernel::Fraction;
+use super::prove::Assumptions;
 use crate::error::{Error, Result};
+
+/// How often the rule of l'Hôpital is used in turn.
+const GROWTH_ROUNDS: usize = 5;
+/// How often it is used in all.
+const GROWTH_ATTEMPTS: usize = 200;
+/// Algebra steps of one canonical form.
+const FORM_STEPS: u64 = 200_000;
 
 /// What an expression tends to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +42,154 @@ pub fn at_infinity(expression: &Expression, name: &str, positive: bool) -> Resul
     if expression.variables().iter().any(|other| **other != *name) {
         return Err(Error::new("limits at infinity are taken of one variable"));
     }
+    let attempts = Cell::new(GROWTH_ATTEMPTS);
+    let rule = Growth {
+        rounds: GROWTH_ROUNDS,
+        attempts: &attempts,
+    };
+    tends(expression, name, positive, rule).ok_or_else(|| Error::new("the limit was not decided"))
+}
+
+/// How often the rule of l'Hôpital may still be used: in turn, and in all.
+#[derive(Clone, Copy)]
+struct Growth<'a> {
+    rounds: usize,
+    attempts: &'a Cell<usize>,
+}
+
+impl Growth<'_> {
+    /// One use less.
+    fn used(self) -> Option<Self> {
+        self.attempts.set(self.attempts.get().checked_sub(1)?);
+        let rounds = self.rounds.checked_sub(1)?;
+        (!interrupted(1 << 10)).then_some(Self { rounds, ..self })
+    }
+}
+
+fn tends(
+    expression: &Expression,
+    name: &str,
+    positive: bool,
+    rule: Growth<'_>,
+) -> Option<Tendency> {
     let found = expression.fold(|node, arguments: &[Option<Tendency>]| {
-        Ok::<_, std::convert::Infallible>(
-            by_laws(node, arguments, positive).or_else(|| by_series(node, positive)),
-        )
+        let found = by_laws(node, arguments, positive)
+            .or_else(|| by_series(node, positive))
+            .or_else(|| by_growth(node, arguments, name, positive, rule));
+        Ok::<_, std::convert::Infallible>(found)
     });
     match found {
-        Ok(found) => found.ok_or_else(|| Error::new("the limit was not decided")),
+        Ok(found) => found,
         Err(never) => match never {},
     }
+}
+
+/// The limit of an indeterminate form, as a quotient of derivatives.
+///
+/// Taken of functions without oscillation only: their germs at infinity form a field in which every quotient has a
+/// limit (Hardy 1910), so that the derivative of the denominator does not vanish far out.
+fn by_growth(
+    node: &Expression,
+    arguments: &[Option<Tendency>],
+    name: &str,
+    positive: bool,
+    rule: Growth<'_>,
+) -> Option<Tendency> {
+    let rule = rule.used()?;
+    let part = |index: usize| node.arguments()[index].clone();
+    let tendency = |index: usize| arguments.get(index)?.as_ref();
+    let zero = |t: &Tendency| matches!(t, Finite(a) if a.is_integer_constant(0));
+    // Defined far out, as what it is taken of tends somewhere.
+    let bounded = |part: &Expression| {
+        is_bounded(part) && tends(&part.arguments()[0], name, positive, rule).is_some()
+    };
+    match node.operator() {
+        // What is bounded vanishes beside what does.
+        Operator::Mul => {
+            for (a, b) in [(0, 1), (1, 0)] {
+                if bounded(&part(a)) && tendency(b).is_some_and(zero) {
+                    return Some(Finite(build::zero()));
+                }
+            }
+        }
+        Operator::Div
+            if bounded(&part(0)) && matches!(tendency(1), Some(PlusInfinity | MinusInfinity)) =>
+        {
+            return Some(Finite(build::zero()));
+        }
+        _ => {}
+    }
+    if node.any(oscillates) || arguments.iter().any(Option::is_none) {
+        return None;
+    }
+    match node.operator() {
+        Operator::Pow => {
+            let exponent = build::mul(part(1), Expression::call(Function::Log, part(0)));
+            of_function(Function::Exp, tends(&exponent, name, positive, rule)?)
+        }
+        // a − b = (a² − b²)/(a + b).
+        Operator::Sub if tendency(0)? == tendency(1)? => {
+            let square = |index: usize| build::powi(part(index), 2);
+            let difference = quotient(&build::sub(square(0), square(1)))?.whole();
+            let sum = build::add(part(0), part(1));
+            tends(&build::div(difference, sum), name, positive, rule)
+        }
+        Operator::Mul | Operator::Div => {
+            let Quotient { top, bottom } = quotient(node)?;
+            let (a, b) = (
+                tends(&top, name, positive, rule)?,
+                tends(&bottom, name, positive, rule)?,
+            );
+            let infinite = |t: &Tendency| matches!(t, PlusInfinity | MinusInfinity);
+            if infinite(&b) || (zero(&a) && zero(&b)) {
+                let slopes = build::div(
+                    derivative(&top, name).ok()?,
+                    derivative(&bottom, name).ok()?,
+                );
+                return tends(&quotient(&slopes)?.whole(), name, positive, rule);
+            }
+            let whole = Expression::binary(Operator::Div, top, bottom);
+            by_laws(&whole, &[Some(a), Some(b)], positive)
+        }
+        _ => None,
+    }
+}
+
+/// Top and bottom of a canonical form.
+struct Quotient {
+    top: Expression,
+    bottom: Expression,
+}
+
+impl Quotient {
+    fn whole(self) -> Expression {
+        build::div(self.top, self.bottom)
+    }
+}
+
+fn quotient(expression: &Expression) -> Option<Quotient> {
+    let mut context = Context::new(&Assumptions::new(), FORM_STEPS);
+    let form = context.canonicalize(&[expression]).ok()?.remove(0);
+    let side = |polynomial| context.to_expression(&Fraction::polynomial(polynomial));
+    Some(Quotient {
+        top: side(form.num),
+        bottom: side(form.den),
+    })
+}
+
+fn is_bounded(expression: &Expression) -> bool {
+    matches!(
+        expression.operator(),
+        Operator::Function(Function::Sin | Function::Cos)
+    )
+}
+
+/// Whether the operator may change its sign or jump again and again.
+fn oscillates(operator: &Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Function(Function::Sin | Function::Cos | Function::Tan | Function::Floor)
+    )
 }
 
 /// The limit from the limits of the parts, where these decide it.
@@ -218,8 +371,16 @@ mod tests {
             ("x*sin(1/x)", true, finite(1)),
             ("tanh(x)", false, finite(-1)),
             ("sin(x)", true, None),
-            ("x - exp(x)", true, None),
-            ("0*exp(x)", true, None),
+            ("x*exp(-x)", true, finite(0)),
+            ("exp(x)/x^3", true, Some(PlusInfinity)),
+            ("log(x)/x", true, finite(0)),
+            ("log(x)^2/sqrt(x)", true, finite(0)),
+            ("sqrt(x+1) - sqrt(x)", true, finite(0)),
+            ("sin(x^2)/x", true, finite(0)),
+            ("sin(log(x))/x", false, None),
+            ("sqrt(x)*sqrt(x)", false, None),
+            ("0*exp(x)", true, finite(0)),
+            ("(x + sin(x))/x", true, None),
         ];
         for (text, positive, expected) in known {
             let found = at_infinity(&parse(text).expect(text), "x", positive).ok();

@@ -33,13 +33,15 @@ pub fn parse(text: &str) -> Result<Expression> {
     if text.trim().is_empty() {
         return Err(error_at(text, 0, "expected an expression, found nothing"));
     }
-    let expression = if looks_like_s_expression(text) {
+    let (expression, powers_of_numbers) = if looks_like_s_expression(text) {
         // `(- x - y)` starts like an S-expression and is infix.
         s_expression::parse(text).or_else(|error| infix::parse(text).map_err(|_| error))?
     } else {
         infix::parse(text)?
     };
-    refuse_giant_powers(&expression)?;
+    if powers_of_numbers {
+        refuse_giant_powers(&expression)?;
+    }
     Ok(expression)
 }
 

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::budget::Budget;
 use super::monomial::Monomial;
+use super::packed;
 use crate::error::Result;
 
 /// A polynomial: terms in falling order of their monomials, no coefficient zero.
@@ -57,6 +58,12 @@ impl Polynomial {
         Self { terms }
     }
 
+    /// Terms in falling order of their monomials, none of them zero: what `packed` makes.
+    pub(super) fn from_sorted(terms: Vec<(Monomial, BigRational)>) -> Self {
+        debug_assert!(terms.is_sorted_by(|a, b| a.0 > b.0));
+        Self { terms }
+    }
+
     pub fn terms(&self) -> &[(Monomial, BigRational)] {
         &self.terms
     }
@@ -92,6 +99,9 @@ impl Polynomial {
     pub fn scale(&self, factor: &BigRational) -> Self {
         if factor.is_zero() {
             return Self::zero();
+        }
+        if factor.is_one() {
+            return self.clone();
         }
         Self {
             terms: self
@@ -164,6 +174,9 @@ impl Polynomial {
             }
             _ => {}
         }
+        if let Some(product) = packed::product(self, other) {
+            return Ok(product);
+        }
         let mut sums: FxHashMap<Monomial, BigRational> = FxHashMap::default();
         let whole = |p: &Self| p.terms.iter().all(|(_, c)| c.is_integer());
         if whole(self) && whole(other) {
@@ -193,11 +206,17 @@ impl Polynomial {
     /// # Errors
     /// When the budget is spent.
     pub fn pow(&self, exponent: u32, budget: &mut Budget) -> Result<Self> {
+        if exponent == 0 {
+            return Ok(Self::one());
+        }
+        if self.terms.len() <= 1 {
+            return self.pow_of_term(exponent, budget);
+        }
+        if let Some(power) = packed::power(self, exponent, budget)? {
+            return Ok(power);
+        }
         let mut result = Self::one();
         for _ in 0..exponent {
-            if self.terms.len() <= 1 {
-                return self.pow_of_term(exponent, budget);
-            }
             result = result.mul(self, budget)?;
         }
         Ok(result)

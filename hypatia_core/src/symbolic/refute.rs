@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use num_traits::ToPrimitive;
+use smallvec::SmallVec;
 
 use super::budget::interrupted;
 use super::enclosure::{Point, enclose};
 use super::evaluate::Program;
 use super::expression::Expression;
 use super::interval::{Arithmetic, Interval, Missing};
-use super::sample::points;
+use super::sample::{Sample, samples};
 use super::sign::SignSet;
 
 /// A point where both expressions are defined and differ, with enclosures of their values.
@@ -70,29 +70,36 @@ pub fn compare(
         500..5_000 => (40, if thorough { 12 } else { 3 }),
         _ => (10, 2),
     };
-    let mut suspects: Vec<(f64, Point)> = Vec::new();
-    for point in points(&names, assumptions, mixtures) {
-        let value = |program: &Program| {
-            let values: Vec<f64> = program
-                .names()
-                .iter()
-                .map(|name| point[&**name].to_f64().unwrap_or(f64::NAN))
-                .collect();
+    // Where each side's variables are among all of them.
+    let places = |program: &Program| -> Vec<usize> {
+        let place = |name: &String| names.iter().position(|known| **known == **name);
+        program.names().iter().filter_map(place).collect()
+    };
+    let (left_places, right_places) = (places(&left_program), places(&right_program));
+    let mut suspects: Vec<(f64, Sample)> = Vec::new();
+    for sample in samples(&names, assumptions, mixtures) {
+        let doubles: SmallVec<[f64; 8]> = sample.doubles().collect();
+        let value = |program: &Program, places: &[usize]| {
+            let values: SmallVec<[f64; 8]> = places.iter().map(|place| doubles[*place]).collect();
             program.run(&values)
         };
-        let suspicion = match (value(&left_program), value(&right_program)) {
+        let sides = (
+            value(&left_program, &left_places),
+            value(&right_program, &right_places),
+        );
+        let suspicion = match sides {
             (Ok(a), Ok(b)) if a.is_finite() && b.is_finite() => {
                 (a - b).abs() / (1e-300 + a.abs().max(b.abs()))
             }
             // Doubles cannot tell here: rounding may have left the domain, or the range.
             _ => -1.0,
         };
-        suspects.push((suspicion, point));
+        suspects.push((suspicion, sample));
     }
-    // Clear differences first; among the others the order of the table, in which easy points come first.
-    let rank = |suspicion: f64| if suspicion > LIKELY { suspicion } else { 0.0 };
-    suspects.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)));
-    for (checked, (suspicion, point)) in suspects.iter().enumerate() {
+    // Clear differences first, in the order of the table, in which easy points come first: far out, differences
+    // of doubles are often cancellation.
+    suspects.sort_by_key(|(suspicion, _)| *suspicion <= LIKELY);
+    for (checked, (suspicion, sample)) in suspects.iter().enumerate() {
         let likely = *suspicion > LIKELY;
         if !likely && nothing.common.is_some() && (!thorough || checked >= checks) {
             break;
@@ -107,10 +114,12 @@ pub fn compare(
             break;
         }
         let precisions = match (likely, thorough) {
-            (true, _) => PRECISIONS,
+            (true, true) => PRECISIONS,
             (false, true) => THOROUGH,
-            (false, false) => &PRECISIONS[..1],
+            // Whatever needs more is looked at once a proof was tried.
+            (_, false) => &PRECISIONS[..1],
         };
+        let point = &sample.point(&names);
         if interrupted(POINT_STEPS) {
             break;
         }

@@ -5,6 +5,7 @@ use super::function::{FUNCTIONS, Function};
 use super::literal::{self, clip};
 use super::location::{did_you_mean, error_at};
 use super::parse::{NESTING_LIMIT, NODE_LIMIT};
+use super::sharing::Sharing;
 use super::tensor_operator::{TENSOR_OPERATORS, tensor_operator};
 use crate::error::{Error, Result};
 
@@ -30,8 +31,9 @@ struct Open<'a> {
     arguments: Vec<Expression>,
 }
 
-/// Reads one S-expression that fills the text.
-pub(super) fn parse(text: &str) -> Result<Expression> {
+/// Reads one S-expression that fills the text, and says whether powers of numbers occur in it.
+pub(super) fn parse(text: &str) -> Result<(Expression, bool)> {
+    let mut sharing = Sharing::default();
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut finished: Option<Expression> = None;
     let mut nodes = 0usize;
@@ -94,6 +96,7 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
                 "the expression has more than {NODE_LIMIT} nodes"
             )));
         }
+        let value = sharing.node(value);
         match open.last_mut() {
             Some(frame) => frame.arguments.push(value),
             None => finished = Some(value),
@@ -110,7 +113,9 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
             ),
         ));
     }
-    finished.ok_or_else(|| error_at(text, 0, "expected an expression"))
+    finished
+        .map(|value| (value, sharing.powers_of_numbers()))
+        .ok_or_else(|| error_at(text, 0, "expected an expression"))
 }
 
 fn skip_space(text: &str, at: usize) -> usize {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use num_integer::Integer;
 use num_rational::BigRational;
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::enclosure::Point;
 use super::sign::SignSet;
@@ -49,26 +51,59 @@ const VALUES: &[(i64, i64)] = &[
     (-1000, 1),
 ];
 
+/// A point whose coordinates are fractions of small numbers, by numerator and denominator.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sample(SmallVec<[(i64, i64); 4]>);
+
+impl Sample {
+    /// The nearest doubles, in the order of the variables.
+    pub fn doubles(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(|&(n, d)| n as f64 / d as f64)
+    }
+
+    /// The point, exactly.
+    pub fn point(&self, names: &[Arc<str>]) -> Point {
+        let coordinates = self.0.iter();
+        let value = |&(n, d): &(i64, i64)| BigRational::new(n.into(), d.into());
+        names.iter().cloned().zip(coordinates.map(value)).collect()
+    }
+}
+
 /// Points over these variables that respect their assumed signs, always the same ones.
 pub fn points(
     names: &[Arc<str>],
     assumptions: &BTreeMap<Arc<str>, SignSet>,
     mixtures: usize,
 ) -> Vec<Point> {
-    let value = |&(n, d): &(i64, i64)| BigRational::new(n.into(), d.into());
-    let allowed: Vec<Vec<BigRational>> = names
+    samples(names, assumptions, mixtures)
+        .iter()
+        .map(|sample| sample.point(names))
+        .collect()
+}
+
+/// The same points, as samples.
+pub fn samples(
+    names: &[Arc<str>],
+    assumptions: &BTreeMap<Arc<str>, SignSet>,
+    mixtures: usize,
+) -> Vec<Sample> {
+    let allowed: Vec<Vec<(i64, i64)>> = names
         .iter()
         .map(|name| {
             let signs = assumptions.get(name).copied().unwrap_or(SignSet::ANY);
-            VALUES
-                .iter()
-                .map(value)
-                .filter(|value| SignSet::of(value).within(signs))
+            let of_number = |n: i64| match n {
+                0 => SignSet::ZERO,
+                1.. => SignSet::POSITIVE,
+                _ => SignSet::NEGATIVE,
+            };
+            let values = VALUES.iter().copied();
+            values
+                .filter(|(n, _)| of_number(*n).within(signs))
                 .collect()
         })
         .collect();
     if names.is_empty() {
-        return vec![Point::new()];
+        return vec![Sample(SmallVec::new())];
     }
     if allowed.iter().any(Vec::is_empty) {
         return Vec::new();
@@ -82,46 +117,33 @@ pub fn points(
         (state >> 33) as usize % below
     };
     let mut seen = FxHashSet::default();
-    let mut push = |point: Point| {
-        if seen.insert(point.clone()) {
-            found.push(point);
+    let mut push = |sample: Sample| {
+        if seen.insert(sample.clone()) {
+            found.push(sample);
         }
     };
     for index in 0..VALUES.len() {
         // One variable: each value once. Several: each at its own place in the table, and all equal.
-        let at = |offset: usize, values: &Vec<BigRational>| {
-            values[(index + offset) % values.len()].clone()
-        };
-        push(
-            names
-                .iter()
-                .zip(&allowed)
-                .enumerate()
-                .map(|(i, (n, v))| (n.clone(), at(3 * i, v)))
-                .collect(),
-        );
+        let at = |offset: usize, values: &[(i64, i64)]| values[(index + offset) % values.len()];
+        let apart = allowed.iter().enumerate().map(|(i, v)| at(3 * i, v));
+        push(Sample(apart.collect()));
         if names.len() > 1 {
-            push(
-                names
-                    .iter()
-                    .zip(&allowed)
-                    .map(|(n, v)| (n.clone(), at(0, v)))
-                    .collect(),
-            );
+            push(Sample(allowed.iter().map(|values| at(0, values)).collect()));
         }
     }
     for _ in 0..mixtures {
-        let mut point = Point::new();
-        for (name, values) in names.iter().zip(&allowed) {
-            let mut value = values[next(values.len())].clone();
+        let mixture = allowed.iter().map(|values| {
+            let (n, d) = values[next(values.len())];
             if next(3) == 0 {
                 // A dyadic number with no special place.
-                let factor = BigRational::new((65 + next(64) as i64).into(), 64.into());
-                value *= factor;
+                let (n, d) = (n * (65 + next(64) as i64), d * 64);
+                let common = n.gcd(&d);
+                (n / common, d / common)
+            } else {
+                (n, d)
             }
-            point.insert(name.clone(), value);
-        }
-        push(point);
+        });
+        push(Sample(mixture.collect()));
     }
     found
 }

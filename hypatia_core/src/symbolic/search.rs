@@ -13,6 +13,7 @@ use egg::{
 };
 use num_rational::BigRational;
 
+use super::budget::interrupted;
 use super::cost::Cost;
 use super::expression::{Expression, Operator};
 use super::function::Function;
@@ -21,6 +22,10 @@ use super::parse::parse;
 use super::print::leaf_text;
 use super::prove::{Assumptions, Step};
 use super::sign::SignSet;
+
+/// What one match and one round of a search count for when it is asked whether to stop.
+const MATCH_STEPS: usize = 1 << 6;
+const ROUND_STEPS: usize = 1 << 15;
 
 /// What is known of a class of equal terms on D.
 #[derive(Debug, Clone)]
@@ -170,12 +175,13 @@ fn rewrites(identity: &'static Identity) -> Vec<Rewrite<SymbolLang, SignAnalysis
         .map(|(name, signs)| (name.parse().ok(), *signs))
         .collect();
     let holds = move |egraph: &mut EGraph<SymbolLang, SignAnalysis>, _: Id, subst: &Subst| {
-        conditions.iter().all(|(variable, signs)| {
-            match variable.and_then(|variable| subst.get(variable)) {
-                Some(id) => egraph[*id].data.signs.within(*signs),
-                None => false,
-            }
-        })
+        !interrupted(MATCH_STEPS)
+            && conditions.iter().all(|(variable, signs)| {
+                match variable.and_then(|variable| subst.get(variable)) {
+                    Some(id) => egraph[*id].data.signs.within(*signs),
+                    None => false,
+                }
+            })
     };
     let mut found = Vec::new();
     let mut direct = |name: String, left: &str, right: &str| {
@@ -217,6 +223,10 @@ pub(super) fn runner(
         .with_node_limit(limits.nodes)
         // Steps are counted, not seconds.
         .with_time_limit(Duration::from_secs(1 << 30))
+        .with_hook(|_| match interrupted(ROUND_STEPS) {
+            true => Err("interrupted".into()),
+            false => Ok(()),
+        })
 }
 
 pub(super) fn rules(families: &[Family]) -> Vec<Rewrite<SymbolLang, SignAnalysis>> {

@@ -10,7 +10,8 @@ use super::canonical::Context;
 use super::derivative::derivative;
 use super::expression::{Expression, Operator};
 use super::function::Function;
-use super::prove::Assumptions;
+use super::limit::{Tendency, at_infinity};
+use super::prove::{Assumptions, Status, prove};
 use super::substitute::substitute;
 use crate::error::{Error, Result};
 
@@ -157,7 +158,29 @@ pub fn limit(
             _ => break,
         }
     }
-    Err(Error::new("the limit was not decided"))
+    from_both_sides(expression, name, at)
+}
+
+/// The limit by what happens at infinity of 1/(x − a), where both sides agree.
+fn from_both_sides(expression: &Expression, name: &str, at: &Expression) -> Result<Expression> {
+    let undecided = || Error::new("the limit was not decided");
+    let near = add(
+        at.clone(),
+        super::build::div(Expression::integer(1), Expression::variable(name)),
+    );
+    let replaced = substitute(
+        expression,
+        &FxHashMap::from_iter([(name.to_string(), near)]),
+    );
+    let side = |positive| at_infinity(&replaced, name, positive);
+    match (side(true)?, side(false)?) {
+        (Tendency::Finite(a), Tendency::Finite(b)) => {
+            let equal = prove(&a, &b, &Assumptions::new(), STEPS).status == Status::Proved;
+            if equal { Ok(a) } else { Err(undecided()) }
+        }
+        (Tendency::Finite(_), _) | (_, Tendency::Finite(_)) => Err(undecided()),
+        _ => Err(Error::new("the limit is not finite")),
+    }
 }
 
 /// Whether a constant is certainly not zero.

@@ -1,5 +1,6 @@
 //! Equations in one unknown: polynomials by their factors, and one function of the unknown by its inverse.
 
+use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 use rustc_hash::FxHashMap;
 
@@ -9,6 +10,7 @@ use super::expression::Expression;
 use super::factor::factor_polynomial;
 use super::function::Function;
 use super::kernel::{Fraction, Kernel};
+use super::monomial::Monomial;
 use super::polynomial::Polynomial;
 use super::prove::{Assumptions, Status, prove};
 use super::substitute::substitute;
@@ -76,14 +78,44 @@ fn zeros(context: &mut Context, polynomial: &Polynomial, name: &str) -> Result<V
                     found.extend(inverse(context, *generator, value, name)?);
                 }
             }
-            _ => {
-                return Err(Error::new(format!(
-                    "'{name}' occurs in more than one function; this is not solved"
-                )));
-            }
+            [first, second] => match same_angle(context, &factor, *first, *second) {
+                Some((angle, sine, tangents)) => {
+                    for value in roots(context, &tangents, sine)? {
+                        let value = call(Function::Atan, value);
+                        found.extend(solutions(context, &angle, value, name)?);
+                    }
+                }
+                None => return Err(several(name)),
+            },
+            _ => return Err(several(name)),
         }
     }
     Ok(found)
+}
+
+fn several(name: &str) -> Error {
+    Error::new(format!(
+        "'{name}' occurs in more than one function; this is not solved"
+    ))
+}
+
+/// For a polynomial of which all terms have one degree in the sine and the cosine of an angle: the angle, the sine's
+/// number, and the polynomial over a power of the cosine, in which the sine stands for the tangent.
+fn same_angle(
+    context: &Context,
+    factor: &Polynomial,
+    first: u32,
+    second: u32,
+) -> Option<(Fraction, u32, Polynomial)> {
+    let (angle, sine, cosine) = match (context.table.get(first), context.table.get(second)) {
+        (Kernel::Sin(u), Kernel::Cos(v)) if u == v => (u.clone(), first, second),
+        (Kernel::Cos(u), Kernel::Sin(v)) if u == v => (u.clone(), second, first),
+        _ => return None,
+    };
+    let degree = |m: &Monomial| m.exponent(sine) + m.exponent(cosine);
+    let all = degree(&factor.terms().first()?.0);
+    let homogeneous = factor.terms().iter().all(|(m, _)| degree(m) == all);
+    homogeneous.then(|| (angle, sine, factor.at(cosine, &1.into())))
 }
 
 /// The real roots of a factor in one generator.
@@ -140,11 +172,50 @@ fn roots(context: &Context, factor: &Polynomial, generator: u32) -> Result<Vec<E
             }
             Ok(found)
         }
+        [d, c, b, a] => match [a, b, c, d].map(Expression::as_rational) {
+            [Some(a), Some(b), Some(c), Some(d)] => cubic(a, b, c, d),
+            _ => Err(Error::new(
+                "a cubic factor with variables in its coefficients is not solved",
+            )),
+        },
         _ => Err(Error::new(format!(
             "a factor of degree {} is not solved",
             coefficients.len() - 1
         ))),
     }
+}
+
+/// The real root of an irreducible a·x³ + b·x² + c·x + d by Cardano's formula, where there is just one.
+fn cubic(
+    a: &BigRational,
+    b: &BigRational,
+    c: &BigRational,
+    d: &BigRational,
+) -> Result<Vec<Expression>> {
+    let number = |n: i64| BigRational::from_integer(n.into());
+    let shift = b / (a * number(3));
+    // x = t − b/(3a), t³ + p·t + q.
+    let p = c / a - &shift * &shift * number(3);
+    let q = &shift * &shift * &shift * number(2) - &shift * c / a + d / a;
+    let discriminant = &q * &q / number(4) + &p * &p * &p / number(27);
+    let constant = |value: &BigRational| Expression::rational(value.clone());
+    if discriminant.is_negative() {
+        return Err(Error::new(
+            "a cubic factor with three real roots, which no real radicals express, is not solved",
+        ));
+    }
+    // u³ is the root of the resolvent of larger magnitude, so that it is not zero; t = u − p/(3u).
+    let half = -&q / number(2);
+    let root = sqrt(constant(&discriminant));
+    let (cube, negative) = if half.is_negative() {
+        (sub(root, constant(&half)), true)
+    } else {
+        (add(constant(&half), root), false)
+    };
+    let u = super::build::pow(cube, Expression::ratio(1, 3));
+    let u = if negative { neg(u) } else { u };
+    let t = sub(u.clone(), div(constant(&(&p / number(3))), u));
+    Ok(vec![sub(t, constant(&shift))])
 }
 
 /// The solutions of generator = value.
@@ -180,17 +251,28 @@ fn inverse(
         Kernel::Sin(u) => (u, vec![call(Function::Asin, value)]),
         Kernel::Cos(u) => (u, vec![call(Function::Acos, value)]),
         Kernel::Asin(u) => (u, vec![call(Function::Sin, value)]),
+        Kernel::Atan(u) => (u, vec![call(Function::Tan, value)]),
         _ => return Err(Error::new("this function of the unknown is not inverted")),
     };
     let mut found = Vec::new();
     for target in targets {
-        let equation = sub(context.to_expression(&inner), target);
-        let mut inner_context = Context::new(&Assumptions::new(), STEPS);
-        let Ok(mut forms) = inner_context.canonicalize(&[&equation]) else {
-            continue;
-        };
-        let form = forms.remove(0);
-        found.extend(zeros(&mut inner_context, &form.num, name)?);
+        found.extend(solutions(context, &inner, target, name)?);
     }
     Ok(found)
+}
+
+/// The solutions of inner = target.
+fn solutions(
+    context: &Context,
+    inner: &Fraction,
+    target: Expression,
+    name: &str,
+) -> Result<Vec<Expression>> {
+    let equation = sub(context.to_expression(inner), target);
+    let mut inner_context = Context::new(&Assumptions::new(), STEPS);
+    match inner_context.canonicalize(&[&equation]) {
+        Ok(mut forms) => zeros(&mut inner_context, &forms.remove(0).num, name),
+        // It is defined nowhere.
+        Err(_) => Ok(Vec::new()),
+    }
 }

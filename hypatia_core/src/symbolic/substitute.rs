@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::build;
-use super::expression::{Expression, Operator, name_bit};
+use super::expression::{Arguments, Expression, Operator, name_bit};
 
 /// Depth up to which the walk is recursive.
 const SHALLOW: u32 = 3_000;
@@ -24,10 +24,11 @@ pub fn substitute(
     if expression.depth() <= SHALLOW {
         return walk.replaced(expression);
     }
-    // Parts first, so that the walk never goes deep.
+    // Parts first, so that the walk never goes deep; the list keeps every part shared, and so known.
     let mut last = expression.clone();
-    for node in expression.post_order() {
-        last = walk.replaced(&node);
+    let order = expression.post_order();
+    for node in &order {
+        last = walk.replaced(node);
         walk.known.insert(node.address(), last.clone());
     }
     last
@@ -50,10 +51,11 @@ impl Walk<'_> {
         if let Operator::Variable(name) = node.operator() {
             return self.replacements.get(&**name).unwrap_or(node).clone();
         }
-        if let Some(known) = self.known.get(&node.address()) {
+        let shared = node.is_shared();
+        if shared && let Some(known) = self.known.get(&node.address()) {
             return known.clone();
         }
-        let arguments: Vec<Expression> = node
+        let arguments: Arguments = node
             .arguments()
             .iter()
             .map(|argument| self.replaced(argument))
@@ -67,7 +69,7 @@ impl Walk<'_> {
         } else {
             node.clone()
         };
-        if node.is_shared() {
+        if shared {
             self.known.insert(node.address(), result.clone());
         }
         result
@@ -75,7 +77,7 @@ impl Walk<'_> {
 }
 
 /// The node, or the exact number it is when all its arguments are numbers.
-fn fold_numbers(operator: &Operator, arguments: Vec<Expression>) -> Expression {
+fn fold_numbers(operator: &Operator, arguments: Arguments) -> Expression {
     if arguments
         .iter()
         .all(|argument| argument.as_rational().is_some())

@@ -189,6 +189,9 @@ impl Opaque {
 
     /// The parts in place of their names.
     fn restore(&self, expression: &Expression) -> Expression {
+        if self.parts.is_empty() {
+            return expression.clone();
+        }
         let restored = expression.fold(|node, arguments: &[Expression]| {
             Ok::<_, std::convert::Infallible>(match node.operator() {
                 Operator::Variable(name) => self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import time
 import warnings
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 import hypatia_core
-from conformance.cases import SAMPLES, cases
+from conformance.cases import SAMPLES, Case, cases
 from conformance.comparison import Outcome, Result, compare, compile_with
 from conformance.round_trip import every_graph_rewritten
 
@@ -30,6 +31,12 @@ def main() -> int:
     parser.add_argument(
         "--as-found", action="store_true", help="only graphs that the search improves are rewritten"
     )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        help="keep each result in this file as it comes, and take from there what an earlier run kept; "
+        "for the parts of one page, and to go on after an interruption",
+    )
     parser.add_argument("--samples", type=int, default=SAMPLES, help="sample inputs of a case, at most")
     arguments = parser.parse_args()
     part, parts = map(int, arguments.part.split("/"))
@@ -40,11 +47,15 @@ def main() -> int:
         part::parts
     ]
     begun = time.monotonic()
+    record = Record(arguments.record)
     results = []
     hypatia = compile_with("hypatia", executor="aten", verify=False, measure=False, on_error="raise")
     for i, case in enumerate(chosen, 1):
-        with contextlib.nullcontext() if arguments.as_found else every_graph_rewritten():
-            result = compare(case, hypatia, compile_with("aot_eager"))
+        result = record.result(case)
+        if result is None:
+            with contextlib.nullcontext() if arguments.as_found else every_graph_rewritten():
+                result = compare(case, hypatia, compile_with("aot_eager"))
+            record.keep(result)
         results.append(result)
         if result.outcome is not Outcome.PASSED:
             print(f"{case.kind} {case.name}: {result.outcome.value}: {result.reasons[:3]}", flush=True)
@@ -54,6 +65,28 @@ def main() -> int:
     if len(chosen) == len(cases()):
         PAGE.write_text(page(results, arguments.samples), encoding="utf-8")
     return int(any(r.outcome is Outcome.FAILED for r in results))
+
+
+class Record:
+    """Results in a file, one line of JSON each; without a file, nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
+        self._kept = {(row["kind"], row["name"]): row for row in map(json.loads, lines)}
+
+    def result(self, case: Case) -> Result | None:
+        """What an earlier run found for a case; None where it has not been run."""
+        row = self._kept.get((case.kind, case.name))
+        return row and Result(case, Outcome(row["outcome"]), row["samples"], row["reasons"])
+
+    def keep(self, result: Result) -> None:
+        """Adds a line."""
+        if self.path is not None:
+            row = {"kind": result.case.kind, "name": result.case.name, "outcome": result.outcome.value}
+            row |= {"samples": result.samples, "reasons": result.reasons}
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 def page(results: list[Result], samples: int) -> str:

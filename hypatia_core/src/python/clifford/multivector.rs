@@ -417,7 +417,7 @@ impl PyMultiVector {
     }
 
     fn __eq__(&self, other: Operand) -> bool {
-        self.value == other.beside(&self.value)
+        self.value == *other.beside(&self.value)
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {

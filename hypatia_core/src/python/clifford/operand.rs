@@ -1,13 +1,14 @@
 //! What may stand beside a multivector in Python, and what comes back.
 
+use std::borrow::Cow;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyFloat, PyInt, PyType};
 
+use super::euclidean::{PyMultiVector2D, PyMultiVector3D};
 use super::multivector::PyMultiVector;
-use super::plane::PyMultiVector2D;
-use super::space::PyMultiVector3D;
 use crate::clifford::Multivector;
 
 /// A multivector or a real number; anything else is left to the other operand's class.
@@ -43,10 +44,10 @@ pub(super) fn real(object: &Bound<'_, PyAny>) -> PyResult<f64> {
 
 impl Operand<'_> {
     /// As a multivector of the algebra of `like`.
-    pub(super) fn beside(&self, like: &Multivector) -> Multivector {
+    pub(super) fn beside(&self, like: &Multivector) -> Cow<'_, Multivector> {
         match self {
-            Self::Multivector(value) => value.value.clone(),
-            Self::Scalar(value) => Multivector::scalar(like.algebra(), *value),
+            Self::Multivector(value) => Cow::Borrowed(&value.value),
+            Self::Scalar(value) => Cow::Owned(Multivector::scalar(like.algebra(), *value)),
         }
     }
 }

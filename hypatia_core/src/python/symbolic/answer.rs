@@ -4,10 +4,12 @@ use num_bigint::BigInt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::symbolic::expression::Expression;
 use crate::symbolic::prove::{Answer, Assumptions};
 use crate::symbolic::replay::replay;
+use crate::tensor_expression;
 
 use super::symbol::PySymbol;
 use super::without_lock;
@@ -15,14 +17,23 @@ use super::without_lock;
 /// The answer of ``prove_equivalent``: proved, refuted or unknown, and what supports it.
 #[pyclass(frozen, name = "Equivalence", module = "hypatia_core._hypatia_core")]
 pub(super) struct PyAnswer {
+    sides: [Expression; 2],
     answer: Answer,
+    /// What a tensor proof by rules is replayed from.
+    certificate: Option<Certificate>,
     assumptions: Assumptions,
 }
 
 impl PyAnswer {
-    pub(super) fn new(answer: Answer, assumptions: Assumptions) -> Self {
+    pub(super) fn new(
+        sides: [Expression; 2],
+        (answer, certificate): (Answer, Option<Certificate>),
+        assumptions: Assumptions,
+    ) -> Self {
         Self {
+            sides,
             answer,
+            certificate,
             assumptions,
         }
     }
@@ -93,9 +104,8 @@ impl PyAnswer {
         self.answer.reason.as_deref()
     }
 
-    /// Replays the steps with no search: each has to be an instance of its rule. True when all hold up.
-    ///
-    /// Tensor proofs are replayed by congruence closure before they are given, and are not replayed again.
+    /// Replays the steps with no search: each has to be an instance of its rule, those of tensor proofs by congruence
+    /// closure. True when all hold up.
     fn check(&self, py: Python<'_>) -> PyResult<bool> {
         if self.status() != "proved" {
             return Err(Error::new(format!(
@@ -104,21 +114,14 @@ impl PyAnswer {
             ))
             .into());
         }
-        let tensors = |side: &Expression| side.has_tensors();
-        let (Some(first), Some(last)) = (self.answer.steps.first(), self.answer.steps.last())
-        else {
-            return Ok(true);
-        };
-        if !tensors(&first.before) && !tensors(&last.after) {
-            without_lock(py, || {
-                replay(
-                    &first.before,
-                    &last.after,
-                    &self.answer.steps,
-                    &self.assumptions,
-                )
-            })?;
-        }
+        let ([left, right], steps) = (&self.sides, &self.answer.steps);
+        without_lock(py, || {
+            if left.has_tensors() || right.has_tensors() {
+                tensor_expression::replay(left, right, steps, self.certificate.as_ref())
+            } else {
+                replay(left, right, steps, &self.assumptions)
+            }
+        })?;
         Ok(true)
     }
 

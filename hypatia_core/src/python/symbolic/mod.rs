@@ -5,6 +5,7 @@ mod answer;
 mod calculus;
 mod constructors;
 mod conversion;
+mod doubles;
 mod symbol;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::certificate::Certificate;
 use crate::error::{Error, Result};
 use crate::symbolic::budget::interruptible;
 use crate::symbolic::cost::Cost;
@@ -121,11 +123,16 @@ fn optimize_ast(
 }
 
 /// Scalars go to the proofs of `symbolic`, tensors to the tensor engine.
-fn decide(left: &Expression, right: &Expression, known: &Assumptions, steps: u64) -> Answer {
+fn decide(
+    left: &Expression,
+    right: &Expression,
+    known: &Assumptions,
+    steps: u64,
+) -> (Answer, Option<Certificate>) {
     if left != right && (left.has_tensors() || right.has_tensors()) {
         return tensor_expression::prove(left, right);
     }
-    prove(left, right, known, steps)
+    (prove(left, right, known, steps), None)
 }
 
 /// Whether two expressions are proved equal wherever both are defined over the reals.
@@ -139,7 +146,8 @@ fn is_equivalent(
     let assumptions = left.joined_assumptions(&right)?;
     let (left, right) = (left.expression, right.expression);
     without_lock(py, || {
-        Ok(decide(&left, &right, &assumptions, PROOF_STEPS).status == Status::Proved)
+        let (answer, _) = decide(&left, &right, &assumptions, PROOF_STEPS);
+        Ok(answer.status == Status::Proved)
     })
 }
 
@@ -160,7 +168,7 @@ fn prove_equivalent(
     }
     let (left, right) = (left.expression, right.expression);
     let answer = without_lock(py, || Ok(decide(&left, &right, &known, steps)))?;
-    Ok(PyAnswer::new(answer, known))
+    Ok(PyAnswer::new([left, right], answer, known))
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -3,10 +3,11 @@
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
+use crate::symbolic::columns::Column;
 use crate::symbolic::cost::Cost;
 use crate::symbolic::derivative::nth_derivative;
 use crate::symbolic::evaluate::{Program, evaluate};
@@ -19,6 +20,7 @@ use crate::symbolic::simplify::simplify;
 use crate::symbolic::substitute::substitute;
 
 use super::conversion::{expression_or_text, number_or_symbol, type_name};
+use super::doubles::Doubles;
 use super::without_lock;
 
 /// A symbolic expression over the reals. Immutable; ``==`` compares structure, ``is_equivalent`` mathematics.
@@ -176,30 +178,42 @@ impl PySymbol {
         Ok(value.into_pyobject(py)?.into_any())
     }
 
-    /// The values over columns of doubles given as bytes; NaN where undefined. See `hypatia_core.symbolic.arrays`.
-    fn _eval_columns<'py>(
+    /// The values over arrays of doubles, written to another; NaN where undefined. See `hypatia_core.symbolic.arrays`.
+    fn _eval_columns(
         &self,
-        py: Python<'py>,
-        columns: Vec<Bound<'py, PyBytes>>,
-        count: usize,
-    ) -> PyResult<Bound<'py, PyByteArray>> {
-        let views: Vec<&[u8]> = columns.iter().map(|column| column.as_bytes()).collect();
-        let result = without_lock(py, || {
-            let program = Program::new(&self.expression)?;
-            if views.len() != program.names().len() {
-                return Err(Error::new("one column a variable is needed"));
+        py: Python<'_>,
+        columns: Vec<Bound<'_, PyAny>>,
+        result: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let program = Program::new(&self.expression)?;
+        if columns.len() != program.names().len() {
+            return Err(Error::new("one column a variable is needed").into());
+        }
+        let result = Doubles::of(result, true)?;
+        let columns = columns
+            .iter()
+            .map(|column| Doubles::of(column, false))
+            .collect::<PyResult<Vec<_>>>()?;
+        if columns
+            .iter()
+            .any(|column| column.count != result.count && !column.is_scalar)
+        {
+            return Err(Error::new("columns of unequal length").into());
+        }
+        without_lock(py, || {
+            // SAFETY: the arrays are held by the caller until this returns, and NumPy's memory does not move.
+            unsafe {
+                let columns: Vec<Column<'_>> = columns
+                    .iter()
+                    .map(|column| match (column.is_scalar, column.slice()) {
+                        (true, [value]) => Column::One(*value),
+                        (_, values) => Column::Each(values),
+                    })
+                    .collect();
+                program.run_columns(&columns, result.slice_mut());
             }
-            if views
-                .iter()
-                .any(|view| view.len() != 8 && view.len() != 8 * count)
-            {
-                return Err(Error::new("columns of unequal length"));
-            }
-            let mut result = vec![0u8; 8 * count];
-            program.run_columns(&views, &mut result);
-            Ok(result)
-        })?;
-        Ok(PyByteArray::new(py, &result))
+            Ok(())
+        })
     }
 
     /// An expression of the same value and domain that is not larger.

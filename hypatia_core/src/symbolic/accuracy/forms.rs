@@ -307,7 +307,7 @@ impl Classes {
                 continue;
             }
             let arguments = arguments.iter().map(|form| form.expression.clone());
-            let expression = Expression::new(node.operator.clone(), arguments.collect());
+            let expression = Expression::new(node.operator.clone(), arguments.collect::<Vec<_>>());
             found.push(Form {
                 expression,
                 values,

@@ -1,0 +1,272 @@
+//! One block of rows, turned so that one place of all its rows lies together: each term is then one multiply-add
+//! over whole registers, whatever the table.
+
+use super::real::Real;
+use super::{Bilinear, Group};
+
+/// Registers of one place of a block.
+const REGISTERS: usize = 8;
+
+/// Rows of one block of elements of this type.
+pub(super) const fn rows<T: Real>() -> usize {
+    REGISTERS * T::LANES
+}
+
+/// The memory that a block is turned into.
+pub(super) struct Scratch<T> {
+    pub(super) x: Vec<T>,
+    pub(super) y: Vec<T>,
+    pub(super) result: Vec<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    pub(super) fn new([n, m, p]: [usize; 3]) -> Self {
+        let of = |width: usize| vec![T::ZERO; width * rows::<T>()];
+        Self {
+            x: of(n),
+            y: of(m),
+            result: of(p),
+        }
+    }
+}
+
+/// The weights of a block: those of group w for row r stand at `w · stride + r`.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a, T> {
+    pub(super) values: &'a [T],
+    pub(super) stride: usize,
+}
+
+/// Whether the processor has what the code for registers is compiled for.
+pub(super) fn has_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// `places[c · block + r] = rows[r · width + c]`; missing rows are zero.
+#[inline(always)]
+pub(super) fn turn_in<T: Real, const REGISTERS: bool>(from: &[T], width: usize, places: &mut [T]) {
+    let (block, count) = (rows::<T>(), from.len() / width.max(1));
+    if count < block {
+        places.fill(T::ZERO);
+    }
+    transpose::<T, REGISTERS>(from, width, places, block, [count, width]);
+}
+
+/// The inverse of [`turn_in`].
+#[inline(always)]
+pub(super) fn turn_out<T: Real, const REGISTERS: bool>(places: &[T], width: usize, to: &mut [T]) {
+    let (block, count) = (rows::<T>(), to.len() / width.max(1));
+    transpose::<T, REGISTERS>(places, block, to, width, [width, count]);
+}
+
+/// A matrix of these extents transposed, rows starting `stride` and `to_stride` elements apart: in tiles as large as
+/// fit, what no tile covers element by element.
+#[inline(always)]
+fn transpose<T: Real, const REGISTERS: bool>(
+    from: &[T],
+    stride: usize,
+    to: &mut [T],
+    to_stride: usize,
+    [height, width]: [usize; 2],
+) {
+    let (mut r, mut c_done) = (0, 0);
+    #[cfg(target_arch = "x86_64")]
+    if REGISTERS && height > 0 && width > 0 {
+        assert!(
+            from.len() >= (height - 1) * stride + width
+                && to.len() >= (width - 1) * to_stride + height
+        );
+        let large = height.min(width) >= T::LANES;
+        let tile = if large { T::LANES } else { T::SMALL };
+        (r, c_done) = (height / tile * tile, width / tile * tile);
+        for (row, column) in (0..r)
+            .step_by(tile)
+            .flat_map(|r| (0..c_done).step_by(tile).map(move |c| (r, c)))
+        {
+            // SAFETY: the tile lies within both matrices, which lie within their slices; there are registers.
+            unsafe {
+                let source = from.as_ptr().add(row * stride + column);
+                let target = to.as_mut_ptr().add(column * to_stride + row);
+                if large {
+                    T::transpose(source, stride, target, to_stride);
+                } else {
+                    T::transpose_small(source, stride, target, to_stride);
+                }
+            }
+        }
+    }
+    for row in 0..height {
+        for column in if row < r { c_done } else { 0 }..width {
+            to[column * to_stride + row] = from[row * stride + column];
+        }
+    }
+}
+
+/// All places of the result of one block.
+#[inline(always)]
+pub(super) fn places<T: Real, const REGISTERS: bool>(
+    map: &Bilinear,
+    scratch: &mut Scratch<T>,
+    weights: Option<Weights<'_, T>>,
+) {
+    let Scratch { x, y, result } = scratch;
+    for (place, groups) in result.chunks_exact_mut(rows::<T>()).zip(&map.places) {
+        #[cfg(target_arch = "x86_64")]
+        if REGISTERS {
+            // SAFETY: the processor has the registers; a map's terms stand within its widths, for which x and y have
+            // a block of places each, and its groups within the weights.
+            unsafe {
+                place_in_registers(groups, x.as_ptr(), y.as_ptr(), place.as_mut_ptr(), weights)
+            };
+            continue;
+        }
+        place.fill(T::ZERO);
+        for group in groups {
+            let mut sum = vec![T::ZERO; rows::<T>()];
+            add_group(group, x, y, &mut sum);
+            for (r, (to, value)) in place.iter_mut().zip(sum).enumerate() {
+                let weight = weights.map(|w| w.values[group.weight * w.stride + r]);
+                *to += weight.map_or(value, |w| w * value);
+            }
+        }
+    }
+}
+
+/// Adds Σ c·xᵢ·yⱼ of one group.
+#[inline(always)]
+fn add_group<T: Real>(group: &Group, x: &[T], y: &[T], sum: &mut [T]) {
+    let block = sum.len();
+    for &(left, right, coefficient) in group.plus.iter().chain(&group.minus).chain(&group.others) {
+        let (a, b) = (&x[left * block..][..block], &y[right * block..][..block]);
+        let c = T::from_f64(coefficient);
+        for ((s, &a), &b) in sum.iter_mut().zip(a).zip(b) {
+            *s += c * (a * b);
+        }
+    }
+}
+
+/// One place of the result, its sums in registers throughout.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA; each term's places and each group's weights must be there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn place_in_registers<T: Real>(
+    groups: &[Group],
+    x: *const T,
+    y: *const T,
+    place: *mut T,
+    weights: Option<Weights<'_, T>>,
+) {
+    // SAFETY: as the function asks; a block is `REGISTERS` registers.
+    unsafe {
+        let mut total = [T::splat(T::ZERO); REGISTERS];
+        for group in groups {
+            let sum = group_in_registers(
+                group,
+                x,
+                y,
+                if weights.is_some() { None } else { Some(total) },
+            );
+            total = match weights {
+                None => sum,
+                Some(w) => {
+                    let weight = w.values.as_ptr().add(group.weight * w.stride);
+                    std::array::from_fn(|u| {
+                        T::plus(total[u], sum[u], T::load(weight.add(u * T::LANES)))
+                    })
+                }
+            };
+        }
+        for (u, value) in total.into_iter().enumerate() {
+            T::store(place.add(u * T::LANES), value);
+        }
+    }
+}
+
+/// Σ c·xᵢ·yⱼ of one group, added to what is given.
+///
+/// # Safety
+/// As [`place_in_registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn group_in_registers<T: Real>(
+    group: &Group,
+    x: *const T,
+    y: *const T,
+    given: Option<[T::Register; REGISTERS]>,
+) -> [T::Register; REGISTERS] {
+    let block = rows::<T>();
+    // SAFETY: as the function asks.
+    unsafe {
+        let mut sum = given.unwrap_or([T::splat(T::ZERO); REGISTERS]);
+        for &(left, right, _) in &group.plus {
+            let (a, b) = (x.add(left * block), y.add(right * block));
+            for (u, sum) in sum.iter_mut().enumerate() {
+                *sum = T::plus(
+                    *sum,
+                    T::load(a.add(u * T::LANES)),
+                    T::load(b.add(u * T::LANES)),
+                );
+            }
+        }
+        for &(left, right, _) in &group.minus {
+            let (a, b) = (x.add(left * block), y.add(right * block));
+            for (u, sum) in sum.iter_mut().enumerate() {
+                *sum = T::minus(
+                    *sum,
+                    T::load(a.add(u * T::LANES)),
+                    T::load(b.add(u * T::LANES)),
+                );
+            }
+        }
+        for &(left, right, coefficient) in &group.others {
+            let (a, b) = (x.add(left * block), y.add(right * block));
+            let c = T::splat(T::from_f64(coefficient));
+            for (u, sum) in sum.iter_mut().enumerate() {
+                let ca = T::product(c, T::load(a.add(u * T::LANES)));
+                *sum = T::plus(*sum, ca, T::load(b.add(u * T::LANES)));
+            }
+        }
+        sum
+    }
+}
+
+/// Adds to `sums[w · stride ..]` what each weight of one block is multiplied by: Σ gₖ·(Σ c·xᵢ·yⱼ) over its groups.
+#[inline(always)]
+pub(super) fn weight_sums<T: Real, const REGISTERS: bool>(
+    map: &Bilinear,
+    scratch: &Scratch<T>,
+    sums: &mut [T],
+    stride: usize,
+) {
+    let block = rows::<T>();
+    let Scratch { x, y, result } = scratch;
+    for (gradient, groups) in result.chunks_exact(block).zip(&map.places) {
+        for group in groups {
+            let to = &mut sums[group.weight * stride..][..block];
+            #[cfg(target_arch = "x86_64")]
+            if REGISTERS {
+                // SAFETY: as in `places`; `to` and `gradient` are a block long.
+                unsafe {
+                    let sum = group_in_registers(group, x.as_ptr(), y.as_ptr(), None);
+                    for (u, value) in sum.into_iter().enumerate() {
+                        let at = to.as_mut_ptr().add(u * T::LANES);
+                        let g = T::load(gradient.as_ptr().add(u * T::LANES));
+                        T::store(at, T::plus(T::load(at), value, g));
+                    }
+                }
+                continue;
+            }
+            let mut sum = vec![T::ZERO; block];
+            add_group(group, x, y, &mut sum);
+            for ((to, value), &g) in to.iter_mut().zip(sum).zip(gradient) {
+                *to += g * value;
+            }
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! Sparse bilinear maps over many rows: rₖ = Σ c·xᵢ·yⱼ over a list of terms, the products of an algebra for instance.
+//!
+//! Terms may have weights too, one for each of their groups and each channel, the channels taking turns row by row:
+//! rₖ = Σ w[row mod channels, group]·c·xᵢ·yⱼ, the layers of Clifford networks.
+//!
+//! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
+
+mod block;
+mod linear;
+mod real;
+mod threads;
+
+use block::{Scratch, Weights};
+pub use linear::Matrix;
+pub use real::Real;
+pub use threads::prefer_large_pages;
+
+use crate::error::{Error, Result};
+
+/// Terms (i, j, c).
+type Terms = Vec<(usize, usize, f64)>;
+
+/// The terms of one place of the result that share a weight, by their coefficients.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    weight: usize,
+    plus: Terms,
+    minus: Terms,
+    others: Terms,
+}
+
+/// A bilinear map with few terms.
+#[derive(Debug, Clone)]
+pub struct Bilinear {
+    widths: [usize; 3],
+    /// The groups of each place of the result.
+    places: Vec<Vec<Group>>,
+    terms: usize,
+    /// How many weights a channel has; 0 without weights.
+    weights: usize,
+}
+
+/// Weights of shape (channels, groups).
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelWeights<'a, T> {
+    /// Row by row.
+    pub values: &'a [T],
+    /// How many channels take turns.
+    pub channels: usize,
+}
+
+impl Bilinear {
+    /// The map of these terms (i, j, k, c) from rows of two widths to rows of the third.
+    ///
+    /// # Errors
+    /// A term stands outside the widths.
+    pub fn new(
+        widths: [usize; 3],
+        terms: impl IntoIterator<Item = (usize, usize, usize, f64)>,
+    ) -> Result<Self> {
+        let mut map = Self::weighted(
+            widths,
+            1,
+            terms.into_iter().map(|(i, j, k, c)| (i, j, k, c, 0)),
+        )?;
+        map.weights = 0;
+        Ok(map)
+    }
+
+    /// The map of these terms (i, j, k, c, w), the last of which numbers the weight that the term is multiplied by.
+    ///
+    /// # Errors
+    /// A term stands outside the widths or the number of weights.
+    pub fn weighted(
+        widths: [usize; 3],
+        weights: usize,
+        terms: impl IntoIterator<Item = (usize, usize, usize, f64, usize)>,
+    ) -> Result<Self> {
+        let mut places: Vec<Vec<Group>> = vec![Vec::new(); widths[2]];
+        let mut count = 0;
+        for (left, right, result, coefficient, weight) in terms {
+            if left >= widths[0] || right >= widths[1] || result >= widths[2] || weight >= weights {
+                return Err(Error::new(format!(
+                    "bilinear: the term ({left}, {right}, {result}) of weight {weight} is outside {widths:?} and \
+                     {weights} weights"
+                )));
+            }
+            let groups = &mut places[result];
+            let known = groups.iter().position(|group| group.weight == weight);
+            let place = known.unwrap_or_else(|| {
+                groups.push(Group {
+                    weight,
+                    ..Group::default()
+                });
+                groups.len() - 1
+            });
+            let group = &mut groups[place];
+            let terms = if coefficient == 1.0 {
+                &mut group.plus
+            } else if coefficient == -1.0 {
+                &mut group.minus
+            } else {
+                &mut group.others
+            };
+            terms.push((left, right, coefficient));
+            count += 1;
+        }
+        Ok(Self {
+            widths,
+            places,
+            terms: count,
+            weights,
+        })
+    }
+
+    /// The widths of both operands' rows and of the result's.
+    pub fn widths(&self) -> [usize; 3] {
+        self.widths
+    }
+
+    /// How many weights a channel has; 0 without weights.
+    pub fn weights(&self) -> usize {
+        self.weights
+    }
+
+    /// Writes the result's rows, with so many threads at most.
+    ///
+    /// # Errors
+    /// The slices are not so many rows of their widths, or the weights are not those that the terms ask for.
+    pub fn apply<T: Real>(
+        &self,
+        x: &[T],
+        y: &[T],
+        weights: Option<ChannelWeights<'_, T>>,
+        result: &mut [T],
+        rows: usize,
+        threads: usize,
+    ) -> Result<()> {
+        let [n, m, p] = self.widths;
+        self.check(rows, [x.len(), y.len(), result.len()])?;
+        self.check_weights(weights.map_or((0, 1), |w| (w.values.len(), w.channels)))?;
+        if rows * p == 0 {
+            return Ok(());
+        }
+        let turned = weights.map(|w| Turned::new(w, self.weights));
+        let share = threads::rows_of_one(rows, rows * self.terms, block::rows::<T>(), threads);
+        threads::each(result.chunks_mut(share * p), |number, part| {
+            let (start, count) = (number * share, part.len() / p);
+            let (x, y) = (&x[start * n..][..count * n], &y[start * m..][..count * m]);
+            let job = Rows {
+                map: self,
+                start,
+                x,
+                y,
+                count,
+            };
+            dispatch(Product {
+                rows: job,
+                weights: turned.as_ref(),
+                result: part,
+            });
+        });
+        Ok(())
+    }
+
+    /// The gradient of the weights, (channels, groups) row by row, where `gradient` is that of the result's rows.
+    ///
+    /// # Errors
+    /// The slices are not so many rows of their widths, or there are no weights.
+    pub fn weight_gradient<T: Real>(
+        &self,
+        x: &[T],
+        y: &[T],
+        gradient: &[T],
+        rows: usize,
+        channels: usize,
+        threads: usize,
+    ) -> Result<Vec<f64>> {
+        let [n, m, p] = self.widths;
+        self.check(rows, [x.len(), y.len(), gradient.len()])?;
+        self.check_weights((channels * self.weights, channels))?;
+        let share = threads::rows_of_one(rows, rows * self.terms, block::rows::<T>(), threads);
+        let length = channels * self.weights;
+        let mut sums = vec![vec![0.0; length]; rows.div_ceil(share.max(1))];
+        threads::each(sums.iter_mut(), |number, total| {
+            let start = number * share;
+            let count = share.min(rows - start);
+            let (x, y) = (&x[start * n..][..count * n], &y[start * m..][..count * m]);
+            let job = Rows {
+                map: self,
+                start,
+                x,
+                y,
+                count,
+            };
+            dispatch(Gradient {
+                rows: job,
+                gradient: &gradient[start * p..][..count * p],
+                channels,
+                total,
+            });
+        });
+        let add = |mut total: Vec<f64>, part: Vec<f64>| {
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+            total
+        };
+        Ok(sums.into_iter().fold(vec![0.0; length], add))
+    }
+
+    fn check(&self, rows: usize, lengths: [usize; 3]) -> Result<()> {
+        let [n, m, p] = self.widths;
+        if lengths == [rows * n, rows * m, rows * p] {
+            return Ok(());
+        }
+        let widths = self.widths;
+        Err(Error::new(format!(
+            "bilinear: {rows} rows of widths {widths:?} are not {lengths:?} elements"
+        )))
+    }
+
+    fn check_weights(&self, (length, channels): (usize, usize)) -> Result<()> {
+        if channels > 0 && length == channels * self.weights {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "bilinear: {length} weights are not {} for each of {channels} channels",
+            self.weights
+        )))
+    }
+}
+
+/// Rows of both operands, the first of them with this number among all.
+struct Rows<'a, T> {
+    map: &'a Bilinear,
+    start: usize,
+    x: &'a [T],
+    y: &'a [T],
+    count: usize,
+}
+
+impl<T: Real> Rows<'_, T> {
+    /// Turns block after block into the scratch memory and hands it on, with its first and its last row.
+    #[inline(always)]
+    fn each_block<const REGISTERS: bool>(
+        &self,
+        mut work: impl FnMut(&mut Scratch<T>, usize, usize),
+    ) {
+        let [n, m, _] = self.map.widths;
+        let mut scratch = Scratch::new(self.map.widths);
+        for from in (0..self.count).step_by(block::rows::<T>()) {
+            let to = self.count.min(from + block::rows::<T>());
+            block::turn_in::<T, REGISTERS>(&self.x[from * n..to * n], n, &mut scratch.x);
+            block::turn_in::<T, REGISTERS>(&self.y[from * m..to * m], m, &mut scratch.y);
+            work(&mut scratch, from, to);
+        }
+    }
+}
+
+/// Weights turned so that those of a group lie together, and go on beyond the last channel for a block.
+struct Turned<T> {
+    values: Vec<T>,
+    channels: usize,
+    stride: usize,
+}
+
+impl<T: Real> Turned<T> {
+    fn new(weights: ChannelWeights<'_, T>, groups: usize) -> Self {
+        let ChannelWeights { values, channels } = weights;
+        let stride = channels + block::rows::<T>();
+        let places =
+            (0..groups * stride).map(|at| values[at % stride % channels * groups + at / stride]);
+        Self {
+            values: places.collect(),
+            channels,
+            stride,
+        }
+    }
+
+    fn from(&self, row: usize) -> Weights<'_, T> {
+        Weights {
+            values: &self.values[row % self.channels..],
+            stride: self.stride,
+        }
+    }
+}
+
+/// What is compiled twice, for wide registers and without.
+trait Job {
+    fn run<const REGISTERS: bool>(self);
+}
+
+fn dispatch(job: impl Job) {
+    #[cfg(target_arch = "x86_64")]
+    if block::has_registers() {
+        // SAFETY: the processor has the instructions that the function is compiled for.
+        unsafe { in_registers(job) };
+        return;
+    }
+    job.run::<false>();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn in_registers(job: impl Job) {
+    job.run::<true>();
+}
+
+struct Product<'a, T> {
+    rows: Rows<'a, T>,
+    weights: Option<&'a Turned<T>>,
+    result: &'a mut [T],
+}
+
+impl<T: Real> Job for Product<'_, T> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        let Self {
+            rows,
+            weights,
+            result,
+        } = self;
+        let p = rows.map.widths[2];
+        rows.each_block::<REGISTERS>(|scratch, from, to| {
+            let weights = weights.map(|w| w.from(rows.start + from));
+            block::places::<T, REGISTERS>(rows.map, scratch, weights);
+            block::turn_out::<T, REGISTERS>(&scratch.result, p, &mut result[from * p..to * p]);
+        });
+    }
+}
+
+struct Gradient<'a, T> {
+    rows: Rows<'a, T>,
+    gradient: &'a [T],
+    channels: usize,
+    total: &'a mut Vec<f64>,
+}
+
+/// After so many blocks sums go on in float64, so that they lose nothing over many rows.
+const BLOCKS_OF_A_SUM: usize = 32;
+
+impl<T: Real> Job for Gradient<'_, T> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        let Self {
+            rows,
+            gradient,
+            channels,
+            total,
+        } = self;
+        let (p, weights) = (rows.map.widths[2], rows.map.weights);
+        let stride = channels + block::rows::<T>();
+        let mut sums = vec![T::ZERO; weights * stride];
+        let mut flush = |sums: &mut Vec<T>| {
+            for (at, sum) in sums.iter_mut().enumerate() {
+                total[at % stride % channels * weights + at / stride] += (*sum).into();
+                *sum = T::ZERO;
+            }
+        };
+        let mut blocks = 0;
+        rows.each_block::<REGISTERS>(|scratch, from, to| {
+            block::turn_in::<T, REGISTERS>(&gradient[from * p..to * p], p, &mut scratch.result);
+            let first = (rows.start + from) % channels;
+            block::weight_sums::<T, REGISTERS>(rows.map, scratch, &mut sums[first..], stride);
+            blocks += 1;
+            if blocks % BLOCKS_OF_A_SUM == 0 {
+                flush(&mut sums);
+            }
+        });
+        flush(&mut sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLEX: [(usize, usize, usize, f64); 4] =
+        [(0, 0, 0, 1.), (1, 1, 0, -1.), (0, 1, 1, 1.), (1, 0, 1, 1.)];
+
+    #[test]
+    fn complex_products_of_any_number_of_rows() {
+        let map = Bilinear::new([2, 2, 2], COMPLEX).unwrap();
+        for rows in [0, 1, 31, 32, 65, 300_000] {
+            let x: Vec<f64> = (0..2 * rows).map(|i| i as f64).collect();
+            let y: Vec<f64> = (0..2 * rows).map(|i| 3.0 - i as f64).collect();
+            let mut result = vec![f64::NAN; 2 * rows];
+            map.apply(&x, &y, None, &mut result, rows, 2).unwrap();
+            for r in 0..rows {
+                let (a, b, c, d) = (x[2 * r], x[2 * r + 1], y[2 * r], y[2 * r + 1]);
+                assert_eq!(result[2 * r..2 * r + 2], [a * c - b * d, a * d + b * c]);
+            }
+        }
+    }
+
+    /// Every width around a tile's, by definition; whole numbers, so that sums are exact in any order.
+    fn check<T: Real + PartialEq + std::fmt::Debug>() {
+        let mut draw = fastrand::Rng::with_seed(7);
+        for (n, m, p, channels, rows) in [
+            (8, 8, 8, 3, 200),
+            (9, 5, 17, 1, 70),
+            (3, 16, 2, 40, 131),
+            (1, 1, 1, 100, 99),
+            (4, 4, 4, 7, 3000),
+        ] {
+            let weights = 3;
+            let mut terms = Vec::new();
+            for _ in 0..3 * p {
+                let c = [1.0, -1.0, 2.0][draw.usize(..3)];
+                terms.push((
+                    draw.usize(..n),
+                    draw.usize(..m),
+                    draw.usize(..p),
+                    c,
+                    draw.usize(..weights),
+                ));
+            }
+            let mut whole = |count: usize| -> Vec<T> {
+                (0..count)
+                    .map(|_| T::from_f64(f64::from(draw.i32(-3..4))))
+                    .collect()
+            };
+            let (x, y, g) = (whole(rows * n), whole(rows * m), whole(rows * p));
+            let w = whole(channels * weights);
+            let map = Bilinear::weighted([n, m, p], weights, terms.iter().copied()).unwrap();
+            let (mut wanted, mut slopes) = (vec![T::ZERO; rows * p], vec![0.0; w.len()]);
+            for r in 0..rows {
+                for &(i, j, k, c, group) in &terms {
+                    let at = r % channels * weights + group;
+                    let product = T::from_f64(c) * x[r * n + i] * y[r * m + j];
+                    wanted[r * p + k] += w[at] * product;
+                    slopes[at] += (g[r * p + k] * product).into();
+                }
+            }
+            let mut result = vec![T::from_f64(f64::NAN); rows * p];
+            let given = Some(ChannelWeights {
+                values: &w,
+                channels,
+            });
+            map.apply(&x, &y, given, &mut result, rows, 2).unwrap();
+            assert_eq!(result, wanted);
+            assert_eq!(
+                map.weight_gradient(&x, &y, &g, rows, channels, 2).unwrap(),
+                slopes
+            );
+        }
+    }
+
+    #[test]
+    fn weighted_maps_and_their_gradients_are_those_of_the_definition() {
+        check::<f32>();
+        check::<f64>();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!(Bilinear::new([2, 2, 2], [(2, 0, 0, 1.0)]).is_err());
+        let map = Bilinear::new([1, 1, 1], []).unwrap();
+        assert!(
+            map.apply(&[1.0f32], &[1.0], None, &mut [0.0; 2], 1, 1)
+                .is_err()
+        );
+        let empty = Bilinear::new([0, 1, 2], []).unwrap();
+        let mut result = [1.0f32; 4];
+        empty
+            .apply(&[], &[1.0, 2.0], None, &mut result, 2, 1)
+            .unwrap();
+        assert_eq!(result, [0.0; 4]);
+        let weighted = Bilinear::weighted([1, 1, 1], 2, [(0, 0, 0, 1.0, 1)]).unwrap();
+        assert!(
+            weighted
+                .apply(&[1.0f32], &[1.0], None, &mut [0.0], 1, 1)
+                .is_err()
+        );
+        let given = Some(ChannelWeights {
+            values: &[1.0f32],
+            channels: 1,
+        });
+        assert!(
+            weighted
+                .apply(&[1.0], &[1.0], given, &mut [0.0], 1, 1)
+                .is_err()
+        );
+    }
+}
