@@ -342,9 +342,9 @@ def has_onednn_graph() -> bool:
 
 
 def through_onednn_graph(
-    function: Callable[..., Any], examples: Sequence[Any], runs: int
+    function: Callable[..., Any], constants: Sequence[Any], examples: Sequence[Any], runs: int
 ) -> Callable[..., Any]:
-    """A function traced by TorchScript and compiled by oneDNN's graph compiler; what it holds is constant.
+    """A function traced by TorchScript and compiled by oneDNN's graph compiler, its last arguments constant.
 
     The compiler is on for these runs only, in which TorchScript optimizes once and for all. Read in 2.15
     (`torch.jit.enable_onednn_fusion`); TorchScript says that it is deprecated.
@@ -354,7 +354,8 @@ def through_onednn_graph(
         warnings.simplefilter("ignore")
         torch._C._jit_set_llga_enabled(True)
         try:
-            script = torch.jit.freeze(torch.jit.trace(_Traced(function), tuple(examples), check_trace=False))
+            traced = torch.jit.trace(_Holding(function, constants), tuple(examples), check_trace=False)
+            script = torch.jit.freeze(traced)
             for _ in range(runs):
                 script(*examples)
         finally:
@@ -363,13 +364,20 @@ def through_onednn_graph(
     return compiled
 
 
-class _Traced(torch.nn.Module):
-    """A function as a module, as TorchScript freezes it."""
+class _Holding(torch.nn.Module):
+    """A function with its last arguments: as buffers they go with the module, as TorchScript's do not."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], constants: Sequence[Any]) -> None:
         super().__init__()
-        self.forward = function
+        self._function = [function]  # in a list it is no submodule
+        self._count = len(constants)
+        for i, value in enumerate(constants):
+            self.register_buffer(f"constant_{i}", value)
         self.eval()
+
+    def forward(self, *arguments: Any) -> Any:
+        held = [getattr(self, f"constant_{i}") for i in range(self._count)]
+        return self._function[0](*arguments, *held)
 
 
 def cpp_candidates() -> tuple[str, ...]:

@@ -70,6 +70,8 @@ def to_json(graph: fx.Graph) -> list[dict[str, Any]]:
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             row["dtype"] = str(value.dtype).removeprefix("torch.")
+            if all(type(n) is int for n in (*value.shape, *value.stride())):
+                row["size"], row["stride"] = list(value.shape), list(value.stride())
         places[node] = len(rows)
         rows.append(row)
     return rows
@@ -102,7 +104,10 @@ def from_json(rows: Any, constants: dict[str, torch.Tensor]) -> fx.GraphModule:
                 case op:
                     raise HypatiaError(f"a node of kind {op!r}")
             if "dtype" in row:
-                node.meta["val"] = torch.empty((), dtype=_constant("dtype", row["dtype"]), device="meta")
+                dtype = _constant("dtype", row["dtype"])
+                sizes, strides = (row["size"], row["stride"]) if "size" in row else ([], [])
+                node.meta["val"] = torch.empty_strided(sizes, strides, dtype=dtype, device="meta")
+                node.meta["unsized"] = "size" not in row
             nodes.append(node)
         graph.lint()
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, RuntimeError) as error:

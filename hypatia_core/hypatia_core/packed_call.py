@@ -23,6 +23,9 @@ from hypatia_core.implementations import is_packed
 from hypatia_core.report import brief
 from hypatia_core.weights import Memo
 
+#: Sets of weights for which an executor that holds them compiles one graph: not all memory is given back.
+MOST_HELD = 8
+
 _LIBRARY = torch.library.Library("hypatia_core", "FRAGMENT")
 _LIBRARY.define("packed(Tensor[] tensors, int slot, SymInt[] size, SymInt[] stride) -> Tensor")
 
@@ -150,24 +153,27 @@ def compiled_over(memo: Memo, runner: Executor) -> Runnable:
 def held_over(memo: Memo, runner: HoldingExecutor) -> Runnable:
     """The rest of a divided graph, compiled anew over each set of folded values, which the executor holds.
 
-    Where it fails for other weights than the first ones, the rest runs op by op for these.
+    Where it fails for other weights than the first ones, or has done so often, the rest runs op by op.
     """
     division = memo.division
     fakes = division.fake_inputs()[: len(division.kept)]
-    done = False
+    done = 0
 
     def prepare(values: list[Any]) -> Runnable:
         nonlocal done
-        try:
-            made = runner.over(division.rest, fakes, values)
-        except Exception as error:  # it ran before: the user's call must not fail now
-            if not done:
-                raise
-            memo.refuse(f"{runner.name} failed for changed weights: {brief(error)}")
-            rest = compat.boxed_forward(division.rest)
-            return lambda arguments: rest(arguments + values)
-        done = True
-        return made
+        reason = f"it has compiled for {MOST_HELD} sets of weights, and what it made is not all given back"
+        if done < MOST_HELD:
+            try:
+                made = runner.over(division.rest, fakes, values)
+                done += 1
+                return made
+            except Exception as error:  # it ran before: the user's call must not fail now
+                if not done:
+                    raise
+                reason = f"it failed for changed weights: {brief(error)}"
+        memo.refuse(f"{runner.name}: {reason}; these weights run op by op")
+        rest = compat.boxed_forward(division.rest)
+        return lambda arguments: rest(arguments + values)
 
     return memo.around(lambda arguments, run: run(arguments), prepare)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import hypatia_core
 from agreement import hypatia
-from hypatia_core import compat, executors
+from hypatia_core import compat, executors, packed_call
 from hypatia_core.executors.onednn import OneDnnGraph
 from hypatia_core.report import GraphReport
 from test_implementations import ACTIVATIONS, GEOMETRIES, Residual, lively
@@ -74,6 +74,17 @@ def test_new_weights_are_seen() -> None:
         for change in changes:
             change()
             torch.testing.assert_close(compiled(x), model(x), atol=1e-3, rtol=1e-4)
+
+
+def test_weights_that_go_on_changing_run_op_by_op() -> None:
+    model, x = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU()), torch.randn(1, 8, 6, 6)
+    compiled = assert_runs(model, x)
+    with torch.no_grad():
+        for _ in range(packed_call.MOST_HELD):
+            next(model.parameters()).mul_(1.1)
+            for _ in range(2):
+                torch.testing.assert_close(compiled(x), model(x), atol=1e-5, rtol=1e-4)
+    assert sum("op by op" in reason for reason in graph_of(compiled).refusals) == 1
 
 
 def test_other_weights_on_which_it_fails_run_op_by_op(monkeypatch: pytest.MonkeyPatch) -> None:

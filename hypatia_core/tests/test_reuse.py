@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from agreement import hypatia
-from hypatia_core import compat
+from hypatia_core import compat, graph_json
 from hypatia_core.executors.aten import Aten, flatten
 from hypatia_core.executors.reuse import FRESH, IN_PLACE, IN_PLACE_CALLS, reuse
 
@@ -182,3 +182,21 @@ def test_the_callers_graph_stays() -> None:
     before = str(module.graph)
     compat.boxed_forward(module, flatten)([X])
     assert str(module.graph) == before and isinstance(module.graph, fx.Graph)
+
+
+def test_sizes_that_a_file_does_not_say_are_unknown() -> None:
+    x, y = torch.randn(1, 4), torch.randn(3, 4)
+    broadcast = make_fx(lambda x, y: (torch.exp(x) * y,), tracing_mode="fake")(x, y).graph
+    known = graph_json.from_json(graph_json.to_json(broadcast), {}).graph
+    reuse(known)
+    assert not WRITING & {node.target for node in known.nodes}, "a broadcast does not fit into its operand"
+    same = make_fx(lambda x: (torch.exp(x) * x,), tracing_mode="fake")(x).graph
+    rows = graph_json.to_json(same)
+    read = graph_json.from_json(rows, {}).graph
+    reuse(read)
+    assert WRITING & {node.target for node in read.nodes}
+    for row in rows:
+        row.pop("size", None)
+    read = graph_json.from_json(rows, {}).graph
+    reuse(read)
+    assert not WRITING & {node.target for node in read.nodes}

@@ -99,6 +99,8 @@ def _may_be_written(operand: Any, result: fx.Node, seen: set[fx.Node]) -> bool:
         return False
     if sum(1 for argument in result.args if argument is operand) != 1:
         return False
+    if operand.meta.get("unsized") or result.meta.get("unsized"):
+        return False  # read from a file that does not say: only the element types are true
     was, becomes = operand.meta.get("val"), result.meta.get("val")
     if not isinstance(was, torch.Tensor) or not isinstance(becomes, torch.Tensor):
         return False
