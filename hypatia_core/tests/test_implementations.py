@@ -178,6 +178,30 @@ def test_convolutions(row: str, geometry: str, hidden: bool) -> None:
         assert chosen == {f"convolution: {row}": 1}
 
 
+ALONG: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "padded": {"padding": (3, 0)},
+    "dilated": {"dilation": (2, 1), "padding": (2, 0)},
+    "strided": {"stride": (3, 1)},
+    "without bias": {"bias": False},
+}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("along", ALONG)
+@pytest.mark.parametrize("row", ["product of the windows", "products of the taps"])
+def test_convolutions_along_one_axis(row: str, along: str, hidden: bool) -> None:
+    def filters() -> nn.Module:
+        return nn.Conv2d(8, 12, (5, 1), **ALONG[along])
+
+    x = torch.randn(3, 8, 21, 1)
+    late = nn.Sequential(filters(), nn.ReLU(), lively(nn.BatchNorm2d(12)), nn.MaxPool2d((2, 1)))
+    runs = along != "strided" or "windows" in row
+    assert assert_as_good(late, x, row, hidden) == ({f"convolution: {row}": 1} if runs else {})
+    assert_as_good(late, torch.randn(3, 21, 1, 8).permute(0, 3, 1, 2), row, hidden)
+    assert_as_good(nn.Sequential(filters(), lively(nn.BatchNorm2d(12)), nn.ReLU()), x, row, hidden)
+
+
 @pytest.mark.parametrize("act", ACTIVATIONS)
 @pytest.mark.parametrize("row", names("convolution")[1:])
 def test_convolutions_with_an_activation(row: str, act: str) -> None:

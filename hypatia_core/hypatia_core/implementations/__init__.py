@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from hypatia_core.implementations import convolution as _convolution
 from hypatia_core.implementations import linear as _linear
+from hypatia_core.implementations import sequence as _sequence
 from hypatia_core.implementations.base import Implementation, Unit, is_packed
 
 #: Every implementation; a new one is a row of its operation's module, whose first row is torch's own.
-TABLE: list[Implementation] = [*_linear.IMPLEMENTATIONS, *_convolution.IMPLEMENTATIONS]
+TABLE: list[Implementation] = [
+    *_linear.IMPLEMENTATIONS,
+    *_convolution.IMPLEMENTATIONS,
+    *_sequence.IMPLEMENTATIONS,
+]
 
 #: Finds the operation that a node begins, given the nodes that depend on weights alone, and those that belong
 #: to another already.

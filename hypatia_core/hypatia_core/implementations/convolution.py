@@ -165,12 +165,12 @@ def _completed(emitter: Emitter, unit: Convolution, node: fx.Node) -> fx.Node:
 
 
 def _with_folded_weight(emitter: Emitter, unit: Convolution) -> fx.Node:
-    weight, bias = _folded(emitter, unit)
+    weight, bias = folded(emitter, unit)
     node = emitter.call(aten.convolution.default, unit.x, weight, bias, *unit.convolution.args[3:])
     return _completed(emitter, unit, node)
 
 
-def _folded(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node | None]:
+def folded(emitter: Emitter, unit: Convolution) -> tuple[fx.Node, fx.Node | None]:
     """Weight and bias with norm and shift in them."""
     weight, bias = _with_norm_in(emitter, unit) if unit.norm else (unit.weight, unit.bias)
     if unit.shift is None:
@@ -205,7 +205,7 @@ def _channels_last(emitter: Emitter, node: fx.Node) -> fx.Node:
 
 def _onednn_packed(emitter: Emitter, unit: Convolution) -> fx.Node:
     x = unit.x  # the kernel takes any layout, and answers channels last where its weight is packed
-    weight, bias = _folded(emitter, unit)
+    weight, bias = folded(emitter, unit)
     weight = emitter.call(aten.clone.default, weight, memory_format=torch.channels_last)
     padding, stride, dilation, groups = unit.geometry
     packed = emitter.pack(
@@ -234,7 +234,7 @@ def _mixes_channels_only(unit: Convolution) -> bool:
 def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
     x = _channels_last(emitter, unit.x)
     images, channels, height, width = x.meta["val"].shape
-    weight, bias = _folded(emitter, unit)
+    weight, bias = folded(emitter, unit)
     columns = emitter.call(
         aten.clone.default,
         emitter.call(aten.permute.default, emitter.call(aten.view.default, weight, [-1, channels]), [1, 0]),
