@@ -43,14 +43,15 @@ def draw(path: str, pictures: list[tuple[str, Multivector]], mirror: Multivector
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.patches import Circle
 
     figure, axes = pyplot.subplots(1, len(pictures), figsize=(8, 4))
     for axis, (title, circles) in zip(axes, pictures, strict=True):
         centers, radii = center_and_radius(circles)
         for k, (center, radius) in enumerate(zip(centers.tolist(), radii.abs().tolist(), strict=True)):
-            axis.add_patch(pyplot.Circle(center, radius, fill=True, alpha=0.6, color=f"C{k}"))
-        center, radius = center_and_radius(mirror)
-        axis.add_patch(pyplot.Circle(center.tolist(), float(radius), fill=False, linestyle="--"))
+            axis.add_patch(Circle((center[0], center[1]), radius, fill=True, alpha=0.6, color=f"C{k}"))
+        middle, size = center_and_radius(mirror)
+        axis.add_patch(Circle((float(middle[0]), float(middle[1])), float(size), fill=False, linestyle="--"))
         axis.set_aspect("equal")
         axis.set_title(title)
         axis.set_xlim(-3.2, 4.3)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -373,7 +373,7 @@ def _register() -> None:
         _LIBRARY.impl(name, by_matrix, "CUDA")
         operation = f"hypatia::{name}"
         keep = _keep_tensors if name == "rows_by_matrix" else _keep
-        torch.library.register_fake(operation, cast(Callable[..., Any], shape), lib=_LIBRARY)
+        torch.library.register_fake(operation, shape, lib=_LIBRARY)
         torch.library.register_vmap(operation, many, lib=_LIBRARY)
         torch.library.register_autograd(operation, gradients, setup_context=keep, lib=_LIBRARY)
 

@@ -33,7 +33,7 @@ impl Multivector {
         if norm != 0.0 && rest <= 1e-15 * norm.abs() {
             return Ok(reverse.unscale(norm).unscale(scale));
         }
-        if rest <= 1e-12 * norm.abs() {
+        if norm != 0.0 && rest <= 1e-12 * norm.abs() {
             // Rounding has left a little of other grades: one step of Newton's squares the error.
             let near = reverse.unscale(norm);
             let correction = unit.times(&near).neg().add_scalar(2.0);
