@@ -333,12 +333,13 @@ def main() -> int:
     stem = RESULTS / (chosen.name or ("models-quick" if chosen.quick else "models"))
     known, left_out = kept(stem, machine) if chosen.resume else ({}, {})
     for row in work:
-        if row in known or row in left_out:
+        if row in known:
             continue
         if time.perf_counter() - begun > chosen.most:
             return UNFINISHED
         try:
             known[row] = compare(*row, systems, rounds, chosen.threads, chosen.patience)
+            left_out.pop(row, None)
         except RuntimeError as error:
             left_out[row] = str(error)
         # In the table's own order, whichever piece came first.
