@@ -24,6 +24,8 @@ from hypatia_core.sizes import Unsupported
 #: What is alive between the halves (inputs apart from weights, outputs, what is kept) may take so many times
 #: the bytes that it takes in the original: the same part as the engine grants an island.
 MEMORY_FACTOR = 1.25
+#: … and this part of the weights' bytes more, so that a vector may be kept where the original keeps nothing.
+WEIGHTS_PART = 0.01
 
 aten = torch.ops.aten
 
@@ -174,6 +176,8 @@ class Divider:
         self._inputs_kept, self._outputs_kept = self.original.bases_kept()
         self._inputs_kept -= self.changed
         self._bytes = self.original.bytes_between(self.weights)
+        given = inputs_of(self.original.forward)
+        self._weights_bytes = sum(_bytes(given[i]) for i in self.weights)
 
     def _split(self, partition: Callable[..., Any], joint: GraphModule) -> Split:
         forward, backward = partition(joint, self._inputs, self.outputs, sorted(self.weights))
@@ -274,7 +278,7 @@ class Divider:
         if _draws(split.forward) != _draws(self.original.forward) or _draws(split.backward):
             raise Unsupported("random numbers would be drawn elsewhere")
         between = split.bytes_between(self.weights)
-        if between > MEMORY_FACTOR * self._bytes:
+        if between > MEMORY_FACTOR * self._bytes + WEIGHTS_PART * self._weights_bytes:
             raise Unsupported(
                 f"{between / 1e6:.1f} MB would be alive between forward and backward, "
                 f"more than {MEMORY_FACTOR} times the original's {self._bytes / 1e6:.1f}"

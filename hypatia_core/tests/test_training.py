@@ -223,6 +223,23 @@ def test_no_more_memory_is_kept(name: str) -> None:
     assert graph.rewritten and ours == graph.kept_after
 
 
+def test_a_vector_may_be_kept_where_the_original_keeps_nothing() -> None:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.randn(N, N)), nn.Parameter(torch.randn(N, N))
+
+        def forward(self, v: Tensor) -> Tensor:
+            return chain(self.a, self.b, v).square().mean()
+
+    compiled = hypatia(Chain(), measure=False)
+    compiled(torch.randn(N, 1)).backward()
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.rewritten and graph.kept_after - graph.kept_before <= split.WEIGHTS_PART * 2 * 4 * N * N, (
+        graph
+    )
+
+
 def test_a_rewrite_that_keeps_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split, "MEMORY_FACTOR", 0.0)
     graph = assert_learns(chain, leaf(N, N), leaf(N, N), leaf(N, 1), measure=False)
