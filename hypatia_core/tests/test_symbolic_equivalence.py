@@ -132,8 +132,8 @@ def test_a_falsehood_is_refuted_with_a_witness(left: Any, right: Any) -> None:
     for a, b in ((left, right), (right, left)):
         answer = prove_equivalent(a, b)
         assert answer.status == "refuted", answer
-        values = [reference_value(parse_expr(side), answer.witness or {}) for side in (a, b)]
-        assert differ(*values, digits=50)
+        left_value, right_value = (reference_value(parse_expr(side), answer.witness or {}) for side in (a, b))
+        assert differ(left_value, right_value, digits=50)
     assert not is_equivalent(left, right)
 
 
@@ -198,10 +198,10 @@ def test_answers_are_symmetric_and_agree_with_mpmath(left: Any, right: Any) -> N
     a, b = parse_expr(left), parse_expr(right)
     if answer.status == "refuted":
         try:
-            values = [reference_value(side, answer.witness or {}) for side in (a, b)]
+            left_value, right_value = (reference_value(side, answer.witness or {}) for side in (a, b))
         except UnclearError:
             return
-        assert differ(*values, digits=60)
+        assert differ(left_value, right_value, digits=60)
     if answer.status == "proved":
         assert answer.check()
         agree_at_points(a, b)
