@@ -4,7 +4,7 @@
 
 Each task is the same expression for every library, built outside the clock. The figure is the median over the
 rounds. SymEngine is compared where it is installed (`pip install symengine`), in the best of its settings.
-Results are kept in benchmarks/results/.
+SymPy's cache of earlier calls is emptied before each of its rounds. Results are kept in benchmarks/results/.
 """
 
 import argparse
@@ -86,6 +86,7 @@ class Benchmark:
         results: dict[str, Any] = {}
         for _ in range(rounds or self.rounds):
             for library, task in tasks.items():
+                sympy.core.cache.clear_cache()
                 started = time.perf_counter()
                 result = task()
                 times[library].append(time.perf_counter() - started)

@@ -3,9 +3,11 @@
 //! Square-free parts first; in one variable then factors modulo a prime that are lifted (`integer_factor`), in several
 //! Kronecker's substitution, after quicker looks. What is found is multiplied again and compared.
 
+use std::cmp::Reverse;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Zero};
+use num_traits::{One, Signed, Zero};
 
 use super::budget::Budget;
 use super::gcd::gcd;
@@ -46,11 +48,19 @@ pub fn factor_polynomial(
             "the factors that were found do not multiply to the polynomial",
         ));
     }
+    // Large coefficients first, positive ones first among equals.
+    let shape = |p: &Polynomial| -> Vec<(Reverse<BigInt>, bool)> {
+        let terms = p.terms().iter();
+        terms
+            .map(|(_, c)| (Reverse(c.numer().abs()), c.is_negative()))
+            .collect()
+    };
     factors.sort_by(|a, b| {
         let size = |p: &Polynomial| (p.terms().len(), p.terms().first().map(|(m, _)| m.degree()));
         size(&a.0)
             .cmp(&size(&b.0))
             .then_with(|| b.0.terms().first().cmp(&a.0.terms().first()))
+            .then_with(|| shape(&a.0).cmp(&shape(&b.0)))
             .then(a.1.cmp(&b.1))
     });
     Ok((content, factors))

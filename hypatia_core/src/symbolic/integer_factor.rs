@@ -48,10 +48,19 @@ fn reduced(field: PrimeField, polynomial: &[BigInt]) -> Dense {
     image
 }
 
+/// How a polynomial falls apart modulo one prime.
+struct Modular {
+    count: usize,
+    map: Frobenius,
+    /// The products of the factors of each degree.
+    parts: Vec<(usize, Dense)>,
+    field: PrimeField,
+}
+
 /// A prime for which the polynomial keeps its degree and stays square-free, and the monic factors modulo it.
 fn modular_factors(polynomial: &[BigInt], budget: &mut Budget) -> Result<(PrimeField, Vec<Dense>)> {
     let mut prime = FIRST_PRIME;
-    let mut best: Option<(usize, Frobenius, Vec<(usize, Dense)>, PrimeField)> = None;
+    let mut best: Option<Modular> = None;
     let (mut tried, mut skipped) = (0, 0);
     while tried < PRIMES {
         prime = prime_above(prime);
@@ -75,8 +84,13 @@ fn modular_factors(polynomial: &[BigInt], budget: &mut Budget) -> Result<(PrimeF
             .iter()
             .map(|(degree, part)| (part.len() - 1) / degree)
             .sum();
-        if best.as_ref().is_none_or(|(least, ..)| count < *least) {
-            best = Some((count, map, parts, field));
+        if best.as_ref().is_none_or(|best| count < best.count) {
+            best = Some(Modular {
+                count,
+                map,
+                parts,
+                field,
+            });
         }
         if count == 1 {
             break;
@@ -84,10 +98,10 @@ fn modular_factors(polynomial: &[BigInt], budget: &mut Budget) -> Result<(PrimeF
     }
     let mut factors = Vec::new();
     let mut field = PrimeField { prime };
-    if let Some((_, map, parts, chosen)) = best {
-        field = chosen;
-        for (degree, part) in parts {
-            factors.extend(map.equal_degree(&part, degree, budget)?);
+    if let Some(best) = best {
+        field = best.field;
+        for (degree, part) in best.parts {
+            factors.extend(best.map.equal_degree(&part, degree, budget)?);
         }
     }
     Ok((field, factors))

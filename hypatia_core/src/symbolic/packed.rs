@@ -86,7 +86,7 @@ impl Layout {
 
     /// The polynomial of packed terms, one a monomial at most.
     fn polynomial<C: Into<BigInt>>(&self, mut terms: Vec<(u64, C)>) -> Polynomial {
-        terms.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        terms.sort_unstable_by_key(|(word, _)| std::cmp::Reverse(*word));
         let unpacked = terms
             .into_iter()
             .map(|(word, c)| (self.unpack(word), BigRational::from_integer(c.into())));
@@ -162,7 +162,7 @@ pub(super) fn product(left: &Polynomial, right: &Polynomial) -> Option<Polynomia
 fn summed<C: Clone + Zero + for<'a> Add<&'a C, Output = C>>(
     mut terms: Vec<(u64, C)>,
 ) -> Vec<(u64, C)> {
-    terms.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    terms.sort_unstable_by_key(|(word, _)| std::cmp::Reverse(*word));
     let mut sums: Vec<(u64, C)> = Vec::with_capacity(terms.len());
     for (word, c) in terms {
         match sums.last_mut() {

@@ -215,6 +215,12 @@ impl Polynomial {
         if let Some(power) = packed::power(self, exponent, budget)? {
             return Ok(power);
         }
+        if !self.terms.iter().all(|(_, c)| c.is_integer()) {
+            // Fractions are reduced once, at the end.
+            let (content, primitive) = self.primitive();
+            let power = content.pow(exponent.min(i32::MAX as u32) as i32);
+            return Ok(primitive.pow(exponent, budget)?.scale(&power));
+        }
         let mut result = Self::one();
         for _ in 0..exponent {
             result = result.mul(self, budget)?;

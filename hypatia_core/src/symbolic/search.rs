@@ -389,3 +389,40 @@ pub fn catalogue() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::budget::interruptible;
+    use super::*;
+
+    #[test]
+    fn one_search_asks_whether_to_stop_and_stops() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        const LIMITS: Limits = Limits {
+            rounds: 6,
+            nodes: 3_000,
+        };
+        let term = |text: &str| parse(text).expect(text);
+        let (left, right) = (
+            term("max(a, max(b, relu(c))) + tan(x)*exp(y)"),
+            term("max(max(a, b), relu(d)) + exp(y)*tan(z)"),
+        );
+        let assumptions = Assumptions::new();
+        let search = || chain(&left, &right, &assumptions, LIMITS);
+        let never = || {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        assert!(interruptible(never, search).is_none());
+        let whole = ASKED.load(Ordering::Relaxed);
+        assert!(whole > 1, "{whole}");
+        let at_once = || {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        assert!(interruptible(at_once, search).is_none());
+        assert_eq!(ASKED.load(Ordering::Relaxed), whole + 1);
+    }
+}
