@@ -48,6 +48,7 @@ def compile_fx_graph(
 def rows_by_matrix(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> None: ...
+def inner_product(double: bool, x: int, y: int, count: int, threads: int) -> float: ...
 
 @final
 class BilinearMap:

@@ -114,6 +114,10 @@ class Writer:
             return self.node(next(remaining)) if argument in known else self._argument(argument)
 
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
+        if node.target is torch.ops.higher_order.with_effects:  # what it gives are tokens
+            copy = self.graph.call_function(node.target, args, kwargs)
+            copy.meta = dict(node.meta)
+            return copy
         if node.target in (aten.view.default, aten._unsafe_view.default):  # its operand may lie otherwise now
             view: fx.Node = WRITES["reshape"](self, [args[0]], [args[1]])
             return view
@@ -218,7 +222,11 @@ class Writer:
 
     def first(self, target: Any, *args: Any) -> fx.Node:
         """The first of an operation's results."""
-        return self._getitem(self.call(target, *args), 0)
+        return self.item(self.call(target, *args), 0)
+
+    def item(self, source: fx.Node, index: int) -> fx.Node:
+        """One of the results of a call."""
+        return self._getitem(source, index)
 
     def _getitem(self, source: fx.Node, index: int) -> fx.Node:
         return self.call(operator.getitem, source, index)
@@ -257,16 +265,6 @@ class Writer:
     def same_size(a: Any, b: Any) -> bool:
         """Whether two sizes are surely equal, without adding a guard."""
         return bool(expression(a) == expression(b))
-
-    def is_dense(self, value: torch.Tensor) -> bool:
-        """Whether a tensor is surely contiguous, without adding a guard."""
-        expected: Any = 1
-        for size, stride in zip(reversed(value.shape), reversed(value.stride()), strict=True):
-            if not self.same_size(size, 1):
-                if expression(stride) != expected:
-                    return False
-                expected = expected * expression(size)
-        return True
 
     def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
         """Gives each output the strides of the original, and memory of its own where the original's was."""

@@ -11,8 +11,9 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
+from hypatia_core.linear_systems import CHECKS
 from hypatia_core.literals import is_readable
-from hypatia_core.ops import DTYPES, ITEM_READS, READS
+from hypatia_core.ops import DTYPES, ITEM_READS, READS, SHARED_ITEM_READS
 from hypatia_core.sizes import Sizes, Unsupported
 
 WIRE_VERSION = 1
@@ -278,9 +279,12 @@ class Reader:
 
     def _known_item(self, node: fx.Node, source: fx.Node, index: int) -> int | None:
         """One of several results, where the engine knows it as an operation of its own."""
-        read = ITEM_READS.get((source.target, index))
+        shared = SHARED_ITEM_READS.get((source.target, index))
+        read = shared or ITEM_READS.get((source.target, index))
         plain = type(node.meta["val"]).__name__ == "FakeTensor" and node.meta["val"].layout is torch.strided
-        alone = len(source.users) == 1  # else the operation runs for its other results anyway
+        alone = (
+            shared is not None or len(source.users) == 1
+        )  # else the operation runs for its other results anyway
         return read(self, node, source) if read is not None and plain and alone else None
 
     def _effect(self, node: fx.Node) -> bool:
@@ -292,8 +296,12 @@ class Reader:
             return False
         if target in LAYOUT_READERS:
             raise Unsupported(f"{target} reads the layout of memory")
+        if target is torch.ops.higher_order.with_effects and node.args[1] in CHECKS:
+            return True
         if not isinstance(target, torch._ops.OpOverload):
             self.observable = True
+            return True
+        if target in CHECKS:
             return True
         if torch.Tag.nondeterministic_seeded in target.tags:
             self.random = True

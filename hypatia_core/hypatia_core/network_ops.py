@@ -96,9 +96,25 @@ def write_masked_attention(writer: Writer, operands: list[Any], attributes: list
     return _attention(writer, writer.node(operands[0]), operands[1:], attributes[0])
 
 
+def write_boolean_attention(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    """What says which scores count stands first.
+
+    torch gives zeros to a row of which no score counts; by the softmax of the original it is not a number.
+    """
+    mask = writer.node(operands[0])
+    result = _attention(writer, mask, operands[1:], attributes[0])
+    if mask.meta["val"].dim() == 0:
+        mask = writer.call(aten.unsqueeze.default, mask, 0)
+    counted = writer.call(aten.any.dim, mask, -1, True)
+    none = writer.call(aten.logical_not.default, counted)
+    return writer.call(aten.masked_fill.Scalar, result, none, float("nan"))
+
+
 def _attention(writer: Writer, mask: Any, operands: list[Any], scale: float) -> Any:
     q, k, v = map(writer.node, operands)
     k = writer.call(aten.transpose.int, k, -2, -1)
+    while mask is not None and mask.meta["val"].dim() in (0, 1):
+        mask = writer.call(aten.unsqueeze.default, mask, 0)
     rank = max(n.meta["val"].dim() for n in (q, k, v))
     added = max(4 - rank, 0)  # the kernel wants batch and heads
     for _ in range(added):
@@ -114,6 +130,19 @@ def _attention(writer: Writer, mask: Any, operands: list[Any], scale: float) -> 
 def write_standardize(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     """Layer normalization without gain and bias."""
     return _layer_norm(writer, writer.node(operands[0]), None, None, attributes[0])
+
+
+def write_rms_standardize(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    """Rows over the root of their mean square; the norm is taken without holding the squares."""
+    x = writer.node(operands[0])
+    width = x.meta["val"].shape[-1]
+    if isinstance(width, int) and x.meta["val"].dtype in (torch.float32, torch.float64):
+        norm = writer.call(aten.linalg_vector_norm.default, x, 2, [-1], True)
+        square = writer.call(aten.div.Tensor, writer.call(aten.mul.Tensor, norm, norm), width)
+    else:  # the square of a norm overflows long before the mean of squares
+        square = writer.call(aten.mean.dim, writer.call(aten.mul.Tensor, x, x), [-1], True)
+    moved = writer.call(aten.add.Tensor, square, attributes[0])
+    return writer.call(aten.mul.Tensor, x, writer.call(aten.rsqrt.default, moved))
 
 
 def write_layer_norm(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:

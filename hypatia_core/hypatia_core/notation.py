@@ -73,7 +73,8 @@ def name(text: str) -> Piece:
 
 def number(value: float) -> Piece:
     """A constant."""
-    text = str(int(value)) if value == int(value or 0) and abs(value) < 1e15 else f"{value:.6g}"
+    whole = abs(value) < 1e15 and value == int(value)
+    text = str(int(value)) if whole else f"{value:.6g}"
     text = {"inf": "∞", "-inf": "-∞"}.get(text, text)
     latex = text.replace("∞", "\\infty")
     if "e" in text:
@@ -196,6 +197,11 @@ def _permuted(parts: list[Piece], attributes: list[Any]) -> Piece:
     return function("permute", parts, _index(attributes))
 
 
+def _inverted(parts: list[Piece], _: list[Any]) -> Piece:
+    inverse = _power(parts[0], Piece("-1", "<mn>-1</mn>", "-1"))
+    return Piece(inverse.latex, inverse.mathml, f"{parts[0].at_least(ATOM).text}⁻¹", POWER)
+
+
 def _root(parts: list[Piece], _: list[Any]) -> Piece:
     inner = parts[0]
     return Piece(
@@ -276,6 +282,10 @@ ROWS: dict[str, Row] = {
     "exp": _exponential,
     "pow_scalar": _raised,
     "permute": _permuted,
+    # What is inverted or factored stands for the matrix itself.
+    "inverting": lambda parts, _: parts[0],
+    "factored": lambda parts, _: parts[0],
+    "inverse": _inverted,
     "sum": _over("sum", "∑"),
     "mean": _over("mean"),
     "amax": _over("max"),

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from hypatia_core import compat
+from hypatia_core import compat, panels
+from hypatia_core import linear_systems as systems
 from hypatia_core import network_ops as network
 from hypatia_core.bilinear import terms_text
+from hypatia_core.inner_product import INNER_PRODUCT
+from hypatia_core.sizes import is_dense
 
 if TYPE_CHECKING:
     from hypatia_core.fx_export import Writer
@@ -160,6 +163,11 @@ def _read_mv(reader: Reader, node: fx.Node) -> int | None:
 def _write_matmul(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     a, b = operands[0].meta["val"], operands[1].meta["val"]
     if a.dim() == 2 and b.dim() == 2:
+        one = all(writer.same_size(size, 1) for size in (a.shape[0], b.shape[1]))
+        if one and isinstance(a.shape[1], int) and a.dtype in (torch.float32, torch.float64):
+            # As a product of matrices it takes many times as long, and loses digits.
+            vectors = (writer.call(aten.reshape.default, operand, [a.shape[1]]) for operand in operands)
+            return writer.call(aten.view.default, writer.call(INNER_PRODUCT, *vectors), [1, 1])
         return writer.call(aten.mm.default, *operands)
     if a.dim() == 3 and b.dim() == 3 and writer.same_size(a.shape[0], b.shape[0]):
         return writer.call(aten.bmm.default, *operands)
@@ -206,7 +214,7 @@ def _write_reshape(writer: Writer, operands: list[Any], attributes: list[Any]) -
     if not any(isinstance(size, fx.Node) for size in shape):
         return writer.call(aten.reshape.default, source, shape)
     # Whether symbolic strides allow a view would be asked by guards: a dense tensor always does.
-    if not writer.is_dense(source.meta["val"]):
+    if not is_dense(source.meta["val"]):
         source = writer.call(aten.clone.default, source, memory_format=torch.contiguous_format)
     return writer.call(aten.view.default, source, shape)
 
@@ -447,6 +455,68 @@ def _write_bilinear(writer: Writer, operands: list[Any], attributes: list[Any]) 
     return writer.call(torch.ops.hypatia.bilinear.default, *map(writer.node, operands), text)
 
 
+def _triangle(name: str) -> ReadFunction:
+    def read(reader: Reader, node: fx.Node) -> int | None:
+        if not _float_result(node):
+            return None
+        offset = _default(node.target, node.args, 1, 0)
+        return reader.known(name, [reader.tensor(node.args[0])], [{"int": offset}], node)
+
+    return read
+
+
+def _write_triangle(target: Any) -> WriteFunction:
+    return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), attributes[0])
+
+
+def _read_masked_fill(reader: Reader, node: fx.Node) -> int | None:
+    source, mask, value = node.args
+    if not _float_result(node) or not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    filled = reader.constant(float(value), node)
+    return reader.known("where", [reader.tensor(mask), filled, reader.tensor(source)], [], node)
+
+
+def _read_masked_fill_tensor(reader: Reader, node: fx.Node) -> int | None:
+    source, mask, value = node.args
+    if not _float_result(node) or value.meta["val"].dtype != node.meta["val"].dtype:  # type: ignore[union-attr]
+        return None
+    return reader.known("where", [reader.tensor(a) for a in (mask, value, source)], [], node)
+
+
+def _read_where(reader: Reader, node: fx.Node) -> int | None:
+    operands: Any = node.args
+    dtypes = {operand.meta["val"].dtype for operand in operands[1:]}
+    if dtypes != {node.meta["val"].dtype} or operands[0].meta["val"].dtype is not torch.bool:
+        return None
+    if not _float_result(node):
+        return None
+    return reader.known("where", [reader.tensor(operand) for operand in operands], [], node)
+
+
+def _write_where(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    return writer.call(aten.where.self, *map(writer.node, operands))
+
+
+def _read_not(reader: Reader, node: fx.Node) -> int | None:
+    if node.args[0].meta["val"].dtype is not torch.bool:  # type: ignore[union-attr]
+        return None
+    return reader.known("not", [reader.tensor(node.args[0])], [], node)
+
+
+def _read_scalar(reader: Reader, node: fx.Node) -> int | None:
+    value: Any = node.args[0]
+    return reader.constant(float(value), node) if _float_result(node) and _is_exact(value, node) else None
+
+
+def _is_exact(value: Any, node: fx.Node) -> bool:
+    if type(value) not in (int, float):
+        return False
+    with compat.without_fake_mode():
+        held = torch.tensor(value, dtype=node.meta["val"].dtype).item()
+    return bool(held == value)
+
+
 def _read_full(reader: Reader, node: fx.Node) -> int | None:
     return _filled(reader, node, node.args[1])
 
@@ -463,7 +533,9 @@ def _filled(reader: Reader, node: fx.Node, value: Any) -> int | None:
     result = node.meta["val"]
     if type(value) not in (int, float) or result.dtype not in DTYPES or result.dtype is torch.bool:
         return None
-    if not math.isfinite(value) or (not result.dtype.is_floating_point and abs(value) >= 2**53):
+    if not result.dtype.is_floating_point and abs(value) >= 2**53:
+        return None
+    if not math.isfinite(value) and value != -math.inf:  # what masks
         return None
     with compat.without_fake_mode():  # as the tensor would hold it: 0.1 in bfloat16 is another number
         rounded = torch.tensor(value, dtype=result.dtype).item()
@@ -490,7 +562,8 @@ TABLE: tuple[Op, ...] = (
         "const",
         dict.fromkeys((aten.full.default, aten.full_like.default), _read_full)
         | dict.fromkeys((aten.zeros.default, aten.zeros_like.default), _read_zeros)
-        | dict.fromkeys((aten.ones.default, aten.ones_like.default), _read_ones),
+        | dict.fromkeys((aten.ones.default, aten.ones_like.default), _read_ones)
+        | {aten.scalar_tensor.default: _read_scalar},
         _write_constant,
     ),
     Op("literal", {}, _write_literal),
@@ -536,6 +609,28 @@ TABLE: tuple[Op, ...] = (
     Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
     Op("attention", {}, network.write_attention),
     Op("masked_attention", {}, network.write_masked_attention),
+    Op("boolean_attention", {}, network.write_boolean_attention),
+    Op("inverting", {}, systems.write_inverting),
+    Op("inverse", {}, systems.write_item(0)),
+    Op("inverse_info", {}, systems.write_item(1)),
+    Op("factored", {}, systems.write_factored),
+    Op("lu_solve", {}, systems.write_lu_solve(left=True)),
+    Op("lu_solve_right", {}, systems.write_lu_solve(left=False)),
+    Op("lu_info", {}, systems.write_item(2)),
+    Op(
+        "where",
+        {
+            aten.where.self: _read_where,
+            aten.masked_fill.Scalar: _read_masked_fill,
+            aten.masked_fill.Tensor: _read_masked_fill_tensor,
+        },
+        _write_where,
+    ),
+    Op(
+        "not",
+        dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), _read_not),
+        _write_call(aten.logical_not.default),
+    ),
     Op(
         "convolution",
         {aten.convolution.default: network.read_convolution},
@@ -548,6 +643,11 @@ TABLE: tuple[Op, ...] = (
         _write_call(aten.diag_embed.default),
     ),
     Op("bilinear", {}, _write_bilinear),
+    Op("tril", {aten.tril.default: _triangle("tril")}, _write_triangle(aten.tril.default)),
+    Op("triu", {aten.triu.default: _triangle("triu")}, _write_triangle(aten.triu.default)),
+    Op("gram", {}, _write_call(panels.GRAM)),
+    Op("lower_product", {}, _write_call(panels.LOWER_PRODUCT)),
+    Op("upper_product", {}, _write_call(panels.UPPER_PRODUCT)),
     Op(
         "permute",
         dict.fromkeys((aten.t.default, aten.transpose.int, aten.permute.default), _read_permute),
@@ -584,6 +684,7 @@ TABLE: tuple[Op, ...] = (
         _write_variance,
     ),
     Op("standardize", {}, network.write_standardize),
+    Op("rms_standardize", {}, network.write_rms_standardize),
     Op("layer_norm", {}, network.write_layer_norm),
     Op("batch_norm", {}, network.write_batch_norm),
     Op("batch_scale", {}, network.write_batch_scale),
@@ -626,6 +727,13 @@ SAME_VALUE: dict[Any, ReadFunction] = dict.fromkeys(
 ITEM_READS: dict[tuple[Any, int], Callable[[Reader, fx.Node, fx.Node], int | None]] = {
     (aten.native_layer_norm.default, 0): network.read_layer_norm,
     (aten._native_batch_norm_legit_no_training.default, 0): network.read_batch_norm,
+}
+#: The same for operations all of whose used results are read so: none of them keeps the operation running.
+SHARED_ITEM_READS: dict[tuple[Any, int], Callable[[Reader, fx.Node, fx.Node], int | None]] = {
+    (aten.linalg_inv_ex.default, 0): systems.read_inverse,
+    (aten.linalg_inv_ex.default, 1): systems.read_inverse_info,
+    (aten._linalg_solve_ex.default, 0): systems.read_solution,
+    (aten._linalg_solve_ex.default, 3): systems.read_solve_info,
 }
 
 READS: dict[Any, ReadFunction] = {

@@ -20,6 +20,17 @@ def expression(size: Any) -> sympy.Expr:
     return size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
 
 
+def is_dense(value: torch.Tensor) -> bool:
+    """Whether a tensor is surely contiguous, without adding a guard."""
+    expected: Any = 1
+    for size, stride in zip(reversed(value.shape), reversed(value.stride()), strict=True):
+        if expression(size) != 1:
+            if expression(stride) != expected:
+                return False
+            expected = expected * expression(size)
+    return True
+
+
 class Sizes:
     """Numbers the symbolic sizes of a graph, and writes them again as nodes of another graph."""
 

@@ -31,8 +31,10 @@ def rule(
     """Teach the search a rule: wherever it finds `left`, it may write `right`.
 
     Both functions are traced on the example and must consist of operations that the engine knows. The rule
-    holds for any shapes and element types that fit, not just for the example's, but axes, numbers and flags
-    are part of it. It is tried on generated instances (shapes with zeros and ones, broadcasting, several
+    holds for any shapes and element types that fit, not just for the example's. Axes are counted from the end
+    (`ends:[1]` is the last one), so that it holds for tensors of any rank; where that is refuted, they are
+    taken as the example has them, counted from the front. Numbers and flags are part of it. It
+    is tried on generated instances (shapes with zeros and ones, broadcasting, several
     dtypes, exact arithmetic, special values), as the built-in rules are, and refused with the instance that
     refutes it.
 

@@ -131,7 +131,7 @@ def _is_pure(node: fx.Node) -> bool:
         isinstance(node.target, torch._ops.OpOverload)
         and not node.target._schema.is_mutable
         and torch.Tag.nondeterministic_seeded not in node.target.tags
-        and node.target.namespace in ("aten", "prims", "mkl", "mkldnn")
+        and node.target.namespace in ("aten", "prims", "mkl", "mkldnn", "hypatia")
     )
 
 

@@ -48,6 +48,10 @@ functions! {
     "filters-as-channels" filters_as_channels;
     "column-shape" column_shape;
     "row-shape" row_shape;
+    "one-row" one_row;
+    "one-column" one_column;
+    "less-extent" less_extent;
+    "opposite" opposite;
     "kron-operand" kron_operand;
     "permuted-elements" permuted_elements;
     "reshaped-elements" reshaped_elements;
@@ -246,6 +250,42 @@ fn column_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let mut shape = known.tensor_type(ids[0])?.shape.clone();
     shape.push(Dim::Known(1));
     Some(Attribute::Shape(shape))
+}
+
+/// All elements, as the shape of one row.
+fn one_row(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let count = element_count(known, ids[0])?;
+    Some(Attribute::Shape(vec![Dim::Known(1), count]))
+}
+
+/// All elements, as the shape of one column.
+fn one_column(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let count = element_count(known, ids[0])?;
+    Some(Attribute::Shape(vec![count, Dim::Known(1)]))
+}
+
+fn element_count(known: &dyn Known, id: Id) -> Option<Dim> {
+    let shape = &known.tensor_type(id)?.shape;
+    let count = shape
+        .iter()
+        .try_fold(1i64, |n, d| n.checked_mul(d.known()?))?;
+    Some(Dim::Known(count))
+}
+
+/// A place along an axis, less the extent of `x` there; none before its end.
+fn less_extent(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let (place, axis) = (
+        known.attribute(ids[0])?.int()?,
+        known.attribute(ids[2])?.int()?,
+    );
+    let shape = &known.tensor_type(ids[1])?.shape;
+    let extent = shape.get(usize::try_from(axis).ok()?)?.known()?;
+    (place >= extent).then_some(Attribute::Int(place - extent))
+}
+
+fn opposite(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let number = known.attribute(ids[0])?.int()?;
+    number.checked_neg().map(Attribute::Int)
 }
 
 /// Vectors as rows.

@@ -94,6 +94,21 @@ ops! {
     Addmm      "addmm"       Exactly(3), 0, Contraction,     addmm;
     Attention  "attention"   Exactly(3), 1, Contraction,     attention;
     MaskedAttention "masked_attention" Exactly(4), 1, Contraction, masked_attention;
+    BooleanAttention "boolean_attention" Exactly(4), 1, Contraction, boolean_attention;
+    Inverting  "inverting"   Exactly(1), 0, Contraction,     square;
+    Inverse    "inverse"     Exactly(1), 0, View,            square;
+    InverseInfo "inverse_info" Exactly(1), 0, View,          info;
+    Factored   "factored"    Exactly(1), 1, Contraction,     factored;
+    LuSolve    "lu_solve"    Exactly(2), 0, Contraction,     lu_solve;
+    LuSolveRight "lu_solve_right" Exactly(2), 0, Contraction, lu_solve_right;
+    LuInfo     "lu_info"     Exactly(1), 0, View,            info;
+    Gram       "gram"        Exactly(1), 0, Contraction,     gram;
+    LowerProduct "lower_product" Exactly(2), 0, Contraction, triangular;
+    UpperProduct "upper_product" Exactly(2), 0, Contraction, triangular;
+    Tril       "tril"        Exactly(1), 1, Elementwise(1),  triangle;
+    Triu       "triu"        Exactly(1), 1, Elementwise(1),  triangle;
+    Where      "where"       Exactly(3), 0, Elementwise(1),  select;
+    Not        "not"         Exactly(1), 0, Elementwise(1),  not;
     Convolution "convolution" Exactly(2), 4, Contraction,    convolution;
     BiasedConvolution "biased_convolution" Exactly(3), 4, Contraction, biased_convolution;
     DiagEmbed  "diag_embed"  Exactly(1), 0, Elementwise(1),  diag_embed;
@@ -110,6 +125,7 @@ ops! {
     LogSumExp  "logsumexp"   Exactly(1), 2, Elementwise(18), reduce;
     Variance   "variance"    Exactly(1), 2, Reduction,       reduce;
     Standardize "standardize" Exactly(1), 1, Elementwise(8), rows_with_number;
+    RmsStandardize "rms_standardize" Exactly(1), 1, Elementwise(4), rows_with_number;
     LayerNorm  "layer_norm"  Exactly(3), 1, Elementwise(8),  layer_norm;
     BatchNorm  "batch_norm"  Exactly(5), 1, Elementwise(2),  batch_norm;
     BatchScale "batch_scale" Exactly(2), 1, Elementwise(10), pointwise_float;
@@ -192,6 +208,85 @@ fn masked_attention(operands: &[&TensorType], attributes: &[&Attribute]) -> Opti
         return None;
     }
     attention(&operands[1..], attributes)
+}
+
+/// The same where the first operand says which scores count; a row of which none does is not a number.
+fn boolean_attention(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (mask, q, k) = (operands[0], operands[1], operands[2]);
+    let scores = matmul(&[q, k], &[])?;
+    if mask.dtype != DType::Bool || broadcast(&mask.shape, &scores.shape)? != scores.shape {
+        return None;
+    }
+    attention(&operands[1..], attributes)
+}
+
+/// Square matrices, to be inverted or factored: the value is that of the matrices themselves, whose factors are kept.
+fn square(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let a = operands[0];
+    let matrix = &a.shape[a.rank().checked_sub(2)?..];
+    (a.dtype.is_float() && matrix[0] == matrix[1]).then(|| a.clone())
+}
+
+/// The same; the attribute says whether the transposes are factored, which decides where a zero pivot shows itself.
+fn factored(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    attributes[0].bool()?;
+    square(operands, &[])
+}
+
+/// For each matrix the place of the first pivot that is zero, from one; zero where there is none.
+fn info(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let a = square(operands, &[])?;
+    let shape = a.shape[..a.rank() - 2].to_vec();
+    let (dtype, device) = (DType::I32, a.device);
+    Some(TensorType {
+        dtype,
+        shape,
+        device,
+    })
+}
+
+/// X with A X = B, for the factors of A.
+fn lu_solve(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    square(&operands[..1], &[])?;
+    matmul(operands, &[])
+}
+
+/// X with X A = B, for the factors of A.
+fn lu_solve_right(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    square(&operands[..1], &[])?;
+    matmul(&[operands[1], operands[0]], &[])
+}
+
+/// A matrix times its transpose.
+fn gram(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let x = operands[0];
+    let rows = *x.shape.first()?;
+    (x.rank() == 2 && x.dtype.is_float()).then(|| x.with_shape(vec![rows, rows]))
+}
+
+/// A square matrix with zeros on one side of its diagonal, times a matrix.
+fn triangular(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let a = square(&operands[..1], &[])?;
+    (a.rank() == 2 && operands[1].rank() == 2).then_some(())?;
+    matmul(operands, &[])
+}
+
+/// Zeros on one side of a diagonal; the attribute says which one, from the main diagonal upwards.
+fn triangle(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    attributes[0].int()?;
+    let x = operands[0];
+    (x.rank() >= 2 && x.dtype.is_float()).then(|| x.clone())
+}
+
+/// The second operand where the first is true, else the third.
+fn select(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    let result = pointwise(&operands[1..], &[])?;
+    let shape = broadcast(&operands[0].shape, &result.shape)?;
+    (operands[0].dtype == DType::Bool).then(|| result.with_shape(shape))
+}
+
+fn not(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
+    (operands[0].dtype == DType::Bool).then(|| operands[0].clone())
 }
 
 /// Attributes: stride, padding and dilation of each spatial axis, groups. Spatial extents have to be known.

@@ -15,6 +15,7 @@ use crate::graph::{Graph, Kind, Node};
 use crate::island::{Island, islands, join};
 use crate::language::{Head, Term};
 use crate::memory::peak_bytes;
+use crate::merge;
 use crate::rules::{Rewrite, Soundness};
 use crate::saturate::{Limits, saturate};
 use crate::tensor_type::DType;
@@ -167,6 +168,9 @@ fn solve(
     let mut clock = Clock::start();
     let (mut egraph, ids) = represent(graph)?;
     let roots = roots(graph, &ids);
+    if admitted >= Soundness::Reassociates {
+        merge::enter(&mut egraph);
+    }
     clock.lap("represent");
     let saturation = saturate(
         &mut egraph,

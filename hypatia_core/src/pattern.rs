@@ -1,7 +1,7 @@
 //! Patterns over terms: their text, their matching (sums and products as multisets), their instantiation.
 //!
 //! A pattern is an S-expression: `?x` binds, a number is a constant of any shape, `true`, `int:1` and `float:3` are
-//! attributes,
+//! attributes, `end:1`, `ends:[2,1]` and `tail:[1,2]` axes counted from the end of the operation's first operand,
 //! `{compose ?p ?q}` (right sides only) computes an attribute. In a commutative operation the arguments match any
 //! distinct operands; where the last argument is a variable it takes all operands that are left.
 
@@ -21,8 +21,45 @@ enum Position {
     /// A constant; on a side that is searched it has a variable of its own, which binds the class found.
     Number(f64, Option<usize>),
     Literal(Attribute),
+    FromEnd(FromEnd),
     Apply(Op, Vec<usize>, Vec<usize>),
     Call(&'static AttributeFunction, Vec<usize>),
+}
+
+/// Axes counted from the end of an operation's first operand, whatever its rank; the last axis is 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromEnd {
+    Axis(usize),
+    Axes(Vec<usize>),
+    /// A permutation that leaves all axes before these where they are.
+    Tail(Vec<usize>),
+}
+
+impl FromEnd {
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, value) = text.split_once(':')?;
+        Some(match kind {
+            "end" => Self::Axis(value.parse().ok()?),
+            "ends" => Self::Axes(serde_json::from_str(value).ok()?),
+            "tail" => Self::Tail(serde_json::from_str(value).ok()?),
+            _ => return None,
+        })
+    }
+
+    /// The attribute for an operand of this rank.
+    fn at(&self, rank: usize) -> Option<Attribute> {
+        let axes = |backs: &[usize]| -> Option<Vec<usize>> {
+            backs.iter().map(|&back| rank.checked_sub(back)).collect()
+        };
+        Some(match self {
+            Self::Axis(back) => Attribute::Int(i64::try_from(rank.checked_sub(*back)?).ok()?),
+            Self::Axes(backs) => Attribute::Axes(axes(backs)?),
+            Self::Tail(backs) => {
+                let fixed = 0..rank.checked_sub(backs.len())?;
+                Attribute::Axes(fixed.chain(axes(backs)?).collect())
+            }
+        })
+    }
 }
 
 /// A parsed pattern; variables are numbered by the rule that it belongs to.
@@ -207,6 +244,7 @@ impl Pattern {
             "true" => Position::Literal(Attribute::Bool(true)),
             "false" => Position::Literal(Attribute::Bool(false)),
             other if let Some(written) = literal(other) => Position::Literal(written),
+            other if let Some(axes) = FromEnd::parse(other) => Position::FromEnd(axes),
             other => match (
                 other.strip_prefix("int:"),
                 other.strip_prefix('\''),
@@ -247,7 +285,10 @@ impl Pattern {
             // What is most particular is matched first; a variable, which may take all the rest, last.
             arguments.sort_by_key(|&i| match self.positions[i] {
                 Position::Apply(..) => 0,
-                Position::Number(..) | Position::Literal(_) | Position::Call(..) => 1,
+                Position::Number(..)
+                | Position::Literal(_)
+                | Position::FromEnd(_)
+                | Position::Call(..) => 1,
                 Position::Variable(_) => 2,
             });
         }
@@ -324,21 +365,36 @@ impl Pattern {
             Position::Literal(literal) => {
                 attribute(egraph, id) != Some(literal) || self.solve(egraph, goals, found, emit)
             }
-            Position::Call(..) => true,
+            // Axes are compared where the operation is: they depend on its operand.
+            Position::FromEnd(_) | Position::Call(..) => true,
             Position::Apply(op, operands, attributes) => {
                 for term in egraph[id].nodes.iter().filter(|t| t.op() == Some(*op)) {
                     let (term_operands, term_attributes) = term.split();
                     if op.is_commutative() && says_nothing(egraph, id, term_operands) {
                         continue;
                     }
-                    let mut next = goals.clone();
-                    next.extend(
+                    let pairs = || {
                         attributes
                             .iter()
                             .copied()
                             .zip(term_attributes.iter().copied())
-                            .rev(),
-                    );
+                    };
+                    let rank = term_operands
+                        .first()
+                        .and_then(|&o| egraph.tensor_type(o))
+                        .map_or(0, TensorType::rank);
+                    let fits = |(position, id): (usize, Id)| match &self.positions[position] {
+                        Position::FromEnd(axes) => axes.at(rank).as_ref() == attribute(egraph, id),
+                        _ => true,
+                    };
+                    if !pairs().all(fits) {
+                        continue;
+                    }
+                    let mut next = goals.clone();
+                    let open = |&(position, _): &(usize, Id)| {
+                        !matches!(self.positions[position], Position::FromEnd(_))
+                    };
+                    next.extend(pairs().rev().filter(open));
                     let go_on = if op.is_commutative() {
                         let at_root = position == self.root;
                         self.choose(
@@ -524,6 +580,7 @@ impl Pattern {
             },
             Position::Number(number, None) => builder.add_constant(*number, root),
             Position::Literal(literal) => Some(builder.add_attribute(literal.clone())),
+            Position::FromEnd(_) => None,
             Position::Call(function, arguments) => {
                 let ids: Option<Vec<Id>> = arguments
                     .iter()
@@ -547,7 +604,13 @@ impl Pattern {
                 ids.extend(extra.iter().copied());
                 let attributes: Option<SmallVec<[Id; 4]>> = attributes
                     .iter()
-                    .map(|&a| self.build(builder, a, found, root, &[]))
+                    .map(|&a| match &self.positions[a] {
+                        Position::FromEnd(axes) => {
+                            let rank = builder.tensor_type(*ids.first()?)?.rank();
+                            Some(builder.add_attribute(axes.at(rank)?))
+                        }
+                        _ => self.build(builder, a, found, root, &[]),
+                    })
                     .collect();
                 builder.add_term(*op, &ids, &attributes?)
             }

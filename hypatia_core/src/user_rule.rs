@@ -46,19 +46,42 @@ pub fn define(
     if rewrites().iter().any(|r| r.rule.name == definition.name) {
         return Err(fail("a built-in rule has this name".into()));
     }
+    // Axes are counted from the end, so that the rule holds at any rank; where that is refuted, as they were written.
+    let first = row(definition, soundness, [left, right], true).map_err(&fail)?;
+    let rule = match tried(first) {
+        Ok(()) => first,
+        Err(refusal) => {
+            let written = row(definition, soundness, [left, right], false).map_err(&fail)?;
+            if written.left == first.left && written.right == first.right {
+                return Err(refusal);
+            }
+            tried(written)?;
+            written
+        }
+    };
+    let compiled: &'static [Rewrite] = Box::leak(compile(rule).map_err(fail)?.into_boxed_slice());
+    Ok(compiled.iter().collect())
+}
+
+/// The row of two programs, with axes counted from the end or as they are written.
+fn row(
+    definition: &Definition,
+    soundness: Soundness,
+    [left, right]: [&Graph; 2],
+    from_the_end: bool,
+) -> std::result::Result<&'static Rule, String> {
     let mut sides = Sides {
         variables: &definition.variables,
+        from_the_end,
         shapes: Vec::new(),
         root: None,
     };
-    let left_text = sides
-        .text(left)
-        .map_err(|e| fail(format!("the left side {e}")))?;
+    let left_text = sides.text(left).map_err(|e| format!("the left side {e}"))?;
     sides.root = Some((result(left), left_text.clone()));
     let right_text = sides
         .text(right)
-        .map_err(|e| fail(format!("the right side {e}")))?;
-    let rule: &'static Rule = Box::leak(Box::new(Rule {
+        .map_err(|e| format!("the right side {e}"))?;
+    Ok(Box::leak(Box::new(Rule {
         name: leak(&definition.name),
         left: leak(&left_text),
         right: leak(&right_text),
@@ -67,16 +90,41 @@ pub fn define(
         conditions: Box::leak(definition.conditions.iter().map(|c| leak(c)).collect()),
         why: leak(&definition.why),
         example: leak(&sides.example(left)),
-    }));
+    })))
+}
+
+/// Whether a row stands its trial.
+fn tried(rule: &'static Rule) -> Result<()> {
     let trials = try_rule(rule, SEED, Budget::default())
         .map_err(|refutation| Error::new(format!("rule refused: {refutation}")))?;
-    if let Some(why) = trials.iter().find_map(|t| t.starved()) {
-        return Err(fail(format!(
-            "it could be tried too little to be trusted: {why}"
-        )));
+    match trials.iter().find_map(|t| t.starved()) {
+        None => Ok(()),
+        Some(why) => Err(Error::new(format!(
+            "rule '{}': it could be tried too little to be trusted: {why}",
+            rule.name
+        ))),
     }
-    let compiled: &'static [Rewrite] = Box::leak(compile(rule).map_err(fail)?.into_boxed_slice());
-    Ok(compiled.iter().collect())
+}
+
+/// Axes counted from the end of an operand of this rank, for operations whose first attribute is axes.
+fn from_the_end(op: Op, attribute: &Attribute, rank: usize) -> Option<String> {
+    let back = |&axis: &usize| rank.checked_sub(axis);
+    Some(match (op, attribute) {
+        (Op::Softmax | Op::LogSoftmax | Op::Slice | Op::Cat, Attribute::Int(axis)) => {
+            format!("end:{}", back(&usize::try_from(*axis).ok()?)?)
+        }
+        (Op::Sum | Op::Mean | Op::Amax | Op::LogSumExp | Op::Variance, Attribute::Axes(axes)) => {
+            let backs: Option<Vec<usize>> = axes.iter().map(back).collect();
+            format!("ends:{}", list(&backs?))
+        }
+        (Op::Permute, Attribute::Axes(axes)) => {
+            let moved = (0..axes.len()).find(|&i| axes[i] != i);
+            let tail = &axes[moved.unwrap_or(axes.len())..];
+            let backs: Option<Vec<usize>> = tail.iter().map(back).collect();
+            format!("tail:{}", list(&backs?))
+        }
+        _ => return None,
+    })
 }
 
 fn leak(text: &str) -> &'static str {
@@ -90,6 +138,7 @@ fn result(graph: &Graph) -> Option<&TensorType> {
 /// Both sides as patterns over the same variables.
 struct Sides<'d> {
     variables: &'d [String],
+    from_the_end: bool,
     /// Shapes on the left side: the rule holds whatever they are, so that each is a variable.
     shapes: Vec<Attribute>,
     /// The left side's type and text, once it is read.
@@ -118,8 +167,18 @@ impl Sides<'_> {
                 Kind::Op(op) => {
                     let operands = node.operands.iter().map(|&o| texts[o].clone());
                     let mut words: Vec<String> = operands.collect();
-                    for attribute in &node.attributes {
-                        words.push(self.attribute(attribute)?);
+                    let rank = node
+                        .operands
+                        .first()
+                        .and_then(|&o| graph.nodes[o].ty.as_ref());
+                    let rank = rank.filter(|_| self.from_the_end).map(TensorType::rank);
+                    for (place, attribute) in node.attributes.iter().enumerate() {
+                        let axes = rank.filter(|_| place == 0);
+                        let axes = axes.and_then(|rank| from_the_end(*op, attribute, rank));
+                        words.push(match axes {
+                            Some(axes) => axes,
+                            None => self.attribute(attribute)?,
+                        });
                     }
                     format!("({} {})", op.row().name, words.join(" "))
                 }

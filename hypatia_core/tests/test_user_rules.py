@@ -132,3 +132,28 @@ def test_both_ways_and_conditions_are_as_in_a_row() -> None:
         "UserRule('difference-of-squares': (sub (mul ?a ?a) (mul ?b ?b)) == (mul (add ?a ?b) (sub ?a ?b)))"
     )
     assert (rule.numerics, rule.why) == ("reassociate", "a² − b² = (a + b)(a − b)")
+
+
+def test_axes_are_counted_from_the_end() -> None:
+    rule = hypatia_core.rule(
+        "sum-of-exponential-rows",
+        lambda x: x.exp().sum(-1, keepdim=True).log(),
+        lambda x: torch.logsumexp(x, -1, keepdim=True),
+        [ONES],
+        why="the definition",
+        numerics="accurate",
+    )
+    assert rule.left == "(log (sum (exp ?x) ends:[1] true))"
+    hypatia_core.rule(
+        "transposed-difference",
+        lambda a, b: a.mT - b.mT,
+        lambda a, b: (a - b).mT,
+        [ONES, ONES],
+        why="both move the same axes",
+        numerics="exact",
+    )
+    for shape in ((256, 64), (2, 256, 64), (2, 3, 256, 64)):
+        torch._dynamo.reset()
+        inputs = [torch.randn(shape) for _ in range(2)]
+        used = rules_of(lambda a, b: (a.mT - b.mT).mT @ b.mT, *inputs)
+        assert "transposed-difference" in used, shape

@@ -68,10 +68,23 @@ impl Roofline {
                 } else {
                     self.peak_f32
                 };
-                let compute = 2.0 * elements / peak;
+                // Factoring and inverting are bound by what LAPACK does one column after another.
+                let share = match op {
+                    Op::Factored => 1.5,
+                    Op::Inverting => 4.0,
+                    // By six panels (`panels.py`), which are less than whole products' peak.
+                    Op::Gram | Op::LowerProduct | Op::UpperProduct => 0.68,
+                    _ => 1.0,
+                };
+                let calls = match op {
+                    Op::Gram => 12.0,
+                    Op::LowerProduct | Op::UpperProduct => 6.0,
+                    _ => 1.0,
+                };
+                let compute = 2.0 * elements * share / peak;
                 // What is added to is copied to where the result will be, and read there again.
                 let added = if op == Op::Addmm { 2.0 * m * n } else { 0.0 };
-                self.call + compute.max(stream(b * (m * k + k * n + m * n + added)))
+                self.call * calls + compute.max(stream(b * (m * k + k * n + m * n + added)))
             }
         }
     }

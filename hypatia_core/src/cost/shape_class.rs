@@ -38,12 +38,16 @@ fn extent(x: &TensorType, axis: usize) -> u64 {
 }
 
 fn contraction(op: Op, operands: &[&TensorType], result: &TensorType) -> Option<ShapeClass> {
-    // An addmm has its summand in front.
-    let factors = match op {
-        Op::Addmm => operands.get(1..3)?,
-        _ => operands.get(..2)?,
+    let (a, b) = match (op, operands) {
+        // What is added or masks stands in front.
+        (Op::Addmm, [_, a, b]) | (Op::MaskedAttention | Op::BooleanAttention, [_, a, b, _]) => {
+            (*a, *b)
+        }
+        (Op::LuSolveRight, [a, b]) => (*b, *a),
+        (Op::Inverting | Op::Factored | Op::Gram, [a]) => (*a, *a),
+        (_, [a, b, ..]) => (*a, *b),
+        _ => return None,
     };
-    let (a, b) = (factors[0], factors[1]);
     let (rows, columns) = (result.rank().checked_sub(2)?, result.rank() - 1);
     let inner = extent(a, a.rank().checked_sub(1)?);
     let batches: u64 = (0..rows).map(|i| extent(result, i)).product();

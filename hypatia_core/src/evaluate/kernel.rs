@@ -3,7 +3,7 @@
 use crate::attribute::Attribute;
 use crate::evaluate::arithmetic::{Arithmetic, Evaluated, Failure};
 use crate::evaluate::{Call, Kernel, Tensor};
-use crate::evaluate::{layout, network};
+use crate::evaluate::{layout, network, solve};
 use crate::op::Op;
 use crate::tensor_type::DType;
 
@@ -64,12 +64,48 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Addmm => |a, x, _, c| matmul(a, x[1], x[2], Some(x[0]), c),
         Op::Attention => |a, x, at, c| network::attention(a, None, x, at, c),
         Op::MaskedAttention => |a, x, at, c| network::attention(a, Some(x[0]), &x[1..], at, c),
+        Op::BooleanAttention => |a, x, at, c| network::boolean_attention(a, x[0], &x[1..], at, c),
+        // What is inverted or factored stands for the matrices themselves.
+        Op::Inverting | Op::Factored => |_, x, _, _| Ok(x[0].clone()),
+        Op::Inverse => |a, x, _, c| solve::inverse(a, x[0], c),
+        Op::InverseInfo | Op::LuInfo => |a, x, _, c| solve::info(a, x[0], c),
+        Op::LuSolve => |a, x, _, c| solve::from_the_left(a, x[0], x[1], c),
+        Op::LuSolveRight => |a, x, _, c| solve::from_the_right(a, x[0], x[1], c),
+        Op::Gram => |a, x, _, c| {
+            let turned = vec![x[0].shape[1], x[0].shape[0]];
+            let turned = Tensor::from_fn(turned, |i| Ok(x[0].at(&[i[1], i[0]])))?;
+            matmul(a, x[0], &turned, None, c)
+        },
+        Op::LowerProduct => {
+            |a, x, _, c| matmul(a, &network::triangle(a, x[0], 0, false, c)?, x[1], None, c)
+        }
+        Op::UpperProduct => {
+            |a, x, _, c| matmul(a, &network::triangle(a, x[0], 0, true, c)?, x[1], None, c)
+        }
+        Op::Tril => {
+            |a, x, at, c| network::triangle(a, x[0], at[0].int().ok_or(Failure::Outside)?, false, c)
+        }
+        Op::Triu => {
+            |a, x, at, c| network::triangle(a, x[0], at[0].int().ok_or(Failure::Outside)?, true, c)
+        }
+        Op::Where => |a, x, _, c| {
+            let zero = a.number(0.0, c.result)?;
+            Tensor::from_fn(c.shape.to_vec(), |index| {
+                let chosen = if x[0].at(index) == zero { x[2] } else { x[1] };
+                Ok(chosen.at(index))
+            })
+        },
+        Op::Not => |a, x, _, c| {
+            let (no, yes) = (a.number(0.0, c.result)?, a.number(1.0, c.result)?);
+            map(x, |v| Ok(if v == no { yes } else { no }))
+        },
         Op::Convolution => |a, x, at, c| network::convolution(a, x[0], x[1], None, at, c),
         Op::BiasedConvolution => {
             |a, x, at, c| network::convolution(a, x[1], x[2], Some(x[0]), at, c)
         }
         Op::DiagEmbed => |a, x, _, c| network::diag_embed(a, x[0], c),
         Op::Standardize => |a, x, at, c| network::standardize(a, x[0], at, c),
+        Op::RmsStandardize => |a, x, at, c| network::rms_standardize(a, x[0], at, c),
         Op::LayerNorm => |a, x, at, c| network::layer_norm(a, x, at, c),
         Op::BatchNorm => |a, x, at, c| network::batch_norm(a, x, at, c),
         Op::BatchScale => |a, x, at, c| {

@@ -5,6 +5,7 @@ pub mod arithmetic;
 mod kernel;
 mod layout;
 mod network;
+mod solve;
 
 use std::collections::BTreeMap;
 

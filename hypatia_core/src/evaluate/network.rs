@@ -33,6 +33,26 @@ pub fn attention<A: Arithmetic>(
     matmul(a, &weights, x[2], None, c)
 }
 
+/// The same where scores whose mask is zero do not count; they are added −∞ to, as torch's kernels do.
+pub fn boolean_attention<A: Arithmetic>(
+    a: &A,
+    mask: &Tensor<A::Scalar>,
+    x: Operands<'_, A>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let (zero, least) = (
+        a.number(0.0, c.result)?,
+        a.number(f64::NEG_INFINITY, c.result)?,
+    );
+    let summands = mask
+        .data
+        .iter()
+        .map(|&counts| if counts == zero { least } else { zero });
+    let summands = Tensor::new(mask.shape.clone(), summands.collect());
+    attention(a, Some(&summands), x, at, c)
+}
+
 /// w / √(v + ε).
 pub fn scale<A: Arithmetic>(
     a: &A,
@@ -59,6 +79,24 @@ pub fn standardize<A: Arithmetic>(
         let spread = variance(a, &mut line.to_vec(), c)?;
         line.iter()
             .map(|&v| scale(a, a.sub(v, middle, c.result), spread, epsilon, c))
+            .collect()
+    })
+}
+
+/// Each row over √(mean of its squares + ε).
+pub fn rms_standardize<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let epsilon = number(a, &at[0], c)?;
+    let last = i64::try_from(x.shape.len() - 1).map_err(|_| Failure::Outside)?;
+    along(&[x], &[Attribute::Int(last)], |line| {
+        let mut squares: Vec<_> = line.iter().map(|&v| a.mul(v, v, c.result)).collect();
+        let square = mean(a, &mut squares, c)?;
+        line.iter()
+            .map(|&v| scale(a, v, square, epsilon, c))
             .collect()
     })
 }
@@ -101,6 +139,23 @@ pub fn diag_embed<A: Arithmetic>(a: &A, x: &Tensor<A::Scalar>, c: &Call<'_>) -> 
         } else {
             zero
         })
+    })
+}
+
+/// Zeros below or above a diagonal of each matrix.
+pub fn triangle<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    diagonal: i64,
+    upper: bool,
+    c: &Call<'_>,
+) -> Result<A> {
+    let zero = a.number(0.0, c.result)?;
+    let rank = x.shape.len();
+    Tensor::from_fn(x.shape.clone(), |index| {
+        let above = index[rank - 1] as i64 - index[rank - 2] as i64 - diagonal;
+        let kept = if upper { above >= 0 } else { above <= 0 };
+        Ok(if kept { x.at(index) } else { zero })
     })
 }
 

@@ -1,13 +1,14 @@
 //! Greedy extraction over sets of needed classes, then improved one choice at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use egg::Id;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::bits::Bits;
 use super::{Costs, Selection};
+use crate::bits::Bits;
 use crate::language::Term;
+use crate::op::Work;
 
 struct Best {
     total: f64,
@@ -143,8 +144,62 @@ pub fn improve(costs: &Costs, roots: &[Id], selection: &mut Selection, steps: us
                 }
             }
         }
-        if !improved {
+        if !improved && !share(costs, roots, selection, &mut total, &mut left) {
             return;
         }
     }
+}
+
+/// Where several needed classes are views of one value that the program does not make, tries to make it and look at it
+/// from all of them: no one of them would pay for it alone. Whether something was gained.
+fn share(
+    costs: &Costs,
+    roots: &[Id],
+    selection: &mut Selection,
+    total: &mut f64,
+    left: &mut usize,
+) -> bool {
+    let Some(order) = selection.order(costs.egraph, roots) else {
+        return false;
+    };
+    let needed: FxHashSet<Id> = order.iter().copied().collect();
+    let mut viewers: BTreeMap<Id, Vec<(Id, usize)>> = BTreeMap::new();
+    for &class in &order {
+        for (number, term) in costs.terms(class) {
+            let is_view = term.op().is_some_and(|op| op.row().work == Work::View);
+            let (operands, _) = term.split();
+            if let (true, Some(&source)) = (is_view, operands.first()) {
+                let source = costs.egraph.find(source);
+                if !needed.contains(&source) && selection.choice.contains_key(&source) {
+                    viewers.entry(source).or_default().push((class, number));
+                }
+            }
+        }
+    }
+    let mut improved = false;
+    for looks in viewers.values().filter(|looks| looks.len() > 1) {
+        if *left < order.len() {
+            break;
+        }
+        *left -= order.len();
+        let before: Vec<(Id, Option<usize>)> = looks
+            .iter()
+            .map(|&(class, number)| (class, selection.choice.insert(class, number)))
+            .collect();
+        match selection.seconds(costs, roots) {
+            Some(seconds) if seconds < *total * (1.0 - 1e-9) => {
+                *total = seconds;
+                improved = true;
+            }
+            _ => {
+                // In reverse, so that a class with two such terms gets its first choice back.
+                for (class, number) in before.into_iter().rev() {
+                    if let Some(number) = number {
+                        selection.choice.insert(class, number);
+                    }
+                }
+            }
+        }
+    }
+    improved
 }

@@ -3,7 +3,6 @@
 //! A good answer comes first (`greedy`), then branch and bound over linear relaxations makes it better or proves it
 //! best (`exact`), within a bound that counts.
 
-mod bits;
 mod exact;
 mod greedy;
 mod reduced;

@@ -4,8 +4,8 @@ use egg::Id;
 use rustc_hash::FxHashMap;
 
 use super::Costs;
-use super::bits::Bits;
 use super::exact::EQUAL;
+use crate::bits::Bits;
 
 /// A term that may be part of a cheaper program.
 pub struct Candidate {

@@ -2,6 +2,7 @@
 
 mod bilinear;
 mod clifford;
+mod inner_product;
 mod logging;
 mod rules;
 mod snapshot;
@@ -31,6 +32,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
     logging::register(module)?;
     bilinear::register(module)?;
+    inner_product::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
     snapshot::register(module)?;

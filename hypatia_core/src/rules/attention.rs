@@ -49,4 +49,25 @@ rules! {
         if "is-last-of ?d ?s", "same-matrices ?s ?t";
         "softmax(QKᵀ / c + M) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
         "c: (expand 0.5 ?z) z: [] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] m: f32[3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
+    "masked-attention-of-one-head"
+        "(matmul (softmax (add (matmul ?q ?k) ?m) ?d) ?v)" => "(masked_attention ?m ?q ?k ?v float:1)" Reassociates
+        if "is-column-axis ?d ?q ?k";
+        "softmax(QKᵀ + M) V (Vaswani and others, 2017), row by row (Dao and others, 2022)";
+        "q: f32[2,3,4] k: f32[2,4,5] m: f32[3,5] v: f32[2,5,4] d: 2";
+    "what-is-masked-is-what-is-not-kept"
+        "(where ?m -inf ?x)" => "(where (not ?m) ?x -inf)" BitExact;
+        "a choice turns with its condition"; "m: bool[3,4] x: f32[3,4]";
+    "attention-of-one-head-with-a-mask"
+        "(matmul (softmax (where ?m (matmul ?q ?k) -inf) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" RealsOnly
+        if "is-column-axis ?d ?q ?k";
+        "a score of −∞ has the weight 0; a NaN in a key that is masked, or in its value, may spread otherwise";
+        "m: bool[3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "attention-with-a-mask"
+        "(matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) -inf) ?d) ?t) ?v)"
+        => "(reshape (boolean_attention ?m (reshape ?q {stacked-as ?q ?s}) (reshape ?k {stacked-as ?k ?s})
+            (reshape ?v {stacked-as ?v ?s}) float:1)
+            {shape (matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) -inf) ?d) ?t) ?v)})" RealsOnly
+        if "is-last-of ?d ?s", "same-matrices ?s ?t";
+        "a score of −∞ has the weight 0; a NaN in a key that is masked, or in its value, may spread otherwise";
+        "m: bool[3,5] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
 }

@@ -32,6 +32,21 @@ rules! {
     "whole-slice-is-nothing"
         "(slice ?x ?d ?i ?j int:1)" => "?x" BitExact if "is-whole ?x ?d ?i ?j";
         "each index is kept"; "x: f32[2,3] d: 1 i: 0 j: 3";
+    "slice-within-the-first-part"
+        "(slice (cat ?a ?b ?d) ?d ?i ?j ?k)" => "(slice ?a ?d ?i ?j ?k)" BitExact;
+        "a concatenation starts with its first part"; "a: f32[2,3] b: f32[2,4] d: 1 i: 0 j: 3 k: 1";
+    "slice-within-the-second-part"
+        "(slice (cat ?a ?b ?d) ?d ?i ?j ?k)" => "(slice ?b ?d {less-extent ?i ?a ?d} {less-extent ?j ?a ?d} ?k)" BitExact;
+        "the second part starts where the first one ends"; "a: f32[2,3] b: f32[2,4] d: 1 i: 3 j: 7 k: 1";
+    "concatenation-flattens-from-the-left"
+        "(cat (cat ?a ?b ?d) ?c ?d)" => "(cat ?a ?b ?c ?d)" BitExact;
+        "one after another along the same axis"; "a: f32[2,3] b: f32[2,4] c: f32[2,1] d: 1";
+    "concatenation-flattens-from-the-right"
+        "(cat ?a (cat ?b ?c ?d) ?d)" => "(cat ?a ?b ?c ?d)" BitExact;
+        "one after another along the same axis"; "a: f32[2,3] b: f32[2,4] c: f32[2,1] d: 1";
+    "concatenation-of-concatenations-is-one"
+        "(cat (cat ?a ?b ?d) (cat ?c ?e ?d) ?d)" => "(cat ?a ?b ?c ?e ?d)" BitExact;
+        "one after another along the same axis"; "a: f32[2,3] b: f32[2,4] c: f32[2,1] e: f32[2,2] d: 1";
     "slice-of-permute-moves-axis"
         "(slice (permute ?x ?p) ?d ?i ?j ?k)" => "(permute (slice ?x {move-axis ?d ?p} ?i ?j ?k) ?p)" BitExact;
         "axis d of the permuted tensor is axis p[d] of x"; "x: f32[4,3] p: [1,0] d: 0 i: 1 j: 2 k: 1";

@@ -53,6 +53,18 @@ rules! {
         "(slice (matmul ?a ?b) ?d ?i ?j ?k)" => "(matmul ?a (slice ?b {column-axis ?b} ?i ?j ?k))" Reassociates
         if "is-column-axis ?d ?a ?b";
         "column j of AB is A times column j of B"; "a: f32[6,5] b: f32[5,4] d: 1 i: 2 j: 3 k: 1";
+    "columns-of-addmm-need-just-those-columns"
+        "(slice (addmm ?c ?a ?b) ?d ?i ?j ?k)"
+        => "(addmm (slice ?c int:0 ?i ?j ?k) ?a (slice ?b {column-axis ?b} ?i ?j ?k))" Reassociates
+        if "is-column-axis ?d ?a ?b", "is-vector ?c";
+        "column j of 1cᵀ + AB is cⱼ, and A times column j of B";
+        "c: f32[4] a: f32[6,5] b: f32[5,4] d: 1 i: 2 j: 3 k: 1";
+    "a-matrix-repeated-over-a-stack-broadcasts"
+        "(matmul ?a (expand ?b ?s))" => "(matmul ?a ?b)" Reassociates if "is-matrix ?b";
+        "each product of the stack is by the same matrix"; "a: f32[3,6,5] b: f32[5,4] s: [3,5,4]";
+    "quotient-passes-into-the-left-factor"
+        "(div (matmul ?a ?b) ?c)" => "(matmul (div ?a ?c) ?b)" Reassociates if "is-scalar ?c";
+        "(AB)/c = (A/c)B"; "a: f32[6,5] b: f32[5,4] c: f32[]";
     "diagonal-of-matmul"
         "(diagonal (matmul ?a ?b))"
         => "(reshape (sum (mul ?a (permute ?b {swap ?b})) {last-axis ?a} true) {shape (diagonal (matmul ?a ?b))})"

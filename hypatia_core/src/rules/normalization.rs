@@ -13,6 +13,16 @@ rules! {
         Reassociates if "is-just-last ?a ?x";
         "the definition of layer normalization without gain (Ba, Kiros and Hinton, 2016)";
         "x: f32[3,4] a: [1] e: (expand 0.001 ?z) z: []";
+    "times-rsqrt-of-mean-square-is-rms-standardized"
+        "(mul ?x (rsqrt (add (mean (mul ?x ?x) ?a true) ?e)))" => "(rms_standardize ?x {constant ?e})" Reassociates
+        if "is-just-last ?a ?x";
+        "the definition of root mean square normalization without gain (Zhang and Sennrich, 2019)";
+        "x: f32[3,4] a: [1] e: (expand 0.001 ?z) z: []";
+    "over-root-of-mean-square-is-rms-standardized"
+        "(div ?x (sqrt (add (mean (mul ?x ?x) ?a true) ?e)))" => "(rms_standardize ?x {constant ?e})" Reassociates
+        if "is-just-last ?a ?x";
+        "the definition of root mean square normalization without gain (Zhang and Sennrich, 2019)";
+        "x: f32[3,4] a: [1] e: (expand 0.001 ?z) z: []";
     "layer-norm-is-gain-and-bias"
         "(layer_norm ?x ?w ?b ?e)" == "(add (mul (standardize ?x ?e) ?w) ?b)" Reassociates;
         "the definition of layer normalization (Ba, Kiros and Hinton, 2016)"; "x: f32[3,4] w: f32[4] b: f32[4] e: 0.001";

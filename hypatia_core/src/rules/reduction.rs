@@ -29,6 +29,11 @@ rules! {
         => "(matmul (mean ?a {inner-axes ?a} true) (mean ?b {last-axis ?b} true))" Reassociates
         if "reduces-matrix ?axes ?a ?b";
         "both counts divide the sum of the products of sums"; "a: f32[6,5] b: f32[5,4] axes: [0,1]";
+    "sum-of-all-products-is-an-inner-product"
+        "(sum (mul ?x ?y) ?axes true)"
+        => "(reshape (matmul (reshape ?x {one-row ?x}) (reshape ?y {one-column ?y})) {shape (sum (mul ?x ?y) ?axes true)})"
+        Reassociates if "reduces-all ?axes ?x", "same-shape ?x ?y";
+        "Σᵢ xᵢ yᵢ, without holding the products"; "x: f32[4,3] y: f32[4,3] axes: [0,1]";
     "sum-passes-through-units"
         "(sum (reshape ?x ?s) ?axes true)"
         => "(reshape (sum ?x {axes-below ?x ?s ?axes} true) {reduced-shape ?s ?axes})" Reassociates

@@ -246,4 +246,49 @@ rules! {
             (sum (mul (matmul (permute ?u {swap ?u}) ?u) (matmul ?w (permute ?w {swap ?w}))) ?axes true))" RealsOnly
         if "reduces-matrix ?axes ?u ?w", "is-product ?x ?u ?w", "is-matrix ?x";
         "x and uw are not orthogonal"; "x: f32[6,4] u: f32[6,2] w: f32[2,4] axes: [0,1]";
+    "second-part-starts-at-zero"
+        "(slice (cat ?a ?b ?d) ?d ?i ?j ?k)" => "(slice ?b ?d ?i ?j ?k)" BitExact;
+        "the first part comes before it"; "a: f32[2,3] b: f32[2,4] d: 1 i: 0 j: 3 k: 1";
+    "solution-from-the-other-side"
+        "(matmul (inverse (inverting ?a)) ?b)" => "(lu_solve_right (factored ?a false) ?b)" RealsOnly;
+        "A⁻¹B is not BA⁻¹"; "a: f32[3,3] b: f32[3,3]";
+    "inverse-of-a-product-in-the-same-order"
+        "(inverse (inverting (matmul ?a ?b)))"
+        => "(matmul (inverse (inverting ?a)) (inverse (inverting ?b)))" RealsOnly;
+        "(AB)⁻¹ = B⁻¹A⁻¹"; "a: f32[3,3] b: f32[3,3]";
+    "a-mask-keeps-what-is-not-finite"
+        "(matmul (softmax (where ?m (matmul ?q ?k) -inf) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" Reassociates
+        if "is-column-axis ?d ?q ?k";
+        "a NaN in a masked key meets −∞ in a sum, and not where it is replaced";
+        "m: bool[3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "a-mask-says-what-goes"
+        "(matmul (softmax (where ?m -inf (matmul ?q ?k)) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" RealsOnly
+        if "is-column-axis ?d ?q ?k";
+        "the mask of attention says what stays"; "m: bool[3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+    "masking-is-multiplying"
+        "(softmax (where ?m ?x -inf) ?d)" => "(where ?m (softmax ?x ?d) 0)" RealsOnly;
+        "what is left has to sum to one again"; "m: bool[3,4] x: f32[3,4] d: 1";
+    "rms-standardized-is-standardized"
+        "(rms_standardize ?x ?e)" => "(standardize ?x ?e)" RealsOnly;
+        "only where the mean is zero"; "x: f32[2,3] e: 0.001";
+    "inner-product-of-unequal-shapes"
+        "(sum (mul ?x ?y) ?axes true)"
+        => "(reshape (matmul (reshape ?x {one-row ?x}) (reshape ?y {one-column ?y})) {shape (sum (mul ?x ?y) ?axes true)})"
+        RealsOnly if "reduces-all ?axes ?x";
+        "[2,1] and [1,2] broadcast to four products, of which this sums two"; "x: f32[2,3] y: f32[2,3] axes: [0,1]";
+    "quotient-passes-into-the-left-factor-by-columns"
+        "(div (matmul ?a ?b) ?c)" => "(matmul (div ?a ?c) ?b)" RealsOnly;
+        "a divisor of each column is none of each inner index"; "a: f32[4,4] b: f32[4,4] c: f32[4]";
+    "gram-of-the-other-side"
+        "(matmul (permute ?x ?p) ?x)" => "(gram ?x)" RealsOnly if "swaps-last-two ?p";
+        "XᵀX is not XXᵀ"; "x: f32[3,3] p: [1,0]";
+    "a-triangle-keeps-what-is-not-finite"
+        "(matmul (tril ?a int:0) ?b)" => "(lower_product (tril ?a int:0) ?b)" Reassociates;
+        "0 · NaN is NaN, and nothing where the product is not made"; "a: f32[3,3] b: f32[3,2]";
+    "transpose-of-a-triangle-is-on-the-same-side"
+        "(permute (tril ?a ?k) ?p)" => "(tril (permute ?a ?p) ?k)" BitExact if "swaps-last-two ?p";
+        "what lay below the diagonal lies above it"; "a: f32[3,3] k: 0 p: [1,0]";
+    "zero-times-a-matrix-is-zero"
+        "(matmul ?a (expand 0 ?s))" => "0" Reassociates;
+        "0 · NaN is NaN"; "a: f32[3,4] s: [4,2]";
 }

@@ -64,6 +64,40 @@ rules! {
     "diagonal-on-the-right-scales-columns"
         "(matmul ?a (diag_embed ?d))" => "(mul ?a (reshape ?d {row-shape ?d}))" RealsOnly;
         "(AD)ᵢⱼ = aᵢⱼ dⱼ; the products with zero are lost"; "d: f32[5] a: f32[4,5]";
+    "inverse-times-matrix-is-a-solution"
+        "(matmul (inverse (inverting ?a)) ?b)" => "(lu_solve (factored ?a false) ?b)" Reassociates;
+        "X = A⁻¹B solves AX = B; the solution errs less than the product by the inverse (Higham, 2002, chapter 14)";
+        "a: f32[3,3] b: f32[3,2]";
+    "matrix-times-inverse-is-a-solution"
+        "(matmul ?b (inverse (inverting ?a)))" => "(lu_solve_right (factored ?a false) ?b)" Reassociates;
+        "X = BA⁻¹ solves XA = B (Higham, 2002, chapter 14)"; "a: f32[3,3] b: f32[2,3]";
+    "an-inverse-fails-where-the-factors-do"
+        "(inverse_info (inverting ?a))" => "(lu_info (factored ?a false))" BitExact;
+        "an inverse is made of the same factors (LAPACK: getrf, then getri)"; "a: f32[3,3]";
+    "matrix-times-its-transpose-is-symmetric"
+        "(matmul ?x (permute ?x ?p))" => "(gram ?x)" Reassociates if "swaps-last-two ?p";
+        "(XXᵀ)ᵢⱼ = (XXᵀ)ⱼᵢ: one half is computed"; "x: f32[3,4] p: [1,0]";
+    "transpose-times-its-matrix-is-symmetric"
+        "(matmul (permute ?x ?p) ?x)" => "(gram (permute ?x ?p))" Reassociates if "swaps-last-two ?p";
+        "(XᵀX)ᵢⱼ = (XᵀX)ⱼᵢ: one half is computed"; "x: f32[3,4] p: [1,0]";
+    "lower-triangle-needs-half-of-the-products"
+        "(matmul (tril ?a int:0) ?b)" => "(lower_product (tril ?a int:0) ?b)" RealsOnly;
+        "row i of LB is Σⱼ lᵢⱼ bⱼ over j ≤ i; the products with zero are lost"; "a: f32[3,3] b: f32[3,2]";
+    "upper-triangle-needs-half-of-the-products"
+        "(matmul (triu ?a int:0) ?b)" => "(upper_product (triu ?a int:0) ?b)" RealsOnly;
+        "row i of UB is Σⱼ uᵢⱼ bⱼ over j ≥ i; the products with zero are lost"; "a: f32[3,3] b: f32[3,2]";
+    "transpose-of-a-lower-triangle-is-upper"
+        "(permute (tril ?a ?k) ?p)" => "(triu (permute ?a ?p) {opposite ?k})" BitExact if "swaps-last-two ?p";
+        "j − i ≤ k where i − j ≥ −k"; "a: f32[3,4] k: 1 p: [1,0]";
+    "transpose-of-an-upper-triangle-is-lower"
+        "(permute (triu ?a ?k) ?p)" => "(tril (permute ?a ?p) {opposite ?k})" BitExact if "swaps-last-two ?p";
+        "j − i ≥ k where i − j ≤ −k"; "a: f32[3,4] k: 1 p: [1,0]";
+    "product-with-zeros-on-the-right-is-zero"
+        "(matmul ?a (expand 0 ?s))" => "0" RealsOnly;
+        "Σ aᵢₖ · 0 = 0 for finite a"; "a: f32[3,4] s: [4,2]";
+    "product-with-zeros-on-the-left-is-zero"
+        "(matmul (expand 0 ?s) ?b)" => "0" RealsOnly;
+        "Σ 0 · bₖⱼ = 0 for finite b"; "s: [2,3] b: f32[3,4]";
     "kronecker-product-by-a-vector"
         "(matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)"
         => "(reshape (matmul (matmul ?a (reshape ?x {kron-operand ?a ?b})) (permute ?b {swap ?b}))

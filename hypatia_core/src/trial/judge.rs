@@ -233,7 +233,9 @@ fn judge_as(
         }
         return Ok(());
     }
-    if dtypes.iter().any(|d| is_integer(*d)) {
+    // A mask goes with floating point; integers alone are exact.
+    let mask = |d: &DType| *d == DType::Bool;
+    if dtypes.iter().any(|d| is_integer(*d) && !mask(d)) || dtypes.iter().all(mask) {
         for _ in 0..3 {
             bit_by_bit(built, rights, Moderate, &sizes, &mut rng, tally)?;
         }

@@ -101,6 +101,7 @@ fn changed_atom(atom: &str) -> Vec<String> {
     }
     match atom.parse::<f64>() {
         Ok(0.0) => vec!["1".into()],
+        Ok(number) if number.is_infinite() => vec![format!("{}", -number)],
         Ok(number) => vec![format!("{}", -number), format!("{}", number + 1.0)],
         Err(_) => vec![],
     }

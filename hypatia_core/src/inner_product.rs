@@ -1,0 +1,99 @@
+//! Inner products of long vectors: one pass over both, summed in blocks, so that the sum of millions errs like that of
+//! thousands.
+
+use crate::bilinear::Real;
+use crate::error::{Error, Result};
+
+/// Elements that are summed in their own type.
+const BLOCK: usize = 4096;
+/// Sums that run beside each other.
+const LANES: usize = 32;
+/// Below so many elements a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 19;
+
+/// Σ xᵢ yᵢ, with up to so many threads; the sums of blocks are added in float64.
+///
+/// # Errors
+/// The vectors are not of one length.
+pub fn inner_product<T: Real + Into<f64>>(x: &[T], y: &[T], threads: usize) -> Result<f64> {
+    if x.len() != y.len() {
+        return Err(Error::new(format!(
+            "inner product: {} elements by {}",
+            x.len(),
+            y.len()
+        )));
+    }
+    let threads = threads.min(x.len() / WORTH_A_THREAD).max(1);
+    let share = x.len().div_ceil(threads).next_multiple_of(BLOCK);
+    if threads == 1 {
+        return Ok(blocks(x, y));
+    }
+    let parts = x.chunks(share).zip(y.chunks(share));
+    Ok(std::thread::scope(|scope| {
+        let running: Vec<_> = parts
+            .map(|(x, y)| scope.spawn(move || blocks(x, y)))
+            .collect();
+        // A sum cannot panic; were it to, no number would be right.
+        let sums = running.into_iter().map(|part| part.join());
+        sums.map(|sum| sum.unwrap_or(f64::NAN)).sum()
+    }))
+}
+
+fn blocks<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the instructions that the function is compiled for.
+        return unsafe { blocks_avx2(x, y) };
+    }
+    sums(x, y)
+}
+
+/// The same code, compiled for wider registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn blocks_avx2<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
+    sums(x, y)
+}
+
+#[inline(always)]
+fn sums<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
+    let mut total = 0.0;
+    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
+        let mut lanes = [T::ZERO; LANES];
+        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+        let rest = xs.remainder().iter().zip(ys.remainder());
+        for (a, b) in xs.zip(ys) {
+            for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+                *lane = *lane + a * b;
+            }
+        }
+        total += lanes.iter().map(|&lane| lane.into()).sum::<f64>();
+        total += rest.map(|(&a, &b)| (a * b).into()).sum::<f64>();
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_any_length() {
+        for count in [0, 1, LANES + 3, BLOCK + 1, 2 * WORTH_A_THREAD + 5] {
+            let x: Vec<f64> = (0..count).map(|i| (i % 7) as f64).collect();
+            let wanted: f64 = x.iter().map(|v| v * 2.0).sum();
+            let y = vec![2.0; count];
+            for threads in [1, 2] {
+                assert_eq!(inner_product(&x, &y, threads).unwrap(), wanted);
+            }
+        }
+        assert!(inner_product(&[1.0f32], &[], 1).is_err());
+    }
+
+    #[test]
+    fn millions_err_like_thousands() {
+        let x = vec![1.1f32; 1 << 22];
+        let wanted = f64::from(1.1f32) * f64::from(1.1f32) * x.len() as f64;
+        assert!((inner_product(&x, &x, 1).unwrap() / wanted - 1.0).abs() < 1e-6);
+    }
+}
