@@ -13,7 +13,7 @@ from torch import fx
 from hypatia_core import compat
 from hypatia_core.fx_import import WIRE_VERSION, Imported
 from hypatia_core.ops import DTYPES_BACK, WRITES, Number
-from hypatia_core.sizes import SizeWriter, Unsupported, expression
+from hypatia_core.sizes import SizeWriter, Unsupported, expression, is_dense
 
 aten = torch.ops.aten
 _CONTIGUOUS = torch.contiguous_format
@@ -338,7 +338,7 @@ class Writer:
         """The axes from the widest step to the narrowest, if in that order it is surely contiguous."""
         steps = [compat.hint(step) for step in like.stride()]
         order = sorted(range(like.dim()), key=lambda axis: (-steps[axis], axis))
-        return order if self.is_dense(like.permute(order)) else None
+        return order if is_dense(like.permute(order)) else None
 
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))

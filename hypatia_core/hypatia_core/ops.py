@@ -163,21 +163,33 @@ def _read_mv(reader: Reader, node: fx.Node) -> int | None:
 def _write_matmul(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     a, b = operands[0].meta["val"], operands[1].meta["val"]
     if a.dim() == 2 and b.dim() == 2:
-        one = all(writer.same_size(size, 1) for size in (a.shape[0], b.shape[1]))
-        if one and isinstance(a.shape[1], int) and a.dtype in (torch.float32, torch.float64):
-            # As a product of matrices it takes many times as long, and loses digits.
-            vectors = (writer.call(aten.reshape.default, operand, [a.shape[1]]) for operand in operands)
-            return writer.call(aten.view.default, writer.call(INNER_PRODUCT, *vectors), [1, 1])
-        return writer.call(aten.mm.default, *operands)
+        return _inner_product(writer, *operands) or writer.call(aten.mm.default, *operands)
     if a.dim() == 3 and b.dim() == 3 and writer.same_size(a.shape[0], b.shape[0]):
         return writer.call(aten.bmm.default, *operands)
     return writer.call(aten.matmul.default, *operands)
+
+
+def _inner_product(writer: Writer, left: fx.Node, right: fx.Node) -> fx.Node | None:
+    """A row by a column: as a product of matrices it takes many times as long, and loses digits."""
+    a, b = left.meta["val"], right.meta["val"]
+    one = all(writer.same_size(size, 1) for size in (a.shape[0], b.shape[1]))
+    if not one or not isinstance(a.shape[1], int) or a.dtype not in (torch.float32, torch.float64):
+        return None
+    vectors = (writer.call(aten.reshape.default, operand, [a.shape[1]]) for operand in (left, right))
+    return writer.call(aten.view.default, writer.call(INNER_PRODUCT, *vectors), [1, 1])
 
 
 def _read_addmm(reader: Reader, node: fx.Node) -> int | None:
     if node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
         return None
     return reader.known("addmm", [reader.tensor(a) for a in node.args], [], node)
+
+
+def _write_addmm(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    product = _inner_product(writer, operands[1], operands[2])
+    if product is not None:
+        return writer.call(aten.add.Tensor, operands[0], product)
+    return writer.call(aten.addmm.default, *operands)
 
 
 def _axis(node: fx.Node, argument: Any, axis: int) -> int:
@@ -606,7 +618,7 @@ TABLE: tuple[Op, ...] = (
         },
         _write_matmul,
     ),
-    Op("addmm", {aten.addmm.default: _read_addmm}, _write_call(aten.addmm.default)),
+    Op("addmm", {aten.addmm.default: _read_addmm}, _write_addmm),
     Op("attention", {}, network.write_attention),
     Op("masked_attention", {}, network.write_masked_attention),
     Op("boolean_attention", {}, network.write_boolean_attention),

@@ -55,6 +55,8 @@ conditions! {
     "reduces-all"     2 reduces_all     "all axes of the tensor are reduced";
     "is-product"      3 is_product      "it has the shape of the product of the other two";
     "is-product-shape" 3 is_product_shape "that is the shape of the product of the other two";
+    "hides-in-product" 3 hides_in_product "it is −∞ everywhere, of no more dimensions than the product of the other two";
+    "hides-in-shape"  2 hides_in_shape  "it is −∞ everywhere, of no more dimensions than the shape";
     "is-float"        1 is_float        "its elements are floating point";
     "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
     "is-whole"        4 is_whole        "the slice takes all of the axis";
@@ -262,6 +264,19 @@ fn is_whole(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 
 fn last_of(axis: i64, rank: usize) -> bool {
     usize::try_from(axis).is_ok_and(|axis| axis + 1 == rank)
+}
+
+fn hides(known: &dyn Known, id: Id, rank: usize) -> Option<bool> {
+    let fits = known.tensor_type(id)?.rank() <= rank;
+    Some(fits && known.constant(id) == Some(f64::NEG_INFINITY))
+}
+
+fn hides_in_product(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    hides(known, ids[0], product_rank(known, ids[1], ids[2])?)
+}
+
+fn hides_in_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    hides(known, ids[0], known.attribute(ids[1])?.shape()?.len())
 }
 
 fn is_last_of(known: &dyn Known, ids: &[Id]) -> Option<bool> {

@@ -76,12 +76,8 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
             let turned = Tensor::from_fn(turned, |i| Ok(x[0].at(&[i[1], i[0]])))?;
             matmul(a, x[0], &turned, None, c)
         },
-        Op::LowerProduct => {
-            |a, x, _, c| matmul(a, &network::triangle(a, x[0], 0, false, c)?, x[1], None, c)
-        }
-        Op::UpperProduct => {
-            |a, x, _, c| matmul(a, &network::triangle(a, x[0], 0, true, c)?, x[1], None, c)
-        }
+        Op::LowerProduct => |a, x, _, c| network::triangle_product(a, x[0], x[1], false, c),
+        Op::UpperProduct => |a, x, _, c| network::triangle_product(a, x[0], x[1], true, c),
         Op::Tril => {
             |a, x, at, c| network::triangle(a, x[0], at[0].int().ok_or(Failure::Outside)?, false, c)
         }

@@ -159,6 +159,35 @@ pub fn triangle<A: Arithmetic>(
     })
 }
 
+/// A product of which a triangle of the left factor takes part; what lies beyond is not looked at.
+pub fn triangle_product<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    y: &Tensor<A::Scalar>,
+    upper: bool,
+    c: &Call<'_>,
+) -> Result<A> {
+    let inner = x.shape[x.shape.len() - 1];
+    let mut line = Vec::with_capacity(inner);
+    Tensor::from_fn(c.shape.to_vec(), |index| {
+        let rank = index.len();
+        let (mut left, mut right) = (index.to_vec(), index.to_vec());
+        let row = index[rank - 2];
+        let kept = if upper {
+            row.min(inner)..inner
+        } else {
+            0..(row + 1).min(inner)
+        };
+        line.clear();
+        for k in kept {
+            left[rank - 1] = k;
+            right[rank - 2] = k;
+            line.push(a.mul(x.at(&left), y.at(&right), c.result));
+        }
+        a.sum(&mut line, c.result, c.salt)
+    })
+}
+
 /// Each filter over each window of its group's channels; what lies outside counts as zero.
 pub fn convolution<A: Arithmetic>(
     a: &A,

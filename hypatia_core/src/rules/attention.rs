@@ -58,16 +58,16 @@ rules! {
         "(where ?m -inf ?x)" => "(where (not ?m) ?x -inf)" BitExact;
         "a choice turns with its condition"; "m: bool[3,4] x: f32[3,4]";
     "attention-of-one-head-with-a-mask"
-        "(matmul (softmax (where ?m (matmul ?q ?k) -inf) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" RealsOnly
-        if "is-column-axis ?d ?q ?k";
+        "(matmul (softmax (where ?m (matmul ?q ?k) ?h) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" RealsOnly
+        if "is-column-axis ?d ?q ?k", "hides-in-product ?h ?q ?k";
         "a score of −∞ has the weight 0; a NaN in a key that is masked, or in its value, may spread otherwise";
-        "m: bool[3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] d: 2";
+        "m: bool[3,5] q: f32[2,3,4] k: f32[2,4,5] h: (expand -inf ?e) e: [] v: f32[2,5,4] d: 2";
     "attention-with-a-mask"
-        "(matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) -inf) ?d) ?t) ?v)"
+        "(matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) ?h) ?d) ?t) ?v)"
         => "(reshape (boolean_attention ?m (reshape ?q {stacked-as ?q ?s}) (reshape ?k {stacked-as ?k ?s})
             (reshape ?v {stacked-as ?v ?s}) float:1)
-            {shape (matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) -inf) ?d) ?t) ?v)})" RealsOnly
-        if "is-last-of ?d ?s", "same-matrices ?s ?t";
+            {shape (matmul (reshape (softmax (where ?m (reshape (matmul ?q ?k) ?s) ?h) ?d) ?t) ?v)})" RealsOnly
+        if "is-last-of ?d ?s", "same-matrices ?s ?t", "hides-in-shape ?h ?s";
         "a score of −∞ has the weight 0; a NaN in a key that is masked, or in its value, may spread otherwise";
-        "m: bool[3,5] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] d: 3 t: [4,3,5] v: f32[4,5,2]";
+        "m: bool[3,5] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] h: (expand -inf ?e) e: [] d: 3 t: [4,3,5] v: f32[4,5,2]";
 }

@@ -161,15 +161,24 @@ impl Template {
     pub fn build(&self, instance: &Instance) -> Option<Built> {
         let mut egraph = TensorGraph::new(TensorAnalysis::default());
         let mut inputs = Vec::new();
-        let like = instance.slots.iter().find_map(|s| match s {
-            Slot::Tensor(t) => Some(TensorType {
-                dtype: t.dtype,
-                shape: t.shapes[0].clone(),
-                device: 0,
-            }),
-            _ => None,
-        });
-        let like = like.unwrap_or_else(|| TensorType::new(DType::F32, &[]));
+        let tensors = || {
+            instance.slots.iter().filter_map(|s| match s {
+                Slot::Tensor(t) => Some(t),
+                _ => None,
+            })
+        };
+        // Constants have the type of what is computed with, not that of a mask.
+        let like = tensors()
+            .find(|t| t.dtype != DType::Bool)
+            .or_else(|| tensors().next())
+            .map_or_else(
+                || TensorType::new(DType::F32, &[]),
+                |t| TensorType {
+                    dtype: t.dtype,
+                    shape: t.shapes[0].clone(),
+                    device: 0,
+                },
+            );
         let mut add = |egraph: &mut TensorGraph, t: &Operands| -> SmallVec<[Id; 4]> {
             let ids = t.shapes.iter().map(|shape| {
                 let ty = TensorType {
