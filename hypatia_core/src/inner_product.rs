@@ -64,7 +64,7 @@ fn sums<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
         let rest = xs.remainder().iter().zip(ys.remainder());
         for (a, b) in xs.zip(ys) {
             for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-                *lane = *lane + a * b;
+                *lane += a * b;
             }
         }
         total += lanes.iter().map(|&lane| lane.into()).sum::<f64>();
