@@ -14,6 +14,7 @@ from torch.nn import functional
 import hypatia_core
 from agreement import assert_near, hypatia, tensors, widened
 from hypatia_core import GraphReport, backend, compat, fx_export, split
+from hypatia_core.fx_import import Reader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -456,6 +457,43 @@ def test_what_cannot_be_searched_as_one_is_named(name: str) -> None:
     assert (forward.stage, backward.stage) == ("forward", "backward")
     assert "forward and backward are optimised apart" in forward.refusals[0]
     assert any(part in forward.refusals[0] for part in reason.split("|")), forward.refusals[0]
+
+
+@pytest.mark.parametrize("many", [1, 12])
+def test_a_backward_apart_takes_no_input_for_a_weight(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moved(nn.Module):
+        """One weight that the backward keeps, and others that it does not."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(N, N))
+            self.biases = nn.ParameterList(torch.randn(N) for _ in range(many))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = Stashing.apply(x @ self.weight)
+            for bias in self.biases:
+                y = y + bias
+            return y
+
+    taken: list[frozenset[int]] = []
+
+    class Noted(Reader):
+        def __init__(self, weights: frozenset[int], *others: Any) -> None:
+            taken.append(weights)
+            super().__init__(weights, *others)
+
+    monkeypatch.setattr(backend, "Reader", Noted)
+    model, x = Moved(), leaf(8, N)
+    compiled = hypatia(model, measure=False)
+    wanted, tangent = [x, *model.parameters()], torch.randn(8, N)
+    torch.testing.assert_close(
+        torch.autograd.grad(compiled(x), wanted, tangent),
+        torch.autograd.grad(model(x), wanted, tangent),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    assert [graph.stage for graph in hypatia_core.report(compiled).graphs] == ["forward", "backward"]
+    assert len(taken[-2]) == many + 1 and not taken[-1]
 
 
 def test_compiled_autograd_gets_an_error_and_no_wrong_gradient() -> None:
