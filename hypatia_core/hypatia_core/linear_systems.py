@@ -89,7 +89,7 @@ def read_solve_info(reader: Reader, node: fx.Node, source: fx.Node) -> int | Non
 
 def _is_plain_solve(source: fx.Node) -> bool:
     matrix, right = source.args[:2]
-    plain = len(source.args) == 2 and source.kwargs.get("left", True)
+    plain = len(source.args) == 2 and bool(source.kwargs.get("left", True))
     checked = source.kwargs.get("check_errors", False)
     return (
         plain

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 LEFT, RIGHT = "inverse-times-matrix-is-a-solution", "matrix-times-inverse-is-a-solution"
 N = 48
+SINGULAR = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 
 #: By name: batch extents, the program of a matrix and a right side, the rule.
 SPELLINGS: dict[str, tuple[tuple[int, ...], Callable[..., Any], str]] = {
@@ -60,16 +61,16 @@ def test_a_singular_matrix_is_the_same_error() -> None:
     compiled = assert_agrees(program, a, b, measure=False)
     assert LEFT in rules_of(compiled)
     a[5] = 0
-    with pytest.raises(torch.linalg.LinAlgError) as wanted:
+    with pytest.raises(SINGULAR) as wanted:
         program(a, b)
-    with pytest.raises(torch.linalg.LinAlgError) as given:
+    with pytest.raises(SINGULAR) as given:
         compiled(a, b)
     assert str(given.value) == str(wanted.value)
 
 
 def test_a_singular_matrix_at_the_first_call_is_the_same_error() -> None:
     a, b = torch.zeros(4, 4), torch.ones(4, 1)
-    with pytest.raises(torch.linalg.LinAlgError, match="singular"):
+    with pytest.raises(SINGULAR, match="singular"):
         hypatia(lambda a, b: torch.linalg.inv(a) @ b, measure=False)(a, b)
 
 

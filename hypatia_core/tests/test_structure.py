@@ -68,7 +68,8 @@ def test_a_symmetric_product_is_not_transposed() -> None:
 def test_nan_is_kept_without_the_reals() -> None:
     x = torch.randn(N, N)
     x[3, 4] = float("nan")
-    for program in (lambda x: x @ x.T, lambda x: x.tril() @ x):
+    programs: list[Callable[[Any], Any]] = [lambda x: x @ x.T, lambda x: x.tril() @ x]
+    for program in programs:
         torch._dynamo.reset()
         compiled = torch.compile(program, backend="hypatia", options={"executor": "aten", "measure": False})
         assert torch.equal(compiled(x).isnan(), program(x).isnan())

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 import hypatia_core
@@ -535,6 +536,23 @@ def test_a_decision_that_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_pa
     first, second = found
     assert "search" in first.stages and "search" not in second.stages and "measure" not in second.stages
     assert first.installed == second.installed == "aten, rewritten"
+
+
+def test_a_division_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    joint = fx.Graph()
+    x, tangent = joint.placeholder("primals_1"), joint.placeholder("tangents_1")
+    y = joint.call_function(torch.ops.aten.exp.default, (x,))
+    slope = joint.call_function(torch.ops.aten.mul.Tensor, (tangent, y))
+    joint.output((y, slope))
+    with FakeTensorMode():
+        for node in (x, tangent, y, slope):
+            node.meta["val"] = torch.empty(4)
+    for node in (x, y):
+        compat.must_not_be_kept(node)
+    with pytest.raises(RuntimeError):
+        compat.min_cut_partition(fx.GraphModule({}, joint), [], 1, [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_faulty_partitioner_leaves_torch_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
