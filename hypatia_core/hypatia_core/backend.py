@@ -289,7 +289,10 @@ class Compilation:
             return Reader(frozenset(positions(self._static(), graph)), exact, known).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
-        return compat.static_inputs() if self.weights is None else self.weights
+        if self.weights is not None:
+            return self.weights
+        # Torch counts the forward's inputs, also while the backward is compiled.
+        return frozenset() if self.stage == "backward" else compat.static_inputs()
 
     def _optimize(
         self, imported: Imported, graph: GraphModule

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.fx import GraphModule
@@ -630,7 +632,9 @@ def min_cut_partition(joint: GraphModule, inputs: Any, outputs: int, static: Seq
     """The same, little kept and what is cheap computed again. Read in 2.15 (`_functorch.partitioners`)."""
     from torch._functorch.partitioners import min_cut_rematerialization_partition as divide
 
-    return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
+    # Where there is no division, torch writes the graph into the working folder, which is the user's.
+    with patch("torch._functorch.partitioners._get_unique_path", lambda *_: os.devnull, create=True):
+        return divide(joint, inputs, num_fwd_outputs=outputs, static_lifetime_input_indices=list(static))
 
 
 def is_tangent(node: torch.fx.Node) -> bool:

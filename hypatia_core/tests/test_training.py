@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 import hypatia_core
 from agreement import assert_near, hypatia, tensors, widened
 from hypatia_core import GraphReport, backend, compat, fx_export, split
+from hypatia_core.fx_import import Reader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -458,6 +460,43 @@ def test_what_cannot_be_searched_as_one_is_named(name: str) -> None:
     assert any(part in forward.refusals[0] for part in reason.split("|")), forward.refusals[0]
 
 
+@pytest.mark.parametrize("many", [1, 12])
+def test_a_backward_apart_takes_no_input_for_a_weight(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moved(nn.Module):
+        """One weight that the backward keeps, and others that it does not."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(N, N))
+            self.biases = nn.ParameterList(torch.randn(N) for _ in range(many))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = Stashing.apply(x @ self.weight)
+            for bias in self.biases:
+                y = y + bias
+            return y
+
+    taken: list[frozenset[int]] = []
+
+    class Noted(Reader):
+        def __init__(self, weights: frozenset[int], *others: Any) -> None:
+            taken.append(weights)
+            super().__init__(weights, *others)
+
+    monkeypatch.setattr(backend, "Reader", Noted)
+    model, x = Moved(), leaf(8, N)
+    compiled = hypatia(model, measure=False)
+    wanted, tangent = [x, *model.parameters()], torch.randn(8, N)
+    torch.testing.assert_close(
+        torch.autograd.grad(compiled(x), wanted, tangent),
+        torch.autograd.grad(model(x), wanted, tangent),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    assert [graph.stage for graph in hypatia_core.report(compiled).graphs] == ["forward", "backward"]
+    assert len(taken[-2]) == many + 1 and not taken[-1]
+
+
 def test_compiled_autograd_gets_an_error_and_no_wrong_gradient() -> None:
     """It runs the backward graph by itself, which fits what the original keeps, and no other program."""
     inputs = [leaf(N, N), leaf(N, N), leaf(N, 1)]
@@ -497,6 +536,23 @@ def test_a_decision_that_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_pa
     first, second = found
     assert "search" in first.stages and "search" not in second.stages and "measure" not in second.stages
     assert first.installed == second.installed == "aten, rewritten"
+
+
+def test_a_division_that_fails_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    joint = fx.Graph()
+    x, tangent = joint.placeholder("primals_1"), joint.placeholder("tangents_1")
+    y = joint.call_function(torch.ops.aten.exp.default, (x,))
+    slope = joint.call_function(torch.ops.aten.mul.Tensor, (tangent, y))
+    joint.output((y, slope))
+    with FakeTensorMode():
+        for node in (x, tangent, y, slope):
+            node.meta["val"] = torch.empty(4)
+    for node in (x, y):
+        compat.must_not_be_kept(node)
+    with pytest.raises(RuntimeError):
+        compat.min_cut_partition(fx.GraphModule({}, joint), [], 1, [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_faulty_partitioner_leaves_torch_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
