@@ -53,6 +53,9 @@ def _power(base: Any, exponent: Any) -> Any:
     sign = _sign(base)
     if sign == 0:
         return Fraction(0) if _sign(exponent) > 0 else _needs(base, 1)
+    # A power of a negative number has a value where the exponent is whole, which a rounded one may be.
+    if sign < 0 and not isinstance(exponent, Fraction) and abs(exponent - mpmath.nint(exponent)) < NEAR:
+        raise UnclearError
     return mpmath.power(_needs(base, 1), _decimal(exponent))
 
 

@@ -15,12 +15,18 @@ thread_local! {
 
 /// Runs work on this thread that ends early, with an error, once `ask` says so. It is asked by steps, not by time.
 pub fn interruptible<T>(ask: fn() -> bool, work: impl FnOnce() -> T) -> T {
-    let before = ASK.replace(Some(ask));
+    /// Also where the work panics, so that what comes later is neither asked nor stopped.
+    struct Restored(Option<fn() -> bool>);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            ASK.set(self.0);
+            STOPPED.set(false);
+        }
+    }
+    let _restored = Restored(ASK.replace(Some(ask)));
     SINCE.set(0);
     STOPPED.set(false);
-    let result = work();
-    ASK.set(before);
-    result
+    work()
 }
 
 /// Counts steps of work; true when the work is to stop.
@@ -39,7 +45,7 @@ pub fn interrupted(steps: usize) -> bool {
     stop
 }
 
-/// Steps that are left. A step is about one product of two polynomial terms.
+/// Steps that are left. A step is about one product of two polynomial terms whose numbers fit a machine word.
 #[derive(Debug, Clone)]
 pub struct Budget {
     left: u64,
@@ -88,9 +94,27 @@ mod tests {
         let mut budget = Budget::new(u64::MAX);
         let error = interruptible(|| true, || (0..1000).find_map(|_| budget.spend(1000).err()));
         assert_eq!(error.map(|error| error.0), Some("interrupted".to_string()));
+        assert!(!interrupted(1), "the stop outlived its work");
         assert!(interruptible(
             || false,
             || (0..1000).all(|_| budget.spend(1000).is_ok())
         ));
+    }
+
+    #[test]
+    fn long_numbers_cost_more_steps() {
+        use crate::symbolic::polynomial::Polynomial;
+        use num_bigint::BigInt;
+        use num_rational::BigRational;
+        let sum = |bits: u32| {
+            let number = BigRational::from_integer(BigInt::from(2).pow(bits) + 1);
+            Polynomial::generator(0).add(&Polynomial::constant(number))
+        };
+        for (bits, fits) in [(30, true), (20_000, false)] {
+            let (sum, mut budget) = (sum(bits), Budget::new(5_000));
+            assert_eq!(sum.mul(&sum, &mut budget).is_ok(), fits);
+            assert_eq!(sum.pow(9, &mut Budget::new(5_000)).is_ok(), fits);
+            assert_eq!(sum.div_exact(&sum, &mut budget).is_ok(), fits);
+        }
     }
 }

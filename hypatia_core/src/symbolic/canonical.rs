@@ -157,7 +157,14 @@ impl Context {
         expression
             .fold(|node, arguments: &[Arc<Fraction>]| {
                 let arguments: Vec<&Fraction> = arguments.iter().map(AsRef::as_ref).collect();
-                self.node(node, &arguments).map(Arc::new)
+                let form = self.node(node, &arguments)?;
+                // What follows passes over the coefficients: signs, common divisors, hashes.
+                self.budget.spend(
+                    form.num
+                        .reduction_steps()
+                        .saturating_add(form.den.reduction_steps()),
+                )?;
+                Ok(Arc::new(form))
             })
             .map(|form| (*form).clone())
     }

@@ -25,6 +25,10 @@ pub fn gcd(left: &Polynomial, right: &Polynomial, budget: &mut Budget) -> Result
     if right.is_zero() {
         return Ok(left.primitive().1);
     }
+    budget.spend(
+        left.reduction_steps()
+            .saturating_add(right.reduction_steps()),
+    )?;
     let common = left.monomial_content().gcd(&right.monomial_content());
     let strip = |p: &Polynomial| {
         let content = p.monomial_content();
@@ -63,7 +67,9 @@ fn heuristic(a: &Polynomial, b: &Polynomial, budget: &mut Budget) -> Result<Opti
         if point.bits() * (degree + 1) > POINT_BITS {
             return Ok(None);
         }
-        budget.spend(a.terms().len() + b.terms().len() + (point.bits() * degree) as usize / 64)?;
+        // A value has as many words as the point's power and the coefficients together.
+        let words = (point.bits() * degree) as usize / 64 + a.words().max(b.words());
+        budget.spend((a.terms().len() + b.terms().len()).saturating_mul(1 + words * words / 16))?;
         let (at_a, at_b) = (a.at(generator, &point), b.at(generator, &point));
         if !at_a.is_zero()
             && !at_b.is_zero()

@@ -17,6 +17,19 @@ pub struct Polynomial {
     terms: Vec<(Monomial, BigRational)>,
 }
 
+/// Whole machine words that a number takes.
+fn words(value: &BigRational) -> usize {
+    let bits = value.numer().bits().saturating_add(value.denom().bits());
+    usize::try_from(bits / 64).unwrap_or(usize::MAX)
+}
+
+/// Steps of one product of coefficients of so many words: bringing it to lowest terms is quadratic in them.
+fn product_steps(left: usize, right: usize) -> usize {
+    left.saturating_add(right)
+        .saturating_add(1)
+        .saturating_pow(2)
+}
+
 impl Polynomial {
     pub fn zero() -> Self {
         Self::default()
@@ -157,7 +170,8 @@ impl Polynomial {
     /// # Errors
     /// When the budget is spent.
     pub fn mul(&self, other: &Self, budget: &mut Budget) -> Result<Self> {
-        budget.spend(self.terms.len() * other.terms.len())?;
+        let steps = product_steps(self.words(), other.words());
+        budget.spend((self.terms.len() * other.terms.len()).saturating_mul(steps))?;
         let (short, long) = if self.terms.len() <= other.terms.len() {
             (self, other)
         } else {
@@ -218,8 +232,8 @@ impl Polynomial {
         if !self.terms.iter().all(|(_, c)| c.is_integer()) {
             // Fractions are reduced once, at the end.
             let (content, primitive) = self.primitive();
-            let power = content.pow(exponent.min(i32::MAX as u32) as i32);
-            return Ok(primitive.pow(exponent, budget)?.scale(&power));
+            let power = Self::constant(content).pow_of_term(exponent, budget)?;
+            return primitive.pow(exponent, budget)?.mul(&power, budget);
         }
         let mut result = Self::one();
         for _ in 0..exponent {
@@ -233,7 +247,8 @@ impl Polynomial {
             return Ok(Self::zero());
         };
         let bits = coefficient.numer().bits().max(coefficient.denom().bits());
-        budget.spend(1 + (bits.saturating_mul(u64::from(exponent)) / 64) as usize)?;
+        let words = (bits.saturating_mul(u64::from(exponent)) / 64) as usize;
+        budget.spend(product_steps(words, 0))?;
         let factors = monomial
             .0
             .iter()
@@ -336,15 +351,27 @@ impl Polynomial {
             return (BigRational::one(), Self::zero());
         };
         let (mut numerator, mut denominator) = (BigInt::zero(), BigInt::one());
+        // Common divisors with one are not looked for, as that takes a step a bit.
         for (_, coefficient) in &self.terms {
-            numerator = numerator.gcd(coefficient.numer());
-            denominator = denominator.lcm(coefficient.denom());
+            if !numerator.is_one() {
+                numerator = numerator.gcd(coefficient.numer());
+            }
+            if !coefficient.denom().is_one() {
+                denominator = denominator.lcm(coefficient.denom());
+            }
         }
-        let mut content = BigRational::new(numerator, denominator);
         if first.is_negative() {
-            content = -content;
+            numerator = -numerator;
         }
-        (content.clone(), self.scale(&content.recip()))
+        let whole = |c: &BigRational| {
+            let raised = c.numer() * (&denominator / c.denom());
+            BigRational::from_integer(raised / &numerator)
+        };
+        let terms = self.terms.iter().map(|(m, c)| (m.clone(), whole(c)));
+        let primitive = Self {
+            terms: terms.collect(),
+        };
+        (BigRational::new_raw(numerator, denominator), primitive)
     }
 
     /// The quotient, when the division leaves nothing.
@@ -364,12 +391,14 @@ impl Polynomial {
         let mut rest: std::collections::BTreeMap<Monomial, BigRational> =
             self.terms.iter().cloned().collect();
         let mut quotient = Vec::new();
+        let widest = divisor.words();
         while let Some((monomial, value)) = rest.pop_last() {
             let Some(factor) = monomial.div(lead) else {
                 return Ok(None);
             };
             let scale = value / coefficient;
-            budget.spend(divisor.terms.len())?;
+            let steps = product_steps(words(&scale), widest);
+            budget.spend(divisor.terms.len().saturating_mul(steps))?;
             for (m, c) in &divisor.terms[1..] {
                 let at = m.mul(&factor);
                 let entry = rest.entry(at.clone()).or_insert_with(BigRational::zero);
@@ -399,6 +428,18 @@ impl Polynomial {
                 .or_insert_with(BigRational::zero) += coefficient * &powers[exponent];
         }
         Self::from_map(map)
+    }
+
+    /// Whole machine words of the longest coefficient.
+    pub fn words(&self) -> usize {
+        let each = self.terms.iter().map(|(_, c)| words(c));
+        each.max().unwrap_or(0)
+    }
+
+    /// Steps of one pass over the coefficients that brings each to lowest terms; none where they fit one word.
+    pub fn reduction_steps(&self) -> usize {
+        let each = self.terms.iter().map(|(_, c)| words(c).saturating_pow(2));
+        each.fold(0, usize::saturating_add)
     }
 
     /// The greatest magnitude of a coefficient, for integer coefficients.

@@ -16,12 +16,16 @@ pub(super) struct Doubles {
 }
 
 impl Doubles {
-    /// The memory of an array.
+    /// The memory of an array: of NumPy's own type, as any other object may say of its memory what it likes.
     ///
     /// # Errors
     /// When it is no contiguous array of doubles in the machine's byte order, or is to be written and may not.
     pub fn of(array: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
         let py = array.py();
+        let numpy = py.import(intern!(py, "numpy"))?;
+        if !array.get_type().is(&numpy.getattr(intern!(py, "ndarray"))?) {
+            return Err(Error::new("arrays of NumPy's own type are needed").into());
+        }
         let interface = array.getattr(intern!(py, "__array_interface__"))?;
         let kind: String = interface.get_item(intern!(py, "typestr"))?.extract()?;
         let native = if cfg!(target_endian = "little") {
@@ -51,6 +55,12 @@ impl Doubles {
             }
             _ => Err(Error::new("contiguous, aligned arrays of doubles are needed").into()),
         }
+    }
+
+    /// Whether the two have memory in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let end = |one: &Self| one.address + one.count * size_of::<f64>();
+        self.address < end(other) && other.address < end(self)
     }
 
     /// The values.

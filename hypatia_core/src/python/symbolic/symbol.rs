@@ -200,8 +200,12 @@ impl PySymbol {
         {
             return Err(Error::new("columns of unequal length").into());
         }
+        if columns.iter().any(|column| column.overlaps(&result)) {
+            return Err(Error::new("a column lies in the result's memory").into());
+        }
         without_lock(py, || {
-            // SAFETY: the arrays are held by the caller until this returns, and NumPy's memory does not move.
+            // SAFETY: the arrays are held by the caller until this returns, NumPy's memory does not move while it is
+            // referred to, and no column lies in the result's.
             unsafe {
                 let columns: Vec<Column<'_>> = columns
                     .iter()
