@@ -145,8 +145,11 @@ if __name__ == "__main__":
     if METHOD == "dataloader":
         pids = [int(pid) for pid in torch.utils.data.DataLoader(Numbers(), num_workers=1)]
     else:
-        with multiprocessing.get_context(METHOD).Pool(1) as pool:
-            pids = pool.map(work, range(2))
+        # Left by `with`, a pool is terminated, and Python may say that it has lost a semaphore.
+        pool = multiprocessing.get_context(METHOD).Pool(1)
+        pids = pool.map(work, range(2))
+        pool.close()
+        pool.join()
     assert os.getpid() not in pids
     print(len(pids))
 """
