@@ -372,6 +372,9 @@ class Training:
             outputs=outputs,
         )
         compilation.compile(graph, values)
+        if compilation.rewritten is not None and len(programs) == 1:
+            # What was found cannot be divided; each half by itself may still gain.
+            raise Unsupported("; ".join(dict.fromkeys(compilation.report.refusals)))
         compilation.report.kept_before = divider.original.bytes_kept()
         return Pair(graph, compilation, programs, mode)
 
