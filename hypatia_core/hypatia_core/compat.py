@@ -22,39 +22,15 @@ def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Cal
     return capture(**compilers)
 
 
-#: Operations of torch that bring a table to the form that a product takes, and a product to its next operand.
-VIEWS = frozenset(
-    {
-        torch.ops.aten.view.default,
-        torch.ops.aten._unsafe_view.default,
-        torch.ops.aten.reshape.default,
-        torch.ops.aten.permute.default,
-        torch.ops.aten.transpose.int,
-        torch.ops.aten.t.default,
-        torch.ops.aten.unsqueeze.default,
-        torch.ops.aten.squeeze.dim,
-        torch.ops.aten.expand.default,
-        torch.ops.aten.clone.default,
-    }
-)
-
-
 def end_of_forward(joint: torch.fx.Graph) -> torch.fx.Node | None:
     """The last node of the forward part of a joint graph. Read in 2.15 (`default_partition`)."""
     of_forward = [
         node
         for node in joint.nodes
         if node.meta.get("partitioner_tag") == "is_forward"
-        or (node.op == "placeholder" and not str(node.target).startswith("tangents"))
+        or (node.op == "placeholder" and not is_tangent(node))
     ]
     return of_forward[-1] if of_forward else None
-
-
-def copy_to_backward(node: torch.fx.Node) -> torch.fx.Node:
-    """A node once more, for the backward part; to be called where it is to stand."""
-    copied = node.graph.node_copy(node)
-    copied.meta["partitioner_tag"] = "is_backward"
-    return copied
 
 
 def boxed_forward(

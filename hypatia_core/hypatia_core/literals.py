@@ -17,6 +17,8 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core.executors.base import Runnable
 
+aten = torch.ops.aten
+
 #: Tensors of more elements are not looked into.
 LARGEST = 2**15
 #: The element types that the engine knows literals of.
@@ -45,6 +47,24 @@ def is_table(value: torch.Tensor) -> bool:
         return False
     few = 2 * int(torch.count_nonzero(value)) <= value.numel()
     return few and bool((value == value.round()).all()) and bool((value.abs() <= 16).all())
+
+
+PRODUCTS = frozenset({aten.mm.default, aten.bmm.default})
+#: What brings a table to the form that a product takes, and a product to its next operand.
+VIEWS = frozenset(
+    {
+        aten.view.default,
+        aten._unsafe_view.default,
+        aten.reshape.default,
+        aten.permute.default,
+        aten.transpose.int,
+        aten.t.default,
+        aten.unsqueeze.default,
+        aten.squeeze.dim,
+        aten.expand.default,
+        aten.clone.default,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -96,29 +116,28 @@ class Tables:
             return
         inputs = [node for node in joint.nodes if node.op == "placeholder"]
         constant = {node for node in inputs if self._table(node) is not None}
-        forward, expanded = set(inputs), list[fx.Node]()
+        forward = set(inputs)
+        expanded: dict[fx.Node, None] = {}  # in order
         for node in joint.nodes:
             forward.add(node)
             operands = set(node.all_input_nodes)
             if node.target in PRODUCTS and operands & constant and not operands <= constant:
-                expanded.append(node)
-            elif node.target in compat.VIEWS and operands <= constant:
+                expanded[node] = None
+            elif node.target in VIEWS and operands <= constant:
                 constant.add(node)
-                expanded.append(node)
-            elif node.target in compat.VIEWS and operands <= set(expanded):
-                expanded.append(node)
+                expanded[node] = None
+            elif node.target in VIEWS and operands <= expanded.keys():
+                expanded[node] = None
             if node is end:
                 break
         for node in reversed(expanded):
             later = [user for user in node.users if user not in forward and user.op != "output"]
             if later:
                 with joint.inserting_after(end):
-                    copied = compat.copy_to_backward(node)
+                    copied = joint.node_copy(node)
+                compat.belongs_to(copied, backward=True)
                 for user in later:
                     user.replace_input_with(node, copied)
-
-
-PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.bmm.default})
 
 
 def while_they_hold(run: Runnable, otherwise: Runnable, assumed: Mapping[int, torch.Tensor]) -> Runnable:

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 from hypatia_core import compat
 from hypatia_core.sizes import Unsupported
+from hypatia_core.weights import ancestors
 
 #: What is alive between the halves (inputs apart from weights, outputs, what is kept) may take so many times
 #: the bytes that it takes in the original: the same part as the engine grants an island.
@@ -144,17 +145,6 @@ def _draws(graph: GraphModule) -> int:
     )
 
 
-def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    work = list(nodes)
-    while work:
-        node = work.pop()
-        if node not in found:
-            found.add(node)
-            work.extend(node.all_input_nodes)
-    return found
-
-
 class Divider:
     """Divides programs that stand for one joint graph, each so that it may serve in the original's place."""
 
@@ -229,7 +219,7 @@ class Divider:
             if isinstance(node.target, torch._ops.OpOverload)
             and torch.Tag.nondeterministic_seeded in node.target.tags
         ]
-        first = _ancestors([*results, *drawing])
+        first = ancestors([*results, *drawing])
         if any(compat.is_tangent(node) for node in first):
             raise Unsupported("an output would wait for the backward")
         self._put_first(graph, first)

@@ -135,16 +135,22 @@ def _is_pure(node: fx.Node) -> bool:
     )
 
 
+def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """These nodes and all that they are computed from."""
+    found: set[fx.Node] = set()
+    work = list(nodes)
+    while work:
+        node = work.pop()
+        if node not in found:
+            found.add(node)
+            work.extend(node.all_input_nodes)
+    return found
+
+
 def _divided(
     graph: GraphModule, placeholders: list[fx.Node], constant: set[fx.Node], frontier: list[fx.Node]
 ) -> Division:
-    needed: set[fx.Node] = set()
-    work = list(frontier)
-    while work:
-        node = work.pop()
-        if node not in needed:
-            needed.add(node)
-            work.extend(node.all_input_nodes)
+    needed = ancestors(frontier)
     first, rest = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph.graph.nodes:
