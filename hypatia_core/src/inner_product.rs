@@ -1,7 +1,7 @@
 //! Inner products of long vectors: one pass over both, summed in blocks, so that the sum of millions errs like that of
 //! thousands.
 
-use crate::bilinear::Real;
+use crate::bilinear::{Real, threads};
 use crate::error::{Error, Result};
 
 /// Elements that are summed in their own type.
@@ -23,20 +23,17 @@ pub fn inner_product<T: Real + Into<f64>>(x: &[T], y: &[T], threads: usize) -> R
             y.len()
         )));
     }
-    let threads = threads.min(x.len() / WORTH_A_THREAD).max(1);
-    let share = x.len().div_ceil(threads).next_multiple_of(BLOCK);
-    if threads == 1 {
+    let count = threads.min(x.len() / WORTH_A_THREAD).max(1);
+    let share = x.len().div_ceil(count).next_multiple_of(BLOCK);
+    if count == 1 {
         return Ok(blocks(x, y));
     }
-    let parts = x.chunks(share).zip(y.chunks(share));
-    Ok(std::thread::scope(|scope| {
-        let running: Vec<_> = parts
-            .map(|(x, y)| scope.spawn(move || blocks(x, y)))
-            .collect();
-        // A sum cannot panic; were it to, no number would be right.
-        let sums = running.into_iter().map(|part| part.join());
-        sums.map(|sum| sum.unwrap_or(f64::NAN)).sum()
-    }))
+    let mut sums = vec![0.0; x.len().div_ceil(share)];
+    threads::each(sums.iter_mut(), |number, sum| {
+        let part = number * share..x.len().min((number + 1) * share);
+        *sum = blocks(&x[part.clone()], &y[part]);
+    });
+    Ok(sums.iter().sum())
 }
 
 fn blocks<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {

@@ -8,7 +8,7 @@
 mod block;
 mod linear;
 mod real;
-mod threads;
+pub mod threads;
 
 use block::{Scratch, Weights};
 pub use linear::Matrix;

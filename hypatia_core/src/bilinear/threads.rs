@@ -44,7 +44,7 @@ pub(super) fn rows_of_one(rows: usize, terms: usize, block: usize, threads: usiz
 }
 
 /// Does the parts, each with its number, all at once where there are threads for it.
-pub(super) fn each<P: Send>(parts: impl Iterator<Item = P>, work: impl Fn(usize, P) + Sync) {
+pub fn each<P: Send>(parts: impl Iterator<Item = P>, work: impl Fn(usize, P) + Sync) {
     let mut parts = parts.enumerate();
     let Some((_, first)) = parts.next() else {
         return;

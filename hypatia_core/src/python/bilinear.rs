@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 
 use crate::bilinear::{Bilinear, ChannelWeights, Matrix, Real, prefer_large_pages};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::python::memory::{slice, slice_mut};
 
 /// A sparse bilinear map over rows: terms (i, j, k, c) say that c·xᵢ·yⱼ is part of place k of the result; with weights
 /// a term (i, j, k, c, w) is multiplied by weight w of the row's channel, the channels taking turns.
@@ -116,45 +117,6 @@ struct Addresses {
     result: usize,
     rows: usize,
     threads: usize,
-}
-
-/// So many numbers at an address; none where there are none to be.
-fn length_at<T>(address: usize, rows: usize, width: usize) -> Result<usize> {
-    let length = rows
-        .checked_mul(width)
-        .filter(|n| n.checked_mul(size_of::<T>()).is_some());
-    let length = length.ok_or_else(|| Error::new("bilinear: more elements than there can be"))?;
-    if length == 0 || (address != 0 && address.is_multiple_of(align_of::<T>())) {
-        return Ok(length);
-    }
-    Err(Error::new(
-        "bilinear: an address that holds no such numbers",
-    ))
-}
-
-/// # Safety
-/// The caller vouches for so many elements of this type at the address, alive while the slice is used and written by
-/// nobody.
-unsafe fn slice<'a, T>(address: usize, rows: usize, width: usize) -> Result<&'a [T]> {
-    let length = length_at::<T>(address, rows, width)?;
-    // SAFETY: as the function asks; an address of nothing is not looked at.
-    Ok(if length == 0 {
-        &[]
-    } else {
-        unsafe { std::slice::from_raw_parts(address as *const T, length) }
-    })
-}
-
-/// # Safety
-/// As [`slice`], and the memory is used by nobody else.
-unsafe fn slice_mut<'a, T>(address: usize, rows: usize, width: usize) -> Result<&'a mut [T]> {
-    let length = length_at::<T>(address, rows, width)?;
-    // SAFETY: as the function asks; an address of nothing is not looked at.
-    Ok(if length == 0 {
-        &mut []
-    } else {
-        unsafe { std::slice::from_raw_parts_mut(address as *mut T, length) }
-    })
 }
 
 impl Addresses {

@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 
 use crate::bilinear::Real;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inner_product::inner_product as of_slices;
+use crate::python::memory::slice;
 
 /// Σ xᵢ yᵢ over so many elements, dense, of float64 or float32, at two addresses; the caller keeps the memory alive
 /// meanwhile, and nobody writes to it.
@@ -28,23 +29,8 @@ fn inner_product(
 }
 
 fn on_memory<T: Real + Into<f64>>(x: usize, y: usize, count: usize, threads: usize) -> Result<f64> {
-    if count == 0 {
-        return Ok(0.0);
-    }
-    let fits = |address: usize| address != 0 && address.is_multiple_of(align_of::<T>());
-    if !fits(x) || !fits(y) {
-        return Err(Error::new(
-            "inner product: an address that holds no such numbers",
-        ));
-    }
-    // SAFETY: the caller vouches for so many elements of this type at each address, alive until the call returns and
-    // written by nobody.
-    let (x, y) = unsafe {
-        (
-            std::slice::from_raw_parts(x as *const T, count),
-            std::slice::from_raw_parts(y as *const T, count),
-        )
-    };
+    // SAFETY: the function's documentation asks its caller for what `slice` asks for.
+    let (x, y) = unsafe { (slice::<T>(x, count, 1)?, slice::<T>(y, count, 1)?) };
     of_slices(x, y, threads)
 }
 

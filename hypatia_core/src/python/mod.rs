@@ -4,6 +4,7 @@ mod bilinear;
 mod clifford;
 mod inner_product;
 mod logging;
+mod memory;
 mod rules;
 mod snapshot;
 mod symbolic;
