@@ -24,7 +24,8 @@ os.environ["HYPATIA_CACHE_DIR"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
-from rounds import Quiet, facts, save
+from records import facts, save
+from rounds import Quiet
 from torch import nn
 
 import hypatia_core

@@ -6,7 +6,7 @@
 
 Shapes are drawn log-uniformly, so that they fall between the grid of the calibration. Printed: the median
 relative error |predicted − measured| / measured, the share within a factor of two, and Spearman's rank
-correlation. Writes `benchmarks/results/cost_model.json`.
+correlation. Table and JSON go to `benchmarks/results/`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+from records import facts, save
 
 import hypatia_core
 from hypatia_core import cache_folder, profile
 from hypatia_core._hypatia_core import estimate_graph
 from hypatia_core.trace import traced
 
-RESULTS = Path(__file__).parent / "results" / "cost_model.json"
 ROUNDS = 7
 
 Draw = Callable[[random.Random], tuple[tuple[int, ...], ...]]
@@ -148,7 +147,7 @@ def main() -> None:
     parser.add_argument(
         "--calibrate", action="store_true", help="measure a profile first, in a folder of its own"
     )
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--name", default="cost_model", help="of the files under benchmarks/results/")
     arguments = parser.parse_args()
 
     if arguments.calibrate:
@@ -182,11 +181,11 @@ def main() -> None:
     def error(row: dict[str, Any]) -> float:
         return abs(row["predicted"] - row["measured"]) / row["measured"]
 
-    print(f"{'operation':16s} {'pairs':>5s} {'median error':>12s} {'worst':>8s}")
+    lines = [f"{'operation':16s} {'pairs':>5s} {'median error':>12s} {'worst':>8s}"]
     for name, _, _ in OPERATIONS:
         errors = [error(row) for row in found if row["operation"] == name]
         if errors:
-            print(f"{name:16s} {len(errors):5d} {statistics.median(errors):12.1%} {max(errors):8.1%}")
+            lines.append(f"{name:16s} {len(errors):5d} {statistics.median(errors):12.1%} {max(errors):8.1%}")
     summary = {
         "pairs": len(found),
         "median relative error": statistics.median(map(error, found)),
@@ -197,16 +196,15 @@ def main() -> None:
             [row["predicted"] for row in found], [row["measured"] for row in found]
         ),
     }
-    print(
+    lines.append(
         f"{summary['pairs']} pairs: "
         f"median relative error {summary['median relative error']:.1%} (target 25 %), "
         f"within a factor of two {summary['within a factor of two']:.1%}, "
         f"rank correlation {summary['rank correlation']:.3f} (target 0.95)"
     )
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    facts = {**profile.machine_facts(), "threads": torch.get_num_threads(), "calibrated": machine is not None}
-    content = {"machine": facts, "summary": summary, "pairs": found}
-    arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    where = facts()
+    save(arguments.name, {"machine": where, "summary": summary, "pairs": found}, [where["line"], "", *lines])
 
 
 if __name__ == "__main__":

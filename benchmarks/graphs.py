@@ -25,7 +25,8 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 os.environ["HYPATIA_CACHE_DIR"] = ""
 
 import torch
-from rounds import Quiet, alternate, disturbance, facts, kept, save
+from records import facts, kept, save
+from rounds import Quiet, alternate, disturbance
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 

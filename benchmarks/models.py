@@ -31,10 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from records import RESULTS, save
+from rounds import geometric
 from systems import COLD, SYSTEMS, System
 from zoo import ROWS
 
-RESULTS = Path(__file__).parent / "results"
 PROGRAM = Path(__file__).parent / "systems.py"
 #: Other processes may take this part of a core in a round that counts.
 QUIET = 0.1
@@ -83,11 +84,12 @@ class Worker:
         self, system: str, model: str, batch: int, folder: str, environment: dict[str, str], patience: float
     ) -> None:
         self.patience = patience
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(PROGRAM), system, model, str(batch), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
             env={**os.environ, **COLD, **environment},
         )
@@ -98,7 +100,16 @@ class Worker:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._answers.put(line)
-        self._answers.put(json.dumps({"ready": False, "reason": "the process ended"}))
+        self._answers.put(json.dumps({"ready": False, "reason": self._end()}))
+
+    def _end(self) -> str:
+        """The last that the process said, where it ended before its time."""
+        # Read by place: the process writes through the same file, and a seek would move it too.
+        handle = self._complaints.fileno()
+        said = os.pread(handle, 4000, max(0, os.fstat(handle).st_size - 4000)).decode(errors="replace")
+        return ": ".join(
+            ["the process ended", *[line.strip() for line in said.splitlines() if line.strip()][-1:]]
+        )
 
     def answer(self) -> dict[str, Any]:
         """The next line."""
@@ -115,7 +126,7 @@ class Worker:
             self.process.stdin.write(f"{seconds}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            return {"ready": False, "reason": "the process ended"}
+            return {"ready": False, "reason": self._end()}
         return self.answer()
 
     def end(self) -> None:
@@ -220,14 +231,8 @@ def lines_of(comparison: Comparison) -> list[str]:
     return lines
 
 
-def geometric(values: list[float]) -> float:
-    """The geometric mean of what is known."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.exp(statistics.fmean(map(math.log, known))) if known else math.nan
-
-
-def summary(comparisons: list[Comparison]) -> list[str]:
-    """The targets of the project and what was measured."""
+def targets(comparisons: list[Comparison]) -> list[tuple[str, float, float]]:
+    """What the project aims at: its name, what was measured (NaN where nothing was), the target."""
 
     def ratios(ours: str, group: str, *, aside: bool = False) -> list[float]:
         found = []
@@ -253,7 +258,7 @@ def summary(comparisons: list[Comparison]) -> list[str]:
     speed, seconds = default_ratios("seconds"), default_ratios("compile")
     ahead = sum(1 for ratio in runtime if ratio > 1) / len(runtime) if runtime else math.nan
     least = math.nan
-    rows = [
+    return [
         ("served, slowest row against eager", min(eager, default=least), 0.97),
         ("torch.compile, slowest row against eager, an empty call aside", min(aside, default=least), 0.97),
         ("served, geometric mean against eager", geometric(eager), 1.3),
@@ -263,41 +268,29 @@ def summary(comparisons: list[Comparison]) -> list[str]:
         ("torch.compile, slowest row against Inductor's default", min(speed, default=least), 1.0),
         ("compile time, worst row: Inductor's default over Hypatia's", min(seconds, default=least), 0.8),
     ]
+
+
+def summary(comparisons: list[Comparison]) -> list[str]:
+    """The targets as lines of the table."""
     return [
         f"{title:<66}{value:7.2f}   target {target:4.2f}   "
         f"{'not known' if math.isnan(value) else 'met' if value >= target else 'MISSED'}"
-        for title, value, target in rows
+        for title, value, target in targets(comparisons)
     ]
 
 
-def plot(comparisons: list[Comparison], path: Path) -> None:
-    """How many times faster than eager, by row and system."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError:
-        print('no plot: pip install "hypatia-core[bench]"')
-        return
-    names = [("Inductor", "Inductor"), ("runtime", "ONNX Runtime or OpenVINO"), ("Hypatia", "Hypatia")]
-    rows = [c for c in comparisons if not math.isnan(c.results["eager"].seconds)]
-    figure, axes = pyplot.subplots(figsize=(8, 1 + 0.42 * len(rows)), layout="constrained")
-    height = 0.8 / len(names)
-    for i, (group, label) in enumerate(names):
-        found = [best(c, group) for c in rows]
-        values = [
-            c.results["eager"].seconds / r.seconds if r is not None else 0.0
-            for c, r in zip(rows, found, strict=True)
-        ]
-        axes.barh([y + (i - 1) * height for y in range(len(rows))], values, height, label=f"{label}, best")
-    axes.axvline(1.0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [f"{c.model}, batch {c.batch}" for c in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel("times faster than eager PyTorch")
-    axes.legend()
-    figure.savefig(path)
-    pyplot.close(figure)
+def bars(comparisons: list[Comparison]) -> dict[str, dict[str, float]]:
+    """How many times faster than eager the best of each kind is, by row."""
+    kinds = {"Inductor": "Inductor", "runtime": "ONNX Runtime or OpenVINO", "Hypatia": "Hypatia"}
+    lengths: dict[str, dict[str, float]] = {}
+    for row in comparisons:
+        eager = row.results["eager"].seconds
+        if not math.isnan(eager):
+            found = {label: best(row, kind) for kind, label in kinds.items()}
+            lengths[f"{row.model}, batch {row.batch}"] = {
+                f"{label}, best": math.nan if r is None else eager / r.seconds for label, r in found.items()
+            }
+    return lengths
 
 
 def main() -> int:
@@ -329,8 +322,7 @@ def main() -> int:
         f"torch {torch.__version__}, {chosen.threads} threads, {platform.machine()}, "
         f"{torch.backends.cpu.get_cpu_capability()}; medians of {rounds} rounds"
     )
-    RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / (chosen.name or ("models-quick" if chosen.quick else "models"))
+    stem = chosen.name or ("models-quick" if chosen.quick else "models")
     known, left_out = kept(stem, machine) if chosen.resume else ({}, {})
     for row in work:
         if row in known:
@@ -346,13 +338,13 @@ def main() -> int:
         order = [(r.name, batch) for r in ROWS for batch in r.batches]
         comparisons = [known[key] for key in order if key in known]
         write(stem, machine, comparisons, left_out)
-    print("", stem.with_suffix(".txt").read_text(encoding="utf-8"), sep="\n")
+    print("", (RESULTS / f"{stem}.txt").read_text(encoding="utf-8"), sep="\n")
     return 0
 
 
-def kept(stem: Path, machine: str) -> tuple[dict[tuple[str, int], Comparison], dict[tuple[str, int], str]]:
+def kept(stem: str, machine: str) -> tuple[dict[tuple[str, int], Comparison], dict[tuple[str, int], str]]:
     """The rows of an earlier piece of the same run, and what it left out."""
-    path = stem.with_suffix(".json")
+    path = RESULTS / f"{stem}.json"
     if not path.exists():
         return {}, {}
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -372,7 +364,7 @@ def kept(stem: Path, machine: str) -> tuple[dict[tuple[str, int], Comparison], d
 
 
 def write(
-    stem: Path, machine: str, comparisons: list[Comparison], left_out: dict[tuple[str, int], str]
+    stem: str, machine: str, comparisons: list[Comparison], left_out: dict[tuple[str, int], str]
 ) -> None:
     """The table, the data and the plot."""
     head = (
@@ -386,7 +378,6 @@ def write(
     table += [f"left out: {model}, batch {batch}: {reason}" for (model, batch), reason in left_out.items()]
     data = {
         "machine": machine,
-        "arguments": sys.argv[1:],
         "rows": [
             {
                 "model": c.model,
@@ -397,12 +388,10 @@ def write(
             }
             for c in comparisons
         ],
+        "targets": [[title, None if math.isnan(v) else v, t] for title, v, t in targets(comparisons)],
         "left out": [[model, batch, reason] for (model, batch), reason in left_out.items()],
     }
-    stem.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    stem.with_suffix(".txt").write_text("\n".join(table) + "\n", encoding="utf-8")
-    if comparisons:
-        plot(comparisons, stem.with_suffix(".svg"))
+    save(stem, data, table, bars(comparisons), "times faster than eager PyTorch")
 
 
 if __name__ == "__main__":

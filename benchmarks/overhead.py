@@ -4,8 +4,9 @@
 
 The graph has 20 operations and 10 weights, on tensors so small that the work is next to nothing; a second one
 is the setup guide's MLP at batch 1. Rounds alternate; the figure is the median over the rounds, in
-microseconds. "The executor's own" is the same generated code called on a list of its inputs; right after
-Dynamo's guards it takes longer than in a loop: what we add there is told against Dynamo calling that code.
+microseconds, kept under `benchmarks/results/`. "The executor's own" is the same generated code called on a
+list of its inputs; right after Dynamo's guards it takes longer than in a loop: what we add there is told
+against Dynamo calling that code.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from records import facts, save
 from torch import Tensor, nn
 
 import hypatia_core
@@ -87,8 +89,8 @@ def nothing(graph: Any, inputs: Any) -> Callable[..., Any]:
     return lambda *_: results
 
 
-def compare(title: str, model: nn.Module, x: Tensor, rounds: int) -> None:
-    """One table."""
+def compare(title: str, model: nn.Module, x: Tensor, rounds: int) -> tuple[list[str], dict[str, float]]:
+    """One table, and what it is made of."""
     model = model.eval().requires_grad_(False)
     plain = {"executor": "aten", "weights": "off", "cache": False, "verify": False, "measure": False}
     folded = {**plain, "weights": "sampled"}
@@ -144,9 +146,8 @@ def compare(title: str, model: nn.Module, x: Tensor, rounds: int) -> None:
         ),
         (f"the check of {len(weights)} weights, strict", found["strict"], ""),
     ]
-    print(f"\n{title}")
-    for name, value, remark in lines:
-        print(f"  {name:<48}{value:8.1f} µs   {remark}".rstrip())
+    rows = [f"  {name:<48}{value:8.1f} µs   {remark}".rstrip() for name, value, remark in lines]
+    return [title, *rows, ""], found
 
 
 def main() -> int:
@@ -157,10 +158,18 @@ def main() -> int:
     torch.set_num_threads(chosen.threads)
     hypatia_core.set_log_level("WARN")
     torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {chosen.threads} threads, medians of {chosen.rounds} rounds")
-    with torch.no_grad():
-        compare("20 operations, 10 weights", Twenty(), torch.randn(4, 4), chosen.rounds)
-        compare("the guide's MLP, batch 1", mlp(), torch.randn(1, 256), chosen.rounds)
+    machine = facts()
+    lines, tables = [f"{machine['line']}; medians of {chosen.rounds} rounds", ""], {}
+    graphs = {
+        "20 operations, 10 weights": (Twenty(), torch.randn(4, 4)),
+        "the guide's MLP, batch 1": (mlp(), torch.randn(1, 256)),
+    }
+    for title, (model, x) in graphs.items():
+        with torch.no_grad():
+            table, tables[title] = compare(title, model, x, chosen.rounds)
+        lines += table
+    print("\n".join(lines))
+    save("overhead", {"machine": machine, "microseconds": tables}, lines[:-1])
     return 0
 
 

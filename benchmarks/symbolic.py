@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 import sympy
-from record import record
+from records import facts, save
 
 from hypatia_core import parse_expr, prove_equivalent
 
@@ -242,9 +242,10 @@ def main() -> int:
             f"SymEngine {symengine.__version__}: at least level on {ahead} of {len(level)} tasks it has"
         )
         versions["symengine"] = symengine.__version__
-    record(
-        options.name, benchmark.lines, {"rows": benchmark.rows, "proved": proved, "wrong": wrong}, versions
-    )
+    machine = facts()
+    line = ", ".join([machine["line"], *(f"{name} {version}" for name, version in versions.items())])
+    data = {"rows": benchmark.rows, "proved": proved, "wrong": wrong}
+    save(options.name, {"machine": machine, "versions": versions, **data}, [line, "", *benchmark.lines])
     return 0
 
 

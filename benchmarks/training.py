@@ -3,9 +3,9 @@
     python benchmarks/training.py [--rounds 9] [--threads 2] [--only LoRA] [--executor auto]
 
 A step is one call and one `backward()`. Before anything is timed, the gradients of each way are held against
-those of a float64 run by the backend's own criterion, as eager's are; the figure is the best of the rounds,
-in milliseconds. "kept" is what the forward keeps for the backward besides inputs, in eager's own division of
-the graph and in the one that runs.
+those of a float64 run by the backend's own criterion, as eager's are; the figure is the median over the
+rounds, in milliseconds. "kept" is what the forward keeps for the backward besides inputs, in eager's own
+division of the graph and in the one that runs. Table, JSON and plot go to `benchmarks/results/`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import argparse
 import copy
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from records import facts, save
+from rounds import Quiet, alternate, disturbance
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -116,7 +117,7 @@ def step_of(model: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor) -> St
     return step
 
 
-def compare(name: str, rounds: int, executor: str) -> None:
+def compare(name: str, rounds: int, executor: str) -> dict[str, Any]:
     """One case: correctness, then the times."""
     torch.manual_seed(0)
     model, x = CASES[name]()
@@ -137,22 +138,32 @@ def compare(name: str, rounds: int, executor: str) -> None:
             verdict = judge(step(), eager, exact, exact=False)
         if not verdict.accepted:
             wrong.append(f"{way}: {verdict.reason}")
-    best = dict.fromkeys(steps, float("inf"))
-    for _ in range(rounds):
-        for way, step in steps.items():
-            begun = time.perf_counter()
-            step()
-            best[way] = min(best[way], time.perf_counter() - begun)
+    quiet = Quiet()
+    seconds, samples = alternate(steps, rounds)
     graph = hypatia_core.report(ways["hypatia"]).graphs[0]
-    times = " ".join(f"{1e3 * best[way]:10.3f}" for way in steps)
-    print(
-        f"{name:18}{times}   {best['eager'] / best['hypatia']:6.2f} {best['inductor'] / best['hypatia']:6.2f}"
-        f"   {graph.kept_before / 1e6:6.2f} → {graph.kept_after / 1e6:.2f} MB   {graph.installed}"
-    )
-    for complaint in wrong:
-        print(f"  WRONG: {complaint}")
-    if graph.stage != "joint":
-        print(f"  {graph.refusals[0]}")
+    return {
+        "seconds": seconds,
+        "rounds": samples,
+        "others": quiet.others(),
+        "wrong": wrong,
+        "kept": [graph.kept_before, graph.kept_after],
+        "installed": graph.installed,
+        "apart": None if graph.stage == "joint" else graph.refusals[0],
+    }
+
+
+HEAD = f"{'':18}{'eager':>10} {'Inductor':>10} {'Hypatia':>10}   {'eager/H':>7} {'ind/H':>6}   kept"
+
+
+def line(name: str, row: dict[str, Any]) -> str:
+    """A row as text."""
+    seconds, (before, after) = row["seconds"], row["kept"]
+    times = " ".join(f"{1e3 * value:10.3f}" for value in seconds.values())
+    ratios = f"{seconds['eager'] / seconds['hypatia']:7.2f} {seconds['inductor'] / seconds['hypatia']:6.2f}"
+    kept = f"{before / 1e6:6.2f} → {after / 1e6:.2f} MB   {row['installed']}" if before else row["installed"]
+    remarks = [f"  WRONG: {complaint}" for complaint in row["wrong"]]
+    remarks += [f"  {row['apart']}"] if row["apart"] else []
+    return "\n".join([f"{name:18}{times}   {ratios}   {kept}{disturbance(row)}", *remarks])
 
 
 def main() -> int:
@@ -161,14 +172,26 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=list(CASES), default=None)
     parser.add_argument("--executor", default="auto")
+    parser.add_argument("--name", help="of the files under benchmarks/results/; a part of the run has none")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     hypatia_core.set_log_level("WARN")
-    print(f"torch {torch.__version__}, {chosen.threads} threads, best of {chosen.rounds} rounds, ms a step")
-    print(f"{'':18}{'eager':>10} {'Inductor':>10} {'Hypatia':>10}   {'eager/H':>6} {'ind/H':>6}   kept")
+    machine = facts()
+    head = f"{machine['line']}; ms a step, medians of {chosen.rounds} rounds"
+    print(head, HEAD, sep="\n")
+    found: dict[str, dict[str, Any]] = {}
     for name in CASES if chosen.only is None else [chosen.only]:
-        compare(name, chosen.rounds, chosen.executor)
-    return 0
+        found[name] = compare(name, chosen.rounds, chosen.executor)
+        print(line(name, found[name]), flush=True)
+    stem = chosen.name or ("training" if chosen.only is None else None)
+    if stem is not None:
+        lines = [head, "", HEAD, *[line(*row) for row in found.items()]]
+        bars = {
+            name: {way: row["seconds"]["eager"] / row["seconds"][way] for way in ("inductor", "hypatia")}
+            for name, row in found.items()
+        }
+        save(stem, {"machine": machine, "steps": found}, lines, bars, "times faster than eager")
+    return int(any(row["wrong"] for row in found.values()))
 
 
 if __name__ == "__main__":
