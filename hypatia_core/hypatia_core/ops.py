@@ -189,7 +189,7 @@ def _write_addmm(writer: Writer, operands: list[Any], attributes: list[Any]) -> 
     product = _inner_product(writer, operands[1], operands[2])
     if product is not None:
         return writer.call(aten.add.Tensor, operands[0], product)
-    return writer.call(aten.addmm.default, *operands)
+    return writer.call(aten.addmm.default, *map(writer.node, operands))
 
 
 def _axis(node: fx.Node, argument: Any, axis: int) -> int:

@@ -212,16 +212,29 @@ impl Congruence {
                 std::mem::swap(&mut winner, &mut loser);
             }
             self.parent[loser] = winner;
-            if self.constants[winner].is_none() {
-                self.constants[winner] = self.constants[loser];
-            }
+            let (of_winner, of_loser) = (self.constants[winner], self.constants[loser]);
             for user in std::mem::take(&mut self.users[loser]) {
                 self.users[winner].push(user);
                 self.file(user);
-                if self.constants[self.find(user)].is_none() {
-                    let constant = self.constant_of(&self.terms[user]);
-                    let class = self.find(user);
-                    self.constants[class] = constant;
+            }
+            if of_winner.is_some() != of_loser.is_some() {
+                self.constants[winner] = of_winner.or(of_loser);
+                self.spread_constant(winner);
+            }
+        }
+    }
+
+    /// Tells the terms over a class whose constant has become known, and those over them.
+    fn spread_constant(&mut self, class: usize) {
+        let mut work = vec![class];
+        while let Some(class) = work.pop() {
+            for user in self.users[class].clone() {
+                let above = self.find(user);
+                if self.constants[above].is_none() {
+                    self.constants[above] = self.constant_of(&self.terms[user]);
+                    if self.constants[above].is_some() {
+                        work.push(above);
+                    }
                 }
             }
         }
@@ -344,6 +357,22 @@ mod tests {
         assert!(!bank.equal(a, b));
         bank.equate(x[2], x[1], 7);
         assert_eq!(bank.explain(&[(a, b)]), Some(BTreeSet::from([7])));
+    }
+
+    #[test]
+    fn a_constant_that_becomes_known_is_known_of_all_that_spreads_it() {
+        let (mut bank, x) = bank(1);
+        let axes = bank.add_attribute(Attribute::Axes(vec![1, 0]));
+        let turned = bank.add(Head::Op(Op::Permute), [x[0], axes]);
+        let back = bank.add(Head::Op(Op::Permute), [turned, axes]);
+        let like = TensorType::new(DType::F32, &[]);
+        let zero = bank.add_constant(0.0, &like);
+        let shape = bank.add_attribute(Attribute::Shape(TensorType::new(DType::F32, &[4, 4]).shape));
+        let zeros = zero.map(|zero| bank.add(Head::Op(Op::Expand), [zero, shape]));
+        assert_eq!(bank.constant(back), None);
+        bank.equate(x[0], zeros.expect("a constant"), 0);
+        assert_eq!(bank.constant(turned), Some(0.0));
+        assert_eq!(bank.constant(back), Some(0.0));
     }
 
     #[test]

@@ -162,7 +162,8 @@ def join(graph: fx.Graph) -> None:
         else:
             continue
         turned = _TRANSPOSES.get(factor.target)
-        if turned is None or len(factor.users) != 1 or tuple(factor.args[1:]) != turned:
+        alone = len(factor.users) == 1 and factor is not x and factor is not bias
+        if turned is None or not alone or tuple(factor.args[1:]) != turned:
             continue
         if not all(isinstance(part.meta.get("val"), torch.Tensor) for part in (x, factor.args[0])):
             continue
