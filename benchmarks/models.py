@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from records import RESULTS, save
 from rounds import geometric
-from systems import COLD, SYSTEMS, System
+from systems import COLD, EMPTY, SYSTEMS, System
 from zoo import ROWS
 
 PROGRAM = Path(__file__).parent / "systems.py"
@@ -56,6 +56,7 @@ class Result:
     compile: float = 0.0
     error: float = math.nan
     peak: int = 0
+    #: Seconds of a compiled call of this model that computes nothing, where `torch.compile` is on the way.
     empty: float = 0.0
     rounds: list[float] = field(default_factory=list)
 
@@ -150,7 +151,7 @@ def compare(
             exact.end()
             if not made["ready"]:
                 raise RuntimeError(made["reason"])
-            for system in systems:
+            for system in [*systems, EMPTY]:
                 own = {**environment, **system.environment}
                 workers[system.name] = Worker(system.name, model, batch, folder, own, patience)
             # All load the model at the same time, and compile one after the other.
@@ -166,6 +167,10 @@ def compare(
                 for key, value in found.items():
                     setattr(result, key, value)
             measure(comparison, workers, rounds)
+            empty = comparison.results.pop(EMPTY.name).seconds
+            for system in systems:
+                if system.group in ("Inductor", "Hypatia"):
+                    comparison.results[system.name].empty = 0.0 if math.isnan(empty) else empty
         finally:
             for worker in workers.values():
                 worker.end()

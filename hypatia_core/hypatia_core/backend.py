@@ -7,21 +7,23 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
-from hypatia_core.choice import Candidate, Choice
+from hypatia_core.choice import Candidate, Choice, Deferred
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
+from hypatia_core.fusion import shares
 from hypatia_core.fx_export import write
-from hypatia_core.fx_import import Imported, Reader
+from hypatia_core.fx_import import Imported, Reader, is_repeatable
 from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import lower
@@ -33,7 +35,10 @@ from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
-from hypatia_core.weights import Memo, divide, positions
+from hypatia_core.weights import Memo, dependent_on, divide, positions
+
+#: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
+SMALL = 16
 
 
 def hypatia_backend(
@@ -113,6 +118,18 @@ def hypatia_backend(
     return labelled(run, reports)
 
 
+@dataclass(frozen=True)
+class Form:
+    """A graph and what may run it: one candidate, if it can be made."""
+
+    name: str
+    runner: Executor
+    graph: GraphModule
+    rewritten: bool
+    #: Whether it stays as it came where the others are divided from what depends on weights alone.
+    as_it_came: bool = False
+
+
 class Compilation:
     """The way of one captured graph to a callable."""
 
@@ -146,8 +163,9 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
-        #: What was computed of weights alone; None where that is nothing.
+        #: What was computed of weights alone; None where that is nothing. And the candidates that run on it.
         self.divided: Memo | None = None
+        self._on_divided: set[str] = set()
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
@@ -158,8 +176,11 @@ class Compilation:
         self.plain = executors.named("aten")[0] if plain is None else plain
         self.guard = guard
         self.outputs = outputs
-        #: Which candidate runs, to be decided at the first call.
+        #: Which candidate runs, to be decided at the first call; and what may be compiled then.
         self.choice: Choice | None = None
+        self._deferred: list[Deferred] = []
+        #: Lets a candidate run only where what it takes for granted holds.
+        self._guarded: Callable[[Candidate], Candidate] = lambda candidate: candidate
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
@@ -196,14 +217,17 @@ class Compilation:
         tiered = self._is_tiered(imported, best, fake_inputs)
         if tiered:
             self.runners = [r for r in self.runners if r.name != "inductor"] or executors.named("aten")
-        candidates = self._decided(original, best, rewritten is not None, static, fake_inputs)
-        decided = self._record.chosen
 
         def guarded(candidate: Candidate) -> Candidate:
-            if imported is None or rewritten is None or not imported.assumed:
+            if imported is None or not candidate.rewritten or not imported.assumed:
                 return candidate
             return replace(candidate, run=self.guard(candidate.run, original.run, imported.assumed))
 
+        self._guarded = guarded
+        repeatable = is_repeatable(graph.graph) if imported is None else not imported.observable
+        # What cannot be run twice is neither verified nor timed: nothing can take its place.
+        candidates = self._decided(original, graph, best, static, fake_inputs) if repeatable else []
+        decided = self._record.chosen
         settings: dict[str, Any] = {
             "by_region": None,
             "verify": self.options.verify,
@@ -212,7 +236,7 @@ class Compilation:
             "exact": self.options.numerics == "exact",
             "free_ulps": BFLOAT16_ULPS if self.options.precision == "bfloat16" else FREE_ULPS,
             "accuracy_first": self.options.numerics == "accurate",
-            "repeatable": imported is not None and not imported.observable,
+            "repeatable": repeatable,
             "profile": (lambda inputs: profile(self.report, graph, rewritten, inputs))
             if self.options.profile
             else None,
@@ -229,7 +253,7 @@ class Compilation:
                 others["by_region"] = RegionByRegion(graph, rewritten or graph, parts, exact)
             return Choice(original, candidates, graph, **(settings | others))
 
-        self.choice = choice([guarded(c) for c in candidates])
+        self.choice = choice(candidates, deferred=self._deferred)
         first = self.choice.installed()
         if not tiered:
             return first
@@ -277,6 +301,11 @@ class Compilation:
         if reason is not None:
             self._refuse(f"tiered: {reason}")
         return reason is None
+
+    @property
+    def installed_memo(self) -> Memo | None:
+        """What the chosen candidate runs on of what was computed of weights alone."""
+        return self.divided if self.report.installed in self._on_divided else None
 
     def _keep_installed(self) -> None:
         chosen = self.report
@@ -395,8 +424,8 @@ class Compilation:
     def _decided(
         self,
         original: Candidate,
+        graph: GraphModule,
         best: GraphModule,
-        rewritten: bool,
         static: list[int],
         fake_inputs: Sequence[Any],
     ) -> list[Candidate]:
@@ -404,11 +433,16 @@ class Compilation:
         chosen = self._record.chosen
         if chosen == original.name:
             return []
-        candidates = self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+
+        def made() -> list[Candidate]:
+            divided = self._divide(best, static, original.run)
+            return self._candidates(self._forms(graph, best, divided is not None), divided, fake_inputs)
+
+        candidates = made()
         if chosen is not None and not candidates:
             # What was chosen cannot be had now: all is open again.
             self._record.chosen = None
-            return self._candidates(best, rewritten, self._divide(best, static, original.run), fake_inputs)
+            return made()
         if chosen is not None:
             self._record.tell(self.report)
         return candidates
@@ -426,38 +460,108 @@ class Compilation:
                 logger.debug("%s", "".join(traceback.format_exception(error)))
 
     def _candidates(
-        self, best: GraphModule, rewritten: bool, divided: Memo | None, fake_inputs: Sequence[Any]
+        self, forms: list[Form], divided: Memo | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
+        """The candidates that are compiled now; what waits for the first call goes to `_deferred`."""
         candidates: list[Candidate] = []
-        for runner in self.runners:
-            name = f"{runner.name}, rewritten" if rewritten else runner.name
-            unchanged = runner.name == "aten" and not rewritten and divided is None
-            if unchanged or self._record.chosen not in (None, name):
+        self._deferred = []
+        for form in forms:
+            runner, graph = form.runner, form.graph
+            if self._record.chosen not in (None, form.name):
                 continue
-            if len(self.runners) > 1 and not self._is_worth_a_try(runner, best):
+            if len(self.runners) > 1 and not self._is_worth_a_try(runner, graph):
                 continue
-            reason = runner.refusal(best)
+            reason = runner.refusal(graph)
             if reason is not None:
-                self._refuse(f"{runner.name}: {reason}")
+                if not form.as_it_came:  # said once
+                    self._refuse(f"{runner.name}: {reason}")
                 continue
             try:
-                with self._timed(f"compile {runner.name}"):
-                    held = self._held(runner, best)
-                    if held is not None:
-                        run = held
-                    elif divided is not None:
-                        run = compiled_over(divided, runner)
-                    else:
-                        run = runner.compile(best, fake_inputs)
-            except Unsupported as reason:
-                self._refuse(f"{runner.name}: {reason}")
-                continue
+                make = self._maker(form, divided, fake_inputs)
             except Exception as error:  # the next executor may do better
-                self._fall_back(f"{runner.name} failed: {brief(error)}", error)
+                self._not_made(form, error)
                 continue
-            optional = len(self.runners) > 1 and isinstance(runner, executors.HoldingExecutor)
-            candidates.append(Candidate(name, runner.name, rewritten, run, optional))
+            if self._waits(form, fake_inputs):
+                self._deferred.append(self._later(form, make, divided, fake_inputs))
+            elif (candidate := self._made(form, make)) is not None:
+                candidates.append(candidate)
         return candidates
+
+    def _forms(self, original: GraphModule, best: GraphModule, divided: bool) -> list[Form]:
+        """Which graph may be run by what, the preferred form first."""
+        forms = []
+        rewritten = best is not original
+        suffix = ", rewritten" if rewritten else ""
+        for runner in self.runners:
+            if runner.name != "aten" or rewritten or divided:
+                forms.append(Form(f"{runner.name}{suffix}", runner, best, rewritten))
+            # A compiler may make more of operations as they came than of fewer ones that it has to call.
+            if runner.generates and (rewritten or divided) and self.options.measure:
+                forms.append(Form(f"{runner.name}, original", runner, original, False, as_it_came=True))
+        return forms
+
+    def _maker(self, form: Form, divided: Memo | None, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
+        """What compiles it. Raises whatever is known without compiling to be in the way."""
+        if not form.as_it_came:
+            held = self._held(form.runner, form.graph)
+            if held is not None:
+                return lambda: held
+            if divided is not None:
+                self._on_divided.add(form.name)
+                return lambda: compiled_over(divided, form.runner)
+        return form.runner.later(form.graph, fake_inputs)
+
+    def _not_made(self, form: Form, error: Exception) -> None:
+        if isinstance(error, Unsupported):
+            self._refuse(f"{form.name}: {error}")
+        elif form.as_it_came:  # one more chance, which is gone
+            self._refuse(f"{form.name}: {brief(error)}")
+        else:
+            self._fall_back(f"{form.runner.name} failed: {brief(error)}", error)
+
+    def _made(self, form: Form, make: Callable[[], Runnable]) -> Candidate | None:
+        """A candidate; None where it cannot be compiled, which is told."""
+        try:
+            with self._timed(f"compile {form.runner.name}"):
+                run = make()
+        except Exception as error:  # the next executor may do better
+            self._not_made(form, error)
+            return None
+        optional = len(self.runners) > 1 and isinstance(form.runner, executors.HoldingExecutor)
+        return self._guarded(Candidate(form.name, form.runner.name, form.rewritten, run, optional))
+
+    def _waits(self, form: Form, fake_inputs: Sequence[Any]) -> bool:
+        """Whether a form is compiled at the first call only, and then only where it may win."""
+        if (
+            not form.runner.generates
+            or not self.options.measure
+            or self.options.candidates == "all"
+            or self.options.numerics == "accurate"
+            or self._record.chosen is not None
+            or work_of(form.graph) <= SMALL
+        ):
+            return False
+        # What a compiler asks of sizes that are symbols has to be known while the graph is captured; what
+        # comes later may ask nothing new.
+        return form.as_it_came or not any(isinstance(x, torch.SymInt) or _has_symbols(x) for x in fake_inputs)
+
+    def _later(
+        self, form: Form, make: Callable[[], Runnable], divided: Memo | None, fake_inputs: Sequence[Any]
+    ) -> Deferred:
+        timed, once = form.graph, set[fx.Node]()
+        op_by_op = "aten, rewritten" if form.rewritten else "aten"
+        if form.as_it_came or (divided is None and not form.rewritten):
+            op_by_op = "original"
+        if divided is not None and not form.as_it_came:
+            timed = self.lowered or form.graph
+            once, _, _ = dependent_on(timed, positions(sorted(self._static()), timed))
+
+        def compiled() -> Candidate | None:
+            mode = compat.fake_mode([x for x in fake_inputs if x is not None])
+            with compat.as_while_compiling(mode):
+                return self._made(form, make)
+
+        return Deferred(form.name, compiled, lambda inputs: shares(timed, inputs, once), op_by_op)
 
     def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
         holds = isinstance(runner, executors.HoldingExecutor)
@@ -486,11 +590,11 @@ class Compilation:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun, stages = time.perf_counter(), self.report.stages
         try:
             yield
         finally:
-            self.report.stages[stage] = time.perf_counter() - begun
+            stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - begun
             logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
 
 

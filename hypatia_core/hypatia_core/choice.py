@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError
-from hypatia_core.check import FREE_ULPS, Reference, Terms, judge
+from hypatia_core.check import FREE_ULPS, Reference, Terms, Verdict, judge
 from hypatia_core.executors.base import Runnable
+from hypatia_core.fusion import FUSED, Shares
 from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
 from hypatia_core.timing import are_settled
@@ -45,6 +46,29 @@ class Candidate:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class Deferred:
+    """A candidate that takes seconds to compile: it is, where measured times say that it may win."""
+
+    name: str
+    #: Makes it; None where that failed, which was told then.
+    compile: Callable[[], Candidate | None]
+    #: What the nodes of its graph take on these inputs, and which candidate runs the same graph op by op.
+    shares: Callable[[list[Any]], Shares]
+    beside: str
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """What candidates are held against, on the inputs of the call that decides."""
+
+    wanted: tuple[Any, ...]
+    reference: tuple[Any, ...] | None
+    free_ulps: float
+    #: Whether each rewritten region held against float64, where the graph is verified so.
+    regions_hold: bool = True
+
+
 class Choice:
     """A choice still to be made: the first call verifies and measures the candidates on its real inputs."""
 
@@ -68,9 +92,12 @@ class Choice:
         failed: Callable[[str, Exception], None],
         decided: Callable[[Candidate, bool], None] | None = None,
         accuracy_first: bool = False,
+        deferred: Sequence[Deferred] = (),
     ) -> None:
+        """`deferred` are compiled at the first call, if at all; only where candidates are measured."""
         self._original = original
         self._candidates = candidates
+        self._deferred = list(deferred) if measure else []
         self._graph: GraphModule | None = graph
         self._by_region = by_region
         self._verify = verify
@@ -90,14 +117,16 @@ class Choice:
         # Reentrant: a graph may come back to itself through a custom operation.
         self._lock = threading.RLock()
         self._deciding = False
+        self._standard: _Standard | None = None
         self._run: Runnable | None = None
         #: Seconds of the run that verified each.
         self.seconds: dict[str, float] = {}
         #: Whether the machine was quiet enough, as far as times can tell, for the choice to be made again.
         self.settled = True
         self._accuracy_first = accuracy_first
-        #: By name: whether a candidate errs much less than the original.
+        #: By name: whether a candidate errs much less than the original; its error and the original's.
         self._more_accurate: dict[str, bool] = {}
+        self._errors: dict[str, tuple[float, float]] = {}
 
     def installed(self) -> Runnable:
         """The callable that runs what is chosen."""
@@ -116,7 +145,7 @@ class Choice:
     def tried(self, inputs: list[Any]) -> list[Candidate]:
         """The candidates that are right on these inputs, or that run, where they are not to be verified."""
         with torch.no_grad():
-            return self._accepted(inputs) if self._verify else self._running(inputs)
+            return self._right(self._candidates, inputs)
 
     def decide(self, inputs: list[Any]) -> Runnable:
         """What runs from now on; the original while that is being found out on these inputs."""
@@ -125,22 +154,26 @@ class Choice:
                 return self._original.run
             if self._run is None:
                 chosen = self._original
-                if self._candidates or self._profile is not None:
+                if self._candidates or self._deferred or self._profile is not None:
                     self._deciding = True
                     try:
                         with torch.no_grad(), self._random_state_kept():
                             chosen = self._chosen(inputs)
                     finally:
-                        self._deciding = False
+                        self._deciding, self._standard = False, None
                 self._report.executor = chosen.executor
                 self._report.rewritten = chosen.rewritten
                 self._report.installed = chosen.name
+                errors = self._errors.get(chosen.name)
+                if errors is not None:
+                    self._report.error, self._report.original_error = errors
                 if not chosen.rewritten:
                     self._report.nodes_after = self._report.nodes_before
                 self._run = chosen.run
                 if self._when_decided is not None:
                     self._when_decided(chosen, self.settled)
-                self._candidates, self._graph, self._by_region, self._profile = [], None, None, None
+                self._candidates, self._deferred = [], []
+                self._graph, self._by_region, self._profile = None, None, None
             return self._run
 
     def _chosen(self, inputs: list[Any]) -> Candidate:
@@ -158,58 +191,114 @@ class Choice:
             return self._original
         if self._profile is not None:
             self._profile(list(inputs))
-        accepted = self.tried(inputs)
-        if not accepted:
-            return self._original
+        accepted = self._right(self._candidates, inputs)
         if not self._measure:
-            return accepted[0]
+            return accepted[0] if accepted else self._original
         better = [c for c in accepted if c.rewritten and self._more_accurate.get(c.name)]
         if self._accuracy_first and better:
             return self._fastest(better, inputs, anyway=True)
-        return self._fastest(accepted, inputs)
+        chosen = self._fastest(accepted, inputs) if accepted or self._deferred else self._original
+        return self._beside_deferred(chosen, inputs) if self._deferred else chosen
 
-    def _accepted(self, inputs: list[Any]) -> list[Candidate]:
+    def _beside_deferred(self, chosen: Candidate, inputs: list[Any]) -> Candidate:
+        """The chosen one, or a deferred candidate that beat it; those that cannot are not compiled."""
         begun = time.perf_counter()
+        measured = self._report.measured
+        waiting = {d: self._shares(d, inputs).of(measured.get(d.beside)) for d in self._deferred}
+        self._report.stages["predict"] = time.perf_counter() - begun
+        left = FUSED
+        while waiting:
+            deferred = min(waiting, key=lambda d: waiting[d].predicted(left))
+            shares = waiting.pop(deferred)
+            least = measured[chosen.name]
+            predicted = shares.predicted(left)
+            if predicted > (1 - LEAST_GAIN) * least:
+                self._refused(
+                    f"{deferred.name}: not compiled, for {1e3 * predicted:.3f} ms are predicted of it, "
+                    f"and {chosen.name} takes {1e3 * least:.3f} ms"
+                )
+                continue
+            candidate = deferred.compile()
+            if candidate is None or not self._right([candidate], inputs):
+                continue
+            rivals = [candidate] if chosen is self._original else [chosen, candidate]
+            chosen = self._fastest(rivals, inputs)
+            seen = shares.left(measured[candidate.name])
+            left = left if seen is None else seen
+        return chosen
+
+    def _shares(self, deferred: Deferred, inputs: list[Any]) -> Shares:
+        try:
+            with self._random_state_kept():
+                return deferred.shares(list(inputs))
+        except Exception as error:  # then it is compiled
+            self._refused(f"{deferred.name}: nothing was predicted ({brief(error)})")
+            return Shares(0.0, 0.0, 0.0)
+
+    def _right(self, candidates: list[Candidate], inputs: list[Any]) -> list[Candidate]:
+        if not candidates:
+            return []
+        return self._accepted(candidates, inputs) if self._verify else self._running(candidates, inputs)
+
+    def _accepted(self, candidates: list[Candidate], inputs: list[Any]) -> list[Candidate]:
+        begun = time.perf_counter()
+        if self._standard is None:
+            wanted = self._outputs(self._original, inputs)
+            if self._recalled and self._all_are_near(inputs, wanted):
+                self._report.stages["verify"] = time.perf_counter() - begun
+                return candidates
+            self._standard = self._standard_of(wanted, inputs)
+        standard = self._standard
+        accepted = []
+        for candidate in candidates:
+            if candidate.rewritten and not standard.regions_hold:
+                continue
+            outputs = self._tried(candidate, inputs)
+            if outputs is None:
+                continue
+            verdict = self._verdict(outputs, standard, inputs)
+            if verdict.accepted:
+                accepted.append(candidate)
+                self._more_accurate[candidate.name] = verdict.error < MORE_ACCURATE * verdict.original_error
+                self._errors[candidate.name] = verdict.error, verdict.original_error
+                self._report.error, self._report.original_error = verdict.error, verdict.original_error
+            else:
+                self._refused(f"{candidate.name}: {verdict.reason}")
+        stages = self._report.stages
+        stages["verify"] = stages.get("verify", 0.0) + time.perf_counter() - begun
+        return accepted
+
+    def _standard_of(self, wanted: tuple[Any, ...], inputs: list[Any]) -> _Standard:
         assert self._graph is not None
-        wanted = self._outputs(self._original, inputs)
-        if self._recalled and self._all_are_near(inputs, wanted):
-            self._report.stages["verify"] = time.perf_counter() - begun
-            return self._candidates
-        reference: tuple[Any, ...] | None = None
-        free_ulps = self._free_ulps
-        candidates = self._candidates
         try:
             with self._random_state_kept():
                 if self._by_region is None:
                     reference = Reference(self._graph).run_on(inputs)
                     self._report.verified = "the whole graph against float64"
-                else:
-                    candidates = self._tried_by_region(self._by_region, inputs)
-                    # Rounding errors of so many operations in a row, as a random walk.
-                    free_ulps *= math.sqrt(len(self._graph.graph.nodes))
+                    return _Standard(wanted, reference, self._free_ulps)
+                verdict = self._by_region.try_on(inputs)
         except (
             Exception
         ) as error:  # an operation without a float64 form: the original itself is the reference
             self._report.verified = "against the original"
             self._refused(f"no float64 run ({brief(error)}): candidates were compared with the original")
-        accepted = []
-        for candidate in candidates:
-            outputs = self._tried(candidate, inputs)
-            if outputs is None:
-                continue
-            verdict = judge(outputs, wanted, reference, self._exact, free_ulps)
-            if not verdict.accepted and reference is not None and not self._exact:
-                with self._random_state_kept():
-                    terms = Terms(self._graph).terms_on(inputs)
-                verdict = judge(outputs, wanted, reference, self._exact, free_ulps, terms)
-            if verdict.accepted:
-                accepted.append(candidate)
-                self._more_accurate[candidate.name] = verdict.error < MORE_ACCURATE * verdict.original_error
-                self._report.error, self._report.original_error = verdict.error, verdict.original_error
-            else:
-                self._refused(f"{candidate.name}: {verdict.reason}")
-        self._report.stages["verify"] = time.perf_counter() - begun
-        return accepted
+            return _Standard(wanted, None, self._free_ulps)
+        count = len(self._by_region.verdicts)
+        self._report.verified = f"{count} rewritten regions against float64, the whole against the original"
+        if not verdict.accepted:
+            self._refused(f"a rewritten region: {verdict.reason}")
+        # Rounding errors of so many operations in a row, as a random walk.
+        free_ulps = self._free_ulps * math.sqrt(len(self._graph.graph.nodes))
+        return _Standard(wanted, None, free_ulps, verdict.accepted)
+
+    def _verdict(self, outputs: tuple[Any, ...], standard: _Standard, inputs: list[Any]) -> Verdict:
+        verdict = judge(outputs, standard.wanted, standard.reference, self._exact, standard.free_ulps)
+        if verdict.accepted or standard.reference is None or self._exact:
+            return verdict
+        assert self._graph is not None
+        with self._random_state_kept():
+            terms = Terms(self._graph).terms_on(inputs)
+        return judge(outputs, standard.wanted, standard.reference, self._exact, standard.free_ulps, terms)
 
     def _all_are_near(self, inputs: list[Any], wanted: tuple[Any, ...]) -> bool:
         """Whether what was chosen on other values is, on these, within the free error of the original.
@@ -222,20 +311,10 @@ class Choice:
             for candidate in self._candidates
         )
 
-    def _tried_by_region(self, by_region: RegionByRegion, inputs: list[Any]) -> list[Candidate]:
-        """The candidates whose rewritten regions hold against float64."""
-        verdict = by_region.try_on(inputs)
-        count = len(by_region.verdicts)
-        self._report.verified = f"{count} rewritten regions against float64, the whole against the original"
-        if verdict.accepted:
-            return self._candidates
-        self._refused(f"a rewritten region: {verdict.reason}")
-        return [candidate for candidate in self._candidates if not candidate.rewritten]
-
-    def _running(self, inputs: list[Any]) -> list[Candidate]:
+    def _running(self, candidates: list[Candidate], inputs: list[Any]) -> list[Candidate]:
         """The candidates that run at all; where one does not, the user's own error comes first."""
         running = []
-        for candidate in self._candidates:
+        for candidate in candidates:
             if self._tried(candidate, inputs, original_first=False) is not None:
                 running.append(candidate)
         return running
@@ -269,14 +348,18 @@ class Choice:
                 start = time.perf_counter()
                 entrant.run(arguments)
                 times[entrant.name].append(time.perf_counter() - start)
-            self.settled = are_settled(times)
-            patience = 1 if self.settled else PATIENCE
+            settled = are_settled(times)
+            patience = 1 if settled else PATIENCE
             late = time.perf_counter() - begun > patience * ENOUGH_SECONDS
             if done >= patience * ROUNDS or (done >= LEAST_ROUNDS and late):
                 break
+        self.settled = self.settled and settled
         best = {name: min(seconds) for name, seconds in times.items()}
-        self._report.measured = best
-        self._report.stages["measure"] = time.perf_counter() - begun
+        self._report.measured.update(best)
+        stages = self._report.stages
+        stages["measure"] = stages.get("measure", 0.0) + time.perf_counter() - begun
+        if not accepted:
+            return self._original
         fastest = min(accepted, key=lambda candidate: best[candidate.name])
         beaten = best[fastest.name] < best[self._original.name] * (1 - LEAST_GAIN)
         return fastest if beaten or anyway else self._original

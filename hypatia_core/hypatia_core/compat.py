@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
 import os
 import warnings
@@ -81,11 +82,25 @@ def is_transformed(*tensors: torch.Tensor) -> bool:
 def composite_decompositions() -> dict[Any, Callable[..., Any]]:
     """Decompositions by which an exported program becomes what AOTAutograd would capture, and no more.
 
-    Read in 2.15 (`torch._export.utils`): only the operations that are made of others, such as `linear`.
+    Read in 2.15 (`torch._export.utils`): only the operations that are made of others, such as `linear`; but
+    not recurrent layers, which a kernel runs that many small operations cannot match.
     """
     from torch._export.utils import _collect_all_valid_cia_ops, _get_decomp_for_cia
 
-    return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
+    made = (target for target in _collect_all_valid_cia_ops() if target not in recurrent_layers())
+    return {target: _get_decomp_for_cia(target) for target in made}
+
+
+@functools.cache
+def recurrent_layers() -> frozenset[Any]:
+    """Operations that run a whole recurrent layer."""
+    packets = (torch.ops.aten.lstm, torch.ops.aten.gru, torch.ops.aten.rnn_tanh, torch.ops.aten.rnn_relu)
+    return frozenset(getattr(packet, name) for packet in packets for name in packet.overloads())
+
+
+def reads_number() -> Any:
+    """The operation by which `.item()` reads a number off a tensor."""
+    return torch.ops.aten._local_scalar_dense.default
 
 
 def type_assertion() -> Any:
@@ -289,6 +304,16 @@ def fresh_tracing_context(mode: Any) -> Iterator[None]:
                 inner.fake_mode = None
 
 
+@contextlib.contextmanager
+def as_while_compiling(mode: Any) -> Iterator[None]:
+    """For a compiler that is asked at the first call: no autocast, no inference mode, and an error where it
+    would ask something new of a symbol. Read in 2.15 (`ShapeEnv.error_on_new_guards`)."""
+    environment = getattr(mode, "shape_env", None)
+    settled = contextlib.nullcontext() if environment is None else environment.error_on_new_guards()
+    with torch.inference_mode(False), torch._C._DisableAutocast(), without_fake_mode(), settled:
+        yield
+
+
 def inductor(
     graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]
 ) -> Callable[..., Any]:
@@ -324,38 +349,25 @@ def through_onednn_graph(
 ) -> Callable[..., Any]:
     """A function traced by TorchScript and compiled by oneDNN's graph compiler, its last arguments constant.
 
-    The compiler is on for these runs only, in which TorchScript optimizes once and for all. Read in 2.15
-    (`torch.jit.enable_onednn_fusion`); TorchScript says that it is deprecated.
+    The compiler is on for these runs only, in which TorchScript optimizes once and for all. All memory is the
+    result's own: what `torch.jit.trace` makes, the constants with it, stays in a unit of the process's for
+    ever. Read in 2.15 (`torch.jit._trace`, `torch.jit.enable_onednn_fusion`).
     """
     before = torch._C._jit_llga_enabled()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch._C._jit_set_llga_enabled(True)
         try:
-            traced = torch.jit.trace(_Holding(function, constants), tuple(examples), check_trace=False)
-            script = torch.jit.freeze(traced)
+            graph, _ = torch._C._create_graph_by_tracing(
+                lambda *given: function(*given, *constants), tuple(examples), lambda value: "", True, False
+            )
+            script = torch._C._create_function_from_graph("forward", graph)
             for _ in range(runs):
                 script(*examples)
         finally:
             torch._C._jit_set_llga_enabled(before)
     compiled: Callable[..., Any] = script
     return compiled
-
-
-class _Holding(torch.nn.Module):
-    """A function with its last arguments: as buffers they go with the module, as TorchScript's do not."""
-
-    def __init__(self, function: Callable[..., Any], constants: Sequence[Any]) -> None:
-        super().__init__()
-        self._function = [function]  # in a list it is no submodule
-        self._count = len(constants)
-        for i, value in enumerate(constants):
-            self.register_buffer(f"constant_{i}", value)
-        self.eval()
-
-    def forward(self, *arguments: Any) -> Any:
-        held = [getattr(self, f"constant_{i}") for i in range(self._count)]
-        return self._function[0](*arguments, *held)
 
 
 def cpp_candidates() -> tuple[str, ...]:

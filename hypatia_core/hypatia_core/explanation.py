@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat, notation
 from hypatia_core._hypatia_core import rules
 from hypatia_core.fx_import import Imported
+from hypatia_core.node_times import node_seconds
 from hypatia_core.program import Correspondence, Costs, Program, correspondence, describe, source_of
 from hypatia_core.report import GraphReport, Step
 from hypatia_core.search import Found
@@ -181,22 +180,6 @@ def _notations(piece: notation.Piece) -> dict[str, str]:
     return {"text": piece.text, "latex": piece.latex, "mathml": piece.mathml}
 
 
-class _Timed(fx.Interpreter):
-    """Runs a graph and notes the least time of each node."""
-
-    def __init__(self, graph: GraphModule) -> None:
-        super().__init__(graph)
-        self.least: dict[fx.Node, float] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        begun = time.perf_counter()
-        result = super().run_node(n)
-        spent = time.perf_counter() - begun
-        if n.op == "call_function":
-            self.least[n] = min(spent, self.least.get(n, spent))
-        return result
-
-
 def profile(
     report: GraphReport, graph: GraphModule, rewritten: GraphModule | None, inputs: list[Any]
 ) -> None:
@@ -204,9 +187,6 @@ def profile(
     for program, module in ((report.before, graph), (report.after, rewritten)):
         if program is None or module is None:
             continue
-        timed = _Timed(module)
-        with torch.no_grad():
-            for _ in range(PROFILE_RUNS):
-                timed.run(*inputs)
+        seconds = node_seconds(module, inputs, PROFILE_RUNS)
         for position, node in enumerate(module.graph.nodes):
-            program.nodes[position].measured = timed.least.get(node)
+            program.nodes[position].measured = seconds.get(node)

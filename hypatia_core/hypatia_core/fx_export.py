@@ -114,7 +114,8 @@ class Writer:
             return self.node(next(remaining)) if argument in known else self._argument(argument)
 
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
-        if node.target is torch.ops.higher_order.with_effects:  # what it gives are tokens
+        # What gives tokens or numbers has no fake value that could be computed again.
+        if node.target is torch.ops.higher_order.with_effects or node in self.imported.numbers:
             copy = self.graph.call_function(node.target, args, kwargs)
             copy.meta = dict(node.meta)
             return copy
@@ -129,7 +130,10 @@ class Writer:
         return {
             argument
             for argument in node.all_input_nodes
-            if not isinstance(argument.meta.get("val"), (torch.SymInt, int))
+            if (
+                argument in self.imported.numbers
+                or not isinstance(argument.meta.get("val"), (torch.SymInt, int))
+            )
             and (argument.op != "get_attr" or isinstance(argument.meta.get("val"), torch.Tensor))
             and (argument.op != "placeholder" or isinstance(argument.meta.get("val"), torch.Tensor))
         }

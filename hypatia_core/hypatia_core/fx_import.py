@@ -52,6 +52,8 @@ class Imported:
     nodes: dict[int, fx.Node]
     #: Inputs read as constants, by position: what the search finds holds while they have these values.
     assumed: dict[int, torch.Tensor]
+    #: Nodes whose value is a number that is read off a tensor at run time.
+    numbers: set[fx.Node]
 
 
 @dataclass
@@ -71,6 +73,8 @@ class Reader:
     other_dtypes: list[torch.dtype] = field(default_factory=list)
     observable: bool = False
     random: bool = False
+    #: Nodes whose value is a number that is read off a tensor at run time; they stay as they are.
+    numbers: set[fx.Node] = field(default_factory=set)
     _places: dict[fx.Node, int] = field(default_factory=dict)
 
     def read(self, graph: fx.Graph) -> Imported:
@@ -100,7 +104,7 @@ class Reader:
         returns: list[tuple[str, Any]] = []
         for value in returned if isinstance(returned, (list, tuple)) else (returned,):
             # A table that a training graph keeps for its backward part is handed on, not written anew.
-            if isinstance(value, fx.Node) and value in self._places and value not in tables:
+            if isinstance(value, fx.Node) and value in self._places and value not in tables | self.numbers:
                 returns.append(("tensor", len(outputs)))
                 outputs.append(self._places[value])
             else:
@@ -119,6 +123,7 @@ class Reader:
             self.random,
             nodes,
             dict(self.values),
+            self.numbers,
         )
 
     def _is_tensor_work(self, node: fx.Node) -> bool:
@@ -128,6 +133,12 @@ class Reader:
         if node.op != "call_function":
             raise Unsupported(f"a node of kind {node.op!r}")
         value = node.meta.get("val")
+        if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)) and (
+            node.target is compat.reads_number()
+            or any(argument in self.numbers for argument in node.all_input_nodes)
+        ):
+            self.numbers.add(node)
+            return True
         if isinstance(value, (torch.SymInt, int)) and not isinstance(node.target, torch._ops.OpOverload):
             return False
         if node.target is torch.ops.aten.sym_size.int:
@@ -143,13 +154,14 @@ class Reader:
         if value.layout is not torch.strided or value.is_quantized or value.is_conj() or value.is_neg():
             return False
         return all(
-            argument in self._places for argument in node.all_input_nodes if not self.is_size(argument)
+            argument in self._places and argument not in self.numbers
+            for argument in node.all_input_nodes
+            if not self.is_size(argument)
         )
 
-    @staticmethod
-    def is_size(node: fx.Node) -> bool:
+    def is_size(self, node: fx.Node) -> bool:
         """Whether a node is a size and no tensor."""
-        return isinstance(node.meta.get("val"), (torch.SymInt, int))
+        return isinstance(node.meta.get("val"), (torch.SymInt, int)) and node not in self.numbers
 
     def tensor(self, node: Any) -> int:
         """The place of a tensor that was read before."""
@@ -294,6 +306,8 @@ class Reader:
         target = node.target
         if target is operator.getitem:
             return False
+        if node in self.numbers and not isinstance(target, torch._ops.OpOverload):
+            return False  # arithmetic of Python
         if target in LAYOUT_READERS:
             raise Unsupported(f"{target} reads the layout of memory")
         if target is torch.ops.higher_order.with_effects and node.args[1] in CHECKS:
@@ -317,6 +331,21 @@ class Reader:
             )
             return True
         return False
+
+
+def is_repeatable(graph: fx.Graph) -> bool:
+    """Whether running a graph surely does no more than compute its outputs and draw random numbers."""
+    return all(
+        (
+            isinstance(node.target, torch._ops.OpOverload)
+            and not node.target._schema.is_mutable
+            and bool(node.target._schema.returns)
+            and node.target.namespace in ("aten", "prims", "hypatia")
+        )
+        or getattr(node.target, "__module__", None) in ("_operator", "builtins", "math")
+        for node in graph.nodes
+        if node.op == "call_function"
+    )
 
 
 def _read_attribute(reader: Reader, node: fx.Node) -> int | None:

@@ -16,13 +16,14 @@ Numerics = Literal["exact", "accurate", "reassociate", "reals"]
 OnError = Literal["warn", "raise"]
 Weights = Literal["sampled", "strict", "off"]
 Precision = Literal["float32", "bfloat16"]
+Candidates = Literal["likely", "all"]
 
 #: What torch users write as ``mode=``, and what it means here.
 MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "reduce-overhead": {"executor": "aten"},
-    "max-autotune": {"executor": "auto"},
-    "max-autotune-no-cudagraphs": {"executor": "auto"},
+    "max-autotune": {"executor": "auto", "candidates": "all"},
+    "max-autotune-no-cudagraphs": {"executor": "auto", "candidates": "all"},
 }
 
 
@@ -35,6 +36,7 @@ _CHOICES = (
     ("on_error", get_args(OnError)),
     ("weights", get_args(Weights)),
     ("precision", get_args(Precision)),
+    ("candidates", get_args(Candidates)),
 )
 
 
@@ -58,6 +60,11 @@ class Options:
     executor: str = _option(
         "auto",
         "'auto' (measured), 'aten', 'inductor', 'onednn' or the name of any registered Dynamo backend",
+    )
+    candidates: Candidates = _option(
+        "likely",
+        "'likely' (of a large graph, and of the original beside what it was rewritten to, generated code is "
+        "made only where times of the parts say that it may be the fastest) or 'all'",
     )
     precision: Precision = _option(
         "float32",

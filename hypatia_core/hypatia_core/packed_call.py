@@ -23,8 +23,10 @@ from hypatia_core.implementations import is_packed
 from hypatia_core.report import brief
 from hypatia_core.weights import Memo
 
-#: Sets of weights for which an executor that holds them compiles one graph: not all memory is given back.
-MOST_HELD = 8
+#: So many times in a row an executor that holds weights compiles anew for what then served fewer calls than …
+MOST_HASTY = 8
+#: … these.
+ENOUGH_CALLS = 100
 
 _LIBRARY = torch.library.Library("hypatia_core", "FRAGMENT")
 _LIBRARY.define("packed(Tensor[] tensors, int slot, SymInt[] size, SymInt[] stride) -> Tensor")
@@ -153,29 +155,37 @@ def compiled_over(memo: Memo, runner: Executor) -> Runnable:
 def held_over(memo: Memo, runner: HoldingExecutor) -> Runnable:
     """The rest of a divided graph, compiled anew over each set of folded values, which the executor holds.
 
-    Where it fails for other weights than the first ones, or has done so often, the rest runs op by op.
+    Where it fails for other weights than the first ones, or weights go on changing after few calls, the rest
+    runs op by op.
     """
     division = memo.division
     fakes = division.fake_inputs()[: len(division.kept)]
-    done = 0
+    hasty, calls, compiled = 0, ENOUGH_CALLS, False
 
     def prepare(values: list[Any]) -> Runnable:
-        nonlocal done
-        reason = f"it has compiled for {MOST_HELD} sets of weights, and what it made is not all given back"
-        if done < MOST_HELD:
+        nonlocal hasty, calls, compiled
+        hasty = hasty + 1 if calls < ENOUGH_CALLS else 0
+        calls = 0
+        reason = f"the weights changed {MOST_HASTY} times after fewer than {ENOUGH_CALLS} calls"
+        if hasty < MOST_HASTY:
             try:
                 made = runner.over(division.rest, fakes, values)
-                done += 1
+                compiled = True
                 return made
             except Exception as error:  # it ran before: the user's call must not fail now
-                if not done:
+                if not compiled:
                     raise
                 reason = f"it failed for changed weights: {brief(error)}"
         memo.refuse(f"{runner.name}: {reason}; these weights run op by op")
         rest = compat.boxed_forward(division.rest)
         return lambda arguments: rest(arguments + values)
 
-    return memo.around(lambda arguments, run: run(arguments), prepare)
+    def run(arguments: list[Any], held: Runnable) -> Any:
+        nonlocal calls
+        calls += 1
+        return held(arguments)
+
+    return memo.around(run, prepare)
 
 
 def with_kernels(run: Runnable, arguments: list[Any], kernels: list[Callable[..., Any]]) -> Any:

@@ -116,7 +116,7 @@ class GraphReport:
     @property
     def own_seconds(self) -> float:
         """Time of our own stages: without torch's tracing, the executors, verification and measurement."""
-        foreign = ("capture", "verify", "measure")
+        foreign = ("capture", "verify", "measure", "predict")
         return sum(
             s for name, s in self.stages.items() if name not in foreign and not name.startswith("compile ")
         )

@@ -36,10 +36,12 @@ _MARK = "hypatia_joint"
 class Halves:
     """A joint program that runs as two: the whole, as `Choice` calls it, or one half at a time."""
 
-    def __init__(self, split: Split, forward: Runnable, backward: Runnable) -> None:
+    def __init__(self, program: GraphModule, split: Split) -> None:
+        """What runs the halves of the program is given later."""
+        self.program = program
         self.split = split
-        self.forward = forward
-        self.backward = backward
+        self.forward: Runnable
+        self.backward: Runnable
         #: Its place among the programs that may be chosen; the original's is 0.
         self.number = 0
         #: Inputs of which it takes for granted what they hold.
@@ -74,11 +76,16 @@ class InHalves(Executor):
     """Runs a joint graph in two halves by another executor."""
 
     def __init__(self, executor: Executor, divider: Divider, compiled: list[Halves]) -> None:
-        """`compiled` takes up what was compiled, in order."""
+        """`compiled` takes up what was divided, in order."""
         self.name = executor.name
+        self.generates = executor.generates
         self._executor = executor
         self._divider = divider
         self._compiled = compiled
+
+    def claims(self, graph: GraphModule) -> bool:
+        """As the other executor."""
+        return self._executor.claims(graph)
 
     def refusal(self, graph: GraphModule) -> str | None:
         """The other executor's reason."""
@@ -88,16 +95,29 @@ class InHalves(Executor):
         """The halves. Fused code computes again what is cheap; op by op that costs time."""
         return self._divider.divided(graph, recompute=self.name != "aten")
 
-    def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Halves:
+    def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Both halves, made runnable."""
+        before = len(self._compiled)
+        try:
+            return self.later(graph, fake_inputs)()
+        except BaseException:
+            del self._compiled[before:]
+            raise
+
+    def later(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
+        """The same, once it is called; what the halves keep is known before."""
         split = self.divided(graph)
-        forward, backward = (
-            self._executor.compile(half, [node.meta.get("val") for node in inputs_of(half)])
-            for half in (split.forward, split.backward)
-        )
-        halves = Halves(split, forward, backward)
+        halves = Halves(graph, split)
         self._compiled.append(halves)
-        return halves
+
+        def compile_halves() -> Runnable:
+            halves.forward, halves.backward = (
+                self._executor.compile(half, [node.meta.get("val") for node in inputs_of(half)])
+                for half in (split.forward, split.backward)
+            )
+            return halves
+
+        return compile_halves
 
 
 class AsItCame(InHalves):
@@ -372,7 +392,8 @@ class Training:
             outputs=outputs,
         )
         compilation.compile(graph, values)
-        if compilation.rewritten is not None and len(programs) == 1:
+        found = compilation.rewritten
+        if found is not None and all(program.program is not found for program in programs):
             # What was found cannot be divided; each half by itself may still gain.
             raise Unsupported("; ".join(dict.fromkeys(compilation.report.refusals)))
         compilation.report.kept_before = divider.original.bytes_kept()

@@ -37,7 +37,16 @@ aten = torch.ops.aten
 _FREE = frozenset(
     overload
     for packet in (
-        *(aten.view, aten._unsafe_view, aten.permute, aten.t, aten.transpose, aten.expand, aten.unsqueeze),
+        *(
+            aten.view,
+            aten._unsafe_view,
+            aten.reshape,
+            aten.permute,
+            aten.t,
+            aten.transpose,
+            aten.expand,
+            aten.unsqueeze,
+        ),
         *(aten.squeeze, aten.slice, aten.select, aten.alias, aten.detach, aten.diagonal, aten.full),
         *(
             aten.arange,

@@ -86,4 +86,5 @@ def test_the_modes_of_torch() -> None:
         thorough = torch.compile(function, backend="hypatia", mode="max-autotune")
         assert_agrees(function, *given, compiled=thorough)
         (graph,) = hypatia_core.report(thorough).graphs
-        assert set(graph.measured) == {"original", "aten, rewritten", "inductor, rewritten"}, "all are tried"
+        generated = {"inductor, rewritten", "inductor, original"}
+        assert set(graph.measured) == {"original", "aten, rewritten"} | generated, "all are tried"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import hypatia_core
 from agreement import hypatia
 from conftest import Run
-from hypatia_core import backend, choice
+from hypatia_core import backend, choice, compat, packed_call, report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -224,3 +224,32 @@ def test_memory_stays_flat(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\n10,000 calls each way: {calls:+.1f} MB")
         print(f"200 recompiles: {ours:+.1f} MB; by torch alone (aot_eager): {torchs:+.1f} MB")
     assert calls < 5 and ours < torchs + 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read as Linux tells it")
+@pytest.mark.skipif(not compat.has_onednn_graph(), reason="no graph compiler of oneDNN in this torch")
+def test_memory_of_weights_that_changed_is_given_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_call, "ENOUGH_CALLS", 1)
+    model, x = nn.Sequential(*(nn.Conv2d(256, 256, 3) for _ in range(4))).eval(), torch.randn(1, 256, 12, 12)
+    compiled = hypatia(model, executor="onednn", measure=False)
+
+    def grown(sets: int) -> float:
+        start = resident()
+        for _ in range(sets):
+            for weight in model.parameters():
+                weight.mul_(1.01)
+            for _ in range(3):
+                compiled(x)
+        return resident() - start
+
+    with torch.no_grad():
+        grown(5)  # allocators settle
+        more = grown(30)
+    size = sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+    assert not any("op by op" in reason for graph in report(compiled).graphs for reason in graph.refusals)
+    with capsys.disabled():
+        print(f"\n30 sets of weights of {size:.0f} MB: {more:+.1f} MB")
+    assert more < 3 * size

@@ -20,8 +20,9 @@ PYTHON = [
     ["_native"],
     ["_hypatia_core"],
     ["bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
-    ["profile"],
+    ["profile", "node_times"],
     ["clifford"],
+    ["fusion"],
     [
         "options",
         "executors",

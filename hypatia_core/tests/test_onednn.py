@@ -80,7 +80,7 @@ def test_weights_that_go_on_changing_run_op_by_op() -> None:
     model, x = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU()), torch.randn(1, 8, 6, 6)
     compiled = assert_runs(model, x)
     with torch.no_grad():
-        for _ in range(packed_call.MOST_HELD):
+        for _ in range(packed_call.MOST_HASTY):
             next(model.parameters()).mul_(1.1)
             for _ in range(2):
                 torch.testing.assert_close(compiled(x), model(x), atol=1e-5, rtol=1e-4)

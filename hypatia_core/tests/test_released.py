@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import hypatia_core
 from agreement import assert_near, widened
-from hypatia_core import HypatiaError
+from hypatia_core import HypatiaError, compat
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -152,3 +152,17 @@ def test_inputs_that_do_not_fit_and_other_strides() -> None:
         served(torch.randn(9, 64))
     with torch.no_grad():
         assert_near([served(x.t().contiguous().t())], [eager(x)], [widened(eager(x))])
+
+
+def test_what_another_compiler_holds_is_not_released() -> None:
+    if not compat.has_onednn_graph():
+        pytest.skip("no graph compiler of oneDNN in this torch")
+    model, x = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU()).eval(), torch.randn(1, 8, 6, 6)
+    expected = model(x)
+    options = {"executor": "onednn", "measure": False}
+    served = hypatia_core.compile(model, x, options=options, release_originals=True)
+    (graph,) = hypatia_core.report(served).graphs
+    assert graph.executor == "onednn" and graph.weights_released == 0
+    assert any("no original was released" in reason for reason in graph.refusals)
+    for _ in range(2):
+        torch.testing.assert_close(served(x), expected, atol=1e-5, rtol=1e-4)

@@ -340,3 +340,49 @@ def test_eight_threads_while_another_writes_weights() -> None:
         thread.join()
     assert not wrong
     assert served(torch.ones(2, 8)).flatten()[0].item() == 8.0 * 201
+
+
+class Rolled(nn.Module):
+    """Reads a number off a buffer at every call, as models do that keep a setting in one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor(0.7))
+
+    def forward(self, a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+        return torch.roll((a @ b) @ v, -round(self.shift.item() * 3.0), 0) * self.shift.item()
+
+
+def test_a_number_read_at_run_time_stays_and_the_rest_is_rewritten() -> None:
+    model = Rolled().eval()
+    given = torch.randn(64, 64), torch.randn(64, 64), torch.randn(64, 1)
+    served = hypatia_core.compile(model, given, options={"executor": "aten", "measure": False})
+    (graph,) = hypatia_core.report(served).graphs
+    assert graph.rewritten and "matmul-associates" in graph.rules
+    for shift in (0.7, 2.1, -1.4):
+        model.shift.fill_(shift)
+        torch.testing.assert_close(served(*given), model(*given), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")  # of an RNN's own list of its weights
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_stays_whole(layer: type[nn.Module]) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer(8, 16, 2, batch_first=True)
+            self.out = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.out(self.layer(x)[0])
+            return result
+
+    model, x = Recurrent().eval(), torch.randn(2, 12, 8)
+    served = hypatia_core.compile(model, x, options={"executor": "auto"})
+    (graph,) = hypatia_core.report(served).graphs
+    assert graph.nodes_before <= 12, "not one node for every step"
+    assert not any("inductor" in name for name in graph.measured)
+    with torch.no_grad():
+        torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-4)
+        model.layer.weight_hh_l0.mul_(0.5)
+        torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-4)

@@ -21,6 +21,8 @@ class Executor(ABC):
 
     #: By which the option `executor` and the report call it.
     name: str
+    #: Whether it generates code and fuses, which takes seconds to make: not every graph is worth them.
+    generates = False
 
     def claims(self, graph: GraphModule) -> bool:
         """Whether it is worth a try where several executors are; all graphs unless one says otherwise."""
@@ -33,6 +35,10 @@ class Executor(ABC):
     @abstractmethod
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Makes the graph runnable. The graph stays as it is; the inputs are fake."""
+
+    def later(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
+        """What `compile` does, to be done at the first call, if at all."""
+        return lambda: self.compile(graph, fake_inputs)
 
 
 class HoldingExecutor(Executor):

@@ -22,6 +22,11 @@ class Inductor(Executor):
     """Generated C++. Needs a compiler; takes seconds to build, fuses what is pointwise."""
 
     name = "inductor"
+    generates = True
+
+    def claims(self, graph: GraphModule) -> bool:
+        """Not recurrent layers, which it unrolls into operations for every step."""
+        return not any(node.target in compat.recurrent_layers() for node in graph.graph.nodes)
 
     def refusal(self, graph: GraphModule) -> str | None:
         """It needs a C++ compiler for graphs on the CPU."""

@@ -116,7 +116,7 @@ def compile(  # noqa: A001 - the name that torch's users know
     )
     inputs = _decide(served, args, dict(example_kwargs or {}))
     if release_originals:
-        served._release(compilation.divided, inputs)
+        served._release(compilation.installed_memo, inputs)
     return served
 
 

@@ -97,7 +97,7 @@ class Served(nn.Module):
     def _release(self, memo: Memo | None, inputs: list[Any]) -> None:
         """Gives back the memory of the weights that were folded or packed; the report says how much."""
         report = self._hypatia_graphs[-1]
-        if memo is None or report.installed == "original":
+        if memo is None:
             report.refusals.append("no original was released: the program that was chosen reads them all")
             return
         signature, gone, report.weights_released = release(self._signature, self._live, memo, inputs)

@@ -1,0 +1,116 @@
+"""What generated code can make of a graph, told from times of its nodes on the real inputs.
+
+A compiler that fuses calls the same libraries as eager for products, attention and custom operations, lays
+out images anew for convolutions, and makes few passes over memory of all the rest. So the time that its code
+takes can be bounded before it is made, which takes seconds: what the libraries take, a part of what
+convolutions take, a part of what the rest takes op by op. Once one graph was compiled, the last part is no
+guess any more: it is what the compiler left of the rest there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx import GraphModule
+
+from hypatia_core.node_times import node_seconds
+
+#: Of the time that is fused, op by op, so much is left at best, as long as nothing was compiled: a guess …
+FUSED = 0.2
+#: … and of the time of convolutions, which another layout of images may save.
+CONVOLVED = 0.5
+#: What is left is learnt only where so much of a graph's time is fused.
+LEAST_SHARE = 0.1
+#: Runs of a graph whose nodes are timed.
+RUNS = 2
+
+#: Operations that compilers leave to libraries; with them all `linalg_*` and `_fft_*`.
+_LIBRARY = frozenset(
+    (
+        *("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "addbmm", "addr"),
+        *("linear", "matmul", "_int_mm", "_scaled_mm", "mkldnn_rnn_layer", "sort", "topk", "cumsum"),
+        *("cumprod", "nonzero", "unique_dim", "_unique2", "cholesky", "triangular_solve", "histc"),
+        *("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_fused_attention_overrideable"),
+        *("_scaled_dot_product_flash_attention_for_cpu_backward", "scaled_dot_product_attention"),
+        *("_weight_int8pack_mm", "_weight_int4pack_mm_for_cpu", "_embedding_bag"),
+    )
+)
+_CONVOLUTIONS = frozenset(("convolution", "convolution_backward", "_convolution"))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Seconds of a graph that is run op by op, by what a compiler does with it."""
+
+    #: Left to libraries.
+    library: float
+    #: Convolutions, which go to a library too, in a layout of the compiler's choice.
+    convolutions: float
+    #: Fused.
+    fused: float
+
+    @property
+    def total(self) -> float:
+        """All three."""
+        return self.library + self.convolutions + self.fused
+
+    def of(self, seconds: float | None) -> Shares:
+        """The same shares of another total: that of flat code, where each node costs less than by itself."""
+        if seconds is None or not 0 < seconds < self.total:
+            return self
+        part = seconds / self.total
+        return replace(
+            self,
+            library=part * self.library,
+            convolutions=part * self.convolutions,
+            fused=part * self.fused,
+        )
+
+    def predicted(self, left: float = FUSED) -> float:
+        """Seconds of generated code that leaves this part of what is fused.
+
+        >>> Shares(2.0, 1.0, 4.0).predicted(0.5)
+        4.5
+        """
+        return self.library + CONVOLVED * self.convolutions + left * self.fused
+
+    def left(self, seconds: float) -> float | None:
+        """The part of what is fused that generated code left, which took so long; None where none is known.
+
+        >>> Shares(2.0, 0.0, 4.0).left(3.0)
+        0.25
+        >>> Shares(4.0, 0.0, 0.1).left(3.0)
+        """
+        if self.fused <= LEAST_SHARE * self.total:
+            return None
+        return max(0.0, seconds - self.library - CONVOLVED * self.convolutions) / self.fused
+
+
+def shares(graph: GraphModule, inputs: Sequence[Any], computed_once: Collection[fx.Node] = ()) -> Shares:
+    """What a graph's nodes take on these inputs.
+
+    Args:
+        graph: a functional ATen graph.
+        inputs: what it takes.
+        computed_once: nodes that no call computes: what depends on weights alone.
+    """
+    seconds = {"library": 0.0, "convolutions": 0.0, "fused": 0.0}
+    for node, spent in node_seconds(graph, inputs, RUNS).items():
+        if node not in computed_once:
+            seconds[_share(node)] += spent
+    return Shares(**seconds)
+
+
+def _share(node: fx.Node) -> str:
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return "fused"  # what takes a result out of several, or reckons with sizes
+    name = target.overloadpacket.__name__
+    if name in _CONVOLUTIONS:
+        return "convolutions"
+    apart = name in _LIBRARY or name.startswith(("linalg_", "_linalg_", "_fft_"))
+    return "library" if apart or target.namespace not in ("aten", "prims") else "fused"
