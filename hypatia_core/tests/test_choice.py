@@ -13,7 +13,7 @@ import hypatia_core
 from agreement import assert_agrees, hypatia
 from hypatia_core import backend, choice, compat
 from hypatia_core.choice import Candidate, Choice, Deferred
-from hypatia_core.executors import Aten
+from hypatia_core.executors.aten import Aten
 from hypatia_core.executors.inductor import Inductor
 from hypatia_core.fusion import CONVOLVED, FUSED, Shares, shares
 from hypatia_core.report import GraphReport
