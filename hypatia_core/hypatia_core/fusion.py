@@ -78,6 +78,14 @@ class Shares:
             fused=part * self.fused,
         )
 
+    def laid_out(self) -> Shares:
+        """The same of a graph whose convolutions have the layout already that measured fastest.
+
+        >>> Shares(2.0, 1.0, 4.0).laid_out().predicted(Left(0.5, 0.25))
+        4.0
+        """
+        return Shares(self.library + self.convolutions, 0.0, self.fused)
+
     def predicted(self, left: Left) -> float:
         """Seconds of generated code that leaves these parts.
 
