@@ -21,7 +21,7 @@ from hypatia_core.choice import Candidate, Choice, Deferred
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
-from hypatia_core.fusion import shares
+from hypatia_core.fusion import Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
 from hypatia_core.literals import Tables, while_they_hold
@@ -561,7 +561,11 @@ class Compilation:
             with compat.as_while_compiling(mode):
                 return self._made(form, make)
 
-        return Deferred(form.name, compiled, lambda inputs: shares(timed, inputs, once), op_by_op)
+        def shared(inputs: list[Any]) -> Shares:
+            found = shares(timed, inputs, once)
+            return found.laid_out() if timed is self.lowered else found
+
+        return Deferred(form.name, compiled, shared, op_by_op)
 
     def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
         holds = isinstance(runner, executors.HoldingExecutor)

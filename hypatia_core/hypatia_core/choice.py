@@ -17,7 +17,7 @@ from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import FREE_ULPS, Reference, Terms, Verdict, judge
 from hypatia_core.executors.base import Runnable
-from hypatia_core.fusion import FUSED, Shares
+from hypatia_core.fusion import Left, Shares
 from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
 from hypatia_core.timing import are_settled
@@ -30,6 +30,8 @@ LEAST_ROUNDS = 3
 ENOUGH_SECONDS = 1.0
 #: So many times as much of both, where the machine is disturbed.
 PATIENCE = 3
+#: What generated code is expected to leave before any was made.
+UNKNOWN = Left()
 #: Where accuracy comes first, a rewritten candidate that errs so much less needs not be faster.
 MORE_ACCURATE = 0.5
 
@@ -206,7 +208,7 @@ class Choice:
         measured = self._report.measured
         waiting = {d: self._shares(d, inputs).of(measured.get(d.beside)) for d in self._deferred}
         self._report.stages["predict"] = time.perf_counter() - begun
-        left = FUSED
+        left = UNKNOWN
         while waiting:
             deferred = min(waiting, key=lambda d: waiting[d].predicted(left))
             shares = waiting.pop(deferred)
@@ -223,8 +225,7 @@ class Choice:
                 continue
             rivals = [candidate] if chosen is self._original else [chosen, candidate]
             chosen = self._fastest(rivals, inputs)
-            seen = shares.left(measured[candidate.name])
-            left = left if seen is None else seen
+            left = shares.learnt(measured[candidate.name], left)
         return chosen
 
     def _shares(self, deferred: Deferred, inputs: list[Any]) -> Shares:

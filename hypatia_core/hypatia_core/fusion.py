@@ -43,6 +43,14 @@ _CONVOLUTIONS = frozenset(("convolution", "convolution_backward", "_convolution"
 
 
 @dataclass(frozen=True)
+class Left:
+    """Which part of its time op by op generated code leaves of a share."""
+
+    convolutions: float = CONVOLVED
+    fused: float = FUSED
+
+
+@dataclass(frozen=True)
 class Shares:
     """Seconds of a graph that is run op by op, by what a compiler does with it."""
 
@@ -70,24 +78,40 @@ class Shares:
             fused=part * self.fused,
         )
 
-    def predicted(self, left: float = FUSED) -> float:
-        """Seconds of generated code that leaves this part of what is fused.
+    def laid_out(self) -> Shares:
+        """The same of a graph whose convolutions have the layout already that measured fastest.
 
-        >>> Shares(2.0, 1.0, 4.0).predicted(0.5)
-        4.5
+        >>> Shares(2.0, 1.0, 4.0).laid_out().predicted(Left(0.5, 0.25))
+        4.0
         """
-        return self.library + CONVOLVED * self.convolutions + left * self.fused
+        return Shares(self.library + self.convolutions, 0.0, self.fused)
 
-    def left(self, seconds: float) -> float | None:
-        """The part of what is fused that generated code left, which took so long; None where none is known.
+    def predicted(self, left: Left) -> float:
+        """Seconds of generated code that leaves these parts.
 
-        >>> Shares(2.0, 0.0, 4.0).left(3.0)
+        >>> Shares(2.0, 1.0, 4.0).predicted(Left(0.5, 0.25))
+        3.5
+        """
+        return self.library + left.convolutions * self.convolutions + left.fused * self.fused
+
+    def learnt(self, seconds: float, known: Left) -> Left:
+        """What generated code left that took so long: of what is fused first, then of convolutions.
+
+        A share that is small tells nothing. No part is taken to be more than the whole, since libraries may
+        have been slower too.
+
+        >>> Shares(2.0, 0.0, 4.0).learnt(3.0, Left()).fused
         0.25
-        >>> Shares(4.0, 0.0, 0.1).left(3.0)
+        >>> Shares(4.0, 0.0, 0.1).learnt(3.0, Left()) == Left()
+        True
         """
-        if self.fused <= LEAST_SHARE * self.total:
-            return None
-        return max(0.0, seconds - self.library - CONVOLVED * self.convolutions) / self.fused
+        fused, convolutions = known.fused, known.convolutions
+        rest = seconds - self.library
+        if self.fused > LEAST_SHARE * self.total:
+            fused = min(1.0, max(0.0, rest - convolutions * self.convolutions) / self.fused)
+        if self.convolutions > LEAST_SHARE * self.total:
+            convolutions = min(1.0, max(convolutions, (rest - fused * self.fused) / self.convolutions))
+        return Left(convolutions, fused)
 
 
 def shares(graph: GraphModule, inputs: Sequence[Any], computed_once: Collection[fx.Node] = ()) -> Shares:

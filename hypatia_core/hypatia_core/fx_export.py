@@ -116,7 +116,7 @@ class Writer:
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), replace)
         # What gives tokens or numbers has no fake value that could be computed again.
         if node.target is torch.ops.higher_order.with_effects or node in self.imported.numbers:
-            copy = self.graph.call_function(node.target, args, kwargs)
+            copy = self.graph.create_node("call_function", node.target, args, kwargs)
             copy.meta = dict(node.meta)
             return copy
         if node.target in (aten.view.default, aten._unsafe_view.default):  # its operand may lie otherwise now

@@ -152,21 +152,21 @@ def compiled_over(memo: Memo, runner: Executor) -> Runnable:
     return memo.around(rest, hidden.prepare)
 
 
-def held_over(memo: Memo, runner: HoldingExecutor) -> Runnable:
+def held_over(memo: Memo, runner: HoldingExecutor, *, decided: bool = False) -> Runnable:
     """The rest of a divided graph, compiled anew over each set of folded values, which the executor holds.
 
-    Where it fails for other weights than the first ones, or weights go on changing after few calls, the rest
-    runs op by op.
+    Where it fails for other weights than the first ones, or for any where it was decided on before, or where
+    weights go on changing after few calls, the rest runs op by op.
     """
     division = memo.division
     fakes = division.fake_inputs()[: len(division.kept)]
-    hasty, calls, compiled = 0, ENOUGH_CALLS, False
+    hasty, calls, compiled = 0, ENOUGH_CALLS, decided
 
     def prepare(values: list[Any]) -> Runnable:
         nonlocal hasty, calls, compiled
         hasty = hasty + 1 if calls < ENOUGH_CALLS else 0
         calls = 0
-        reason = f"the weights changed {MOST_HASTY} times after fewer than {ENOUGH_CALLS} calls"
+        reason = f"weights changed {MOST_HASTY} times after fewer than {ENOUGH_CALLS} calls"
         if hasty < MOST_HASTY:
             try:
                 made = runner.over(division.rest, fakes, values)
@@ -175,7 +175,7 @@ def held_over(memo: Memo, runner: HoldingExecutor) -> Runnable:
             except Exception as error:  # it ran before: the user's call must not fail now
                 if not compiled:
                     raise
-                reason = f"it failed for changed weights: {brief(error)}"
+                reason = f"it failed for these weights: {brief(error)}"
         memo.refuse(f"{runner.name}: {reason}; these weights run op by op")
         rest = compat.boxed_forward(division.rest)
         return lambda arguments: rest(arguments + values)

@@ -40,6 +40,10 @@ ROWS: list[tuple[str, str]] = [
         "nothing has to be done: the comparison was made with the original instead, which is stricter",
     ),
     (r"share memory, and would no more", "return .clone() of one of the outputs"),
+    (
+        r"not compiled, for .* are predicted",
+        "nothing: by times of its parts it is not the fastest; candidates='all' compiles it all the same",
+    ),
     (r"failed when run|^\w+ failed", "choose another executor, e.g. options={'executor': 'aten'}"),
 ]
 

@@ -34,7 +34,7 @@ def test_options_are_frozen_and_comparable() -> None:
     [
         (
             {"numeric": "exact"},
-            "unknown option 'numeric' (did you mean 'numerics'?). Options: cache, check_proof, ",
+            "unknown option 'numeric' (did you mean 'numerics'?). Options: cache, candidates, check_proof, ",
         ),
         ({"zzz": 1}, "unknown option 'zzz'. Options: "),
         ({"numerics": "fast"}, "accepted: 'exact', 'accurate', 'reassociate', 'reals'"),

@@ -15,7 +15,7 @@ from torch.export import Dim
 import hypatia_core
 from agreement import same
 from conftest import Run
-from hypatia_core import HypatiaError, graph_json, machine
+from hypatia_core import HypatiaError, compat, graph_json, machine
 from test_serving import Everything, pair, serve
 
 safetensors = pytest.importorskip("safetensors.torch")
@@ -80,6 +80,33 @@ def test_it_checks_its_calls_and_its_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(input=x), x @ weight.t())
     again = hypatia_core.load(tmp_path / "m")
     assert same(again(x), served(x)), "the file is as it was"
+
+
+def test_what_onednn_compiled_is_compiled_by_it_again(tmp_path: Path) -> None:
+    if not compat.has_onednn_graph():
+        pytest.skip("no graph compiler of oneDNN in this torch")
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval(), torch.randn(2, 3, 9, 9)
+    served = serve(model, x, options={"executor": "onednn"})
+    assert hypatia_core.report(served).graphs[0].executor == "onednn"
+    served.save(tmp_path / "m")
+    loaded = hypatia_core.load(tmp_path / "m")
+    assert hypatia_core.report(loaded).graphs[0].executor == "onednn"
+    for change in (1.0, 2.0):
+        with torch.no_grad():
+            for weights in (model, loaded.model):
+                next(weights.parameters()).mul_(change)
+            torch.testing.assert_close(loaded(x), model(x), atol=1e-5, rtol=1e-4)
+
+
+def test_generated_code_is_not_loaded_and_the_report_says_so(tmp_path: Path) -> None:
+    given = [torch.randn(64, n) for n in (64, 64, 1)]
+    served = serve(lambda a, b, v: (a @ b) @ v, *given)
+    served.save(tmp_path / "m")
+    rewritten(tmp_path / "m", lambda program: program["decision"].update(installed="inductor, original"))
+    loaded = hypatia_core.load(tmp_path / "m")
+    torch.testing.assert_close(loaded(*given), served(*given), rtol=1e-3, atol=1e-3)
+    (graph,) = hypatia_core.report(loaded).graphs
+    assert any("inductor, original" in reason for reason in graph.refusals)
 
 
 def test_elsewhere_it_is_decided_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -345,6 +345,8 @@ def test_eight_threads_while_another_writes_weights() -> None:
 class Rolled(nn.Module):
     """Reads a number off a buffer at every call, as models do that keep a setting in one."""
 
+    shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("shift", torch.tensor(0.7))
@@ -370,7 +372,7 @@ def test_a_recurrent_layer_stays_whole(layer: type[nn.Module]) -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = layer(8, 16, 2, batch_first=True)
+            self.layer: Any = layer(8, 16, 2, batch_first=True)
             self.out = nn.Linear(16, 3)
 
         def forward(self, x: Tensor) -> Tensor:

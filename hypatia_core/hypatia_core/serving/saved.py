@@ -20,16 +20,17 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from hypatia_core import executors, graph_json, machine
+from hypatia_core import compat, executors, graph_json, machine
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.choice import Candidate, Choice
 from hypatia_core.executors.base import Runnable
+from hypatia_core.executors.onednn import OneDnnGraph
 from hypatia_core.log import logger
-from hypatia_core.packed_call import compiled_over
+from hypatia_core.packed_call import compiled_over, held_over
 from hypatia_core.report import GraphReport, work_of
 from hypatia_core.serving import signature_json
 from hypatia_core.serving.served import Programs, Served
-from hypatia_core.weights import Memo, divide
+from hypatia_core.weights import Division, Memo, divide, positions
 
 FORMAT = "hypatia-program"
 VERSION = 1
@@ -204,24 +205,17 @@ def _runnable(
     report = GraphReport("inference", work_of(programs.original), work_of(best))
     original = Candidate("original", "aten", False, aten.compile(programs.original, []))
     division = divide(best, static) if programs.watch != "off" else None
-    if best is programs.original and division is None:
+    onednn, installed = OneDnnGraph(), decision["installed"]
+    if best is programs.original and division is None and not installed.startswith(onednn.name):
         return original.run, report
+    plain = programs.rewritten or programs.original
+
+    def memo_of(divided: Division) -> Memo:
+        strict, cap = programs.watch == "strict", programs.cap * 1_000_000
+        return Memo(divided, original.run, strict, cap, report.refusals.append, report)
+
     name = "aten, rewritten" if programs.rewritten is not None else "aten"
-    run = (
-        aten.compile(best, [])
-        if division is None
-        else compiled_over(
-            Memo(
-                division,
-                original.run,
-                programs.watch == "strict",
-                programs.cap * 1_000_000,
-                report.refusals.append,
-                report,
-            ),
-            aten,
-        )
-    )
+    run = aten.compile(best, []) if division is None else compiled_over(memo_of(division), aten)
     candidate = Candidate(name, "aten", programs.rewritten is not None, run)
     report.rules = decision["rules"]
     if not here:
@@ -250,7 +244,15 @@ def _runnable(
     else:
         faster = name == original.name or decision["installed"] != original.name
     chosen = candidate if faster else original
-    report.rewritten = chosen.rewritten
+    held = divide(plain, positions(static, plain), whole=True) if installed.startswith(onednn.name) else None
+    if held is not None and compat.has_onednn_graph():
+        run = held_over(memo_of(held), onednn, decided=True)
+        chosen = Candidate(installed, onednn.name, plain is not programs.original, run)
+    elif installed not in (original.name, name):
+        report.refusals.append(
+            f"{installed}: the fastest where the program was saved; one that is loaded compiles nothing"
+        )
+    report.installed, report.executor, report.rewritten = chosen.name, chosen.executor, chosen.rewritten
     return chosen.run, report
 
 
