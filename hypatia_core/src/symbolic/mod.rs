@@ -34,6 +34,7 @@ mod linear;
 mod literal;
 mod location;
 pub mod monomial;
+mod multiple_angle;
 mod packed;
 pub mod parse;
 pub mod polynomial;
