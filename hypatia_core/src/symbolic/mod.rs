@@ -5,6 +5,7 @@
 //! arithmetic refutes, and what neither settles is unknown.
 
 pub mod accuracy;
+mod ansatz;
 pub mod budget;
 pub mod build;
 pub mod canonical;
