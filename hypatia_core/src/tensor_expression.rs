@@ -15,7 +15,7 @@ use crate::rules::Soundness;
 use crate::symbolic::element::refute;
 use crate::symbolic::expression::{Expression, Operator};
 use crate::symbolic::function::Function;
-use crate::symbolic::prove::{Answer, Status, Step};
+use crate::symbolic::prove::{Answer, Status, Step, in_order};
 use crate::symbolic::tensor_form;
 use crate::symbolic::tensor_shape::{Shapes, axis, literal};
 use crate::tensor_type::{DType, Dim, TensorType};
@@ -46,7 +46,8 @@ pub fn prove(left: &Expression, right: &Expression) -> (Answer, Option<Certifica
             format!("{name} has the shape [{}]", extents.join(", "))
         })
         .collect();
-    match by_rules(left, right, &shapes) {
+    let (first, second) = ordered(left, right);
+    match by_rules(first, second, &shapes) {
         Ok(found) if found.proved => {
             answer.status = Status::Proved;
             answer.reason = None;
@@ -55,7 +56,7 @@ pub fn prove(left: &Expression, right: &Expression) -> (Answer, Option<Certifica
                 rule: "tensor-rules".to_string(),
                 before: left.clone(),
                 after: right.clone(),
-                condition: counted(&found.rules),
+                condition: counted(&found.rules, !in_order(left, right)),
             }];
             return (answer, found.certificate);
         }
@@ -98,7 +99,8 @@ pub fn replay(
             match certificate {
                 Some(certificate) => {
                     let shapes = Shapes::of(left, right)?;
-                    let (ours, theirs) = (program(left, &shapes)?, program(right, &shapes)?);
+                    let (first, second) = ordered(left, right);
+                    let (ours, theirs) = (program(first, &shapes)?, program(second, &shapes)?);
                     crate::equivalence::replay(&ours, &theirs, certificate)
                 }
                 None if tensor_form::tensor_form(left) == tensor_form::tensor_form(right) => Ok(()),
@@ -112,8 +114,23 @@ pub fn replay(
     }
 }
 
-fn counted(rules: &[(String, usize)]) -> String {
-    let counted = |(rule, count): &(String, usize)| format!("{rule} ×{count}");
+/// The sides in the order in which they are compared, so that the answer is the same both ways round.
+fn ordered<'a>(left: &'a Expression, right: &'a Expression) -> (&'a Expression, &'a Expression) {
+    if in_order(left, right) {
+        (left, right)
+    } else {
+        (right, left)
+    }
+}
+
+/// The rules of a proof with their counts, as they lead from the left side to the right one.
+fn counted(rules: &[(String, usize)], turned: bool) -> String {
+    const REVERSED: &str = " (reversed)";
+    let counted = |(rule, count): &(String, usize)| match rule.strip_suffix(REVERSED) {
+        Some(plain) if turned => format!("{plain} ×{count}"),
+        None if turned => format!("{rule}{REVERSED} ×{count}"),
+        _ => format!("{rule} ×{count}"),
+    };
     rules.iter().map(counted).collect::<Vec<_>>().join(", ")
 }
 

@@ -96,6 +96,32 @@ def test_what_rules_cannot_show_is_unknown_with_a_reason() -> None:
     )
 
 
+INTEGERS, MASK = torch.randint(-5, 5, (4, 4)), torch.randn(4, 4) > 0
+#: Close to each other, or equal over the reals, and not for all that the types hold: none may be proved.
+NEARLY: dict[str, Pair] = {
+    "a quotient by itself": (lambda a: a / a, torch.ones_like, [A]),
+    "nothing of what may be infinite": (lambda a: a * 0, torch.zeros_like, [A]),
+    "a conversion there and back": (lambda a: a.int().float(), lambda a: a, [A]),
+    "half precision there and back": (lambda a: a.half().float(), lambda a: a, [A]),
+    "whole division": (lambda i: i // 2 * 2, lambda i: i, [INTEGERS]),
+    "integers that overflow": (lambda i: (i * 3) // 3, lambda i: i, [INTEGERS]),
+    "a sum of booleans": (lambda m: m + m, lambda m: m.logical_xor(m), [MASK]),
+    "the root of a square": (lambda a: (a**2) ** 0.5, lambda a: a, [A]),
+    "NaN replaced": (torch.nan_to_num, lambda a: a, [A]),
+    "a mask by a product": (lambda a, m: a.masked_fill(m, 0), lambda a, m: a * (~m), [A[:4, :4], MASK]),
+    "a variance of a sample": (lambda a: a.var(-1), lambda a: a.var(-1, unbiased=False), [A]),
+    "a transposed view": (lambda a: a.reshape(4, 9), lambda a: a.T.reshape(4, 9), [A]),
+    "the place of the least": (lambda a: a.argmax(-1), lambda a: (-a).argmax(-1), [A]),
+}
+
+
+@pytest.mark.parametrize("name", NEARLY)
+def test_what_holds_over_the_reals_alone_is_not_proved(name: str) -> None:
+    f, g, inputs = NEARLY[name]
+    assert equivalent_modules(f, g, inputs).status != "proved"
+    assert equivalent_modules(g, f, inputs).status != "proved"
+
+
 def test_random_numbers_are_neither_proved_nor_refuted() -> None:
     answer = equivalent_modules(lambda a: a + torch.rand(6, 6), lambda a: torch.rand(6, 6) + a, [A])
     assert answer.status == "unknown" and answer.reason is not None and "random" in answer.reason

@@ -80,6 +80,27 @@ PROVED = [
     ("hypot(x, y)", "sqrt(x**2 + y**2)"),
     ("x**0", "1"),
     ("(x**y)**0", "1"),
+    ("(x**6)**(1/2)", "abs(x)**3"),
+    ("sqrt(x*y)", "sqrt(-x)*sqrt(-y)"),
+    ("x/abs(x)", "sign(x)"),
+    ("relu_grad(x)", "relu(x)/abs(x)"),
+    ("min(max(x,y), max(x,z))", "max(x, min(y,z))"),
+    ("atan(x) + atan(1/x)", "pi/2*sign(x)"),
+    ("asin(tanh(x))", "atan(sinh(x))"),
+    ("acosh(2*x**2-1)", "2*acosh(x)"),
+    ("sqrt(x-2*sqrt(x-1))", "abs(1-sqrt(x-1))"),
+    ("softplus(x) - relu(x)", "log1p(exp(-abs(x)))"),
+    ("silu(x) + silu(-x)", "x*tanh(x/2)"),
+    ("x**log(y)", "y**log(x)"),
+    ("0.25*4", "1"),
+    ("cos(abs(x))", "cos(x)"),
+    ("erf(abs(x))", "abs(erf(x))"),
+    ("sin(3*asin(x))", "3*x - 4*x**3"),
+    ("cos(3*acos(x))", "4*x**3 - 3*x"),
+    ("4*cos(acos(x)/3)**3 - 3*cos(acos(x)/3)", "x"),
+    ("cos(pi/9)*cos(2*pi/9)*cos(4*pi/9)", "1/8"),
+    ("8*cos(pi/9)**3 - 6*cos(pi/9)", "1"),
+    ("tan(pi/8)", "sqrt(2) - 1"),
 ]
 # Each differs somewhere that both sides are defined.
 REFUTED = [
@@ -111,6 +132,40 @@ REFUTED = [
     ("abs(x)", "sqrt(x**2 + 1/10**20)"),
     ("relu_grad(x)", "(1 + sign(x))/2"),
     ("x**y", "exp(y*log(abs(x)))"),
+    ("(x**6)**(1/2)", "x**3"),
+    ("sqrt(x**2*y)", "x*sqrt(y)"),
+    ("acos(x)", "asin(sqrt(1-x**2))"),
+    ("2*atan(x)", "asin(2*x/(1+x**2))"),
+    ("atan(x) + atan(y)", "atan((x+y)/(1-x*y))"),
+    ("asinh(tan(x))", "log(abs(tan(x) + 1/cos(x)))"),
+    ("atanh(sin(x))", "asinh(tan(x))"),
+    ("sqrt(x-2*sqrt(x-1))", "1 - sqrt(x-1)"),
+    ("sqrt(x)*sqrt(-x)", "1"),
+    ("sqrt(-x**2)", "1"),
+    ("relu_grad(x) + relu_grad(-x)", "1"),
+    ("max(x,y)**2", "max(x**2, y**2)"),
+    ("abs(x)**x", "x**x"),
+    ("(-1)**(2*x)", "1"),
+    ("x**0.3333333333333333", "x**(1/3)"),
+    ("0.1*10", "1"),
+    ("floor(1e-30*x)", "0"),
+    ("gelu(x)", "x/2*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))"),
+    ("abs(sin(x))", "sin(abs(x))"),
+    ("sin(3.141592653589793)", "0"),
+    ("cos(pi/9)*cos(2*pi/9)", "1/8"),
+]
+# Defined together nowhere, or beyond what is counted: nothing may be said of these.
+UNDECIDED = [
+    ("1/(x-x)", "1"),
+    ("1/(sin(x)**2 + cos(x)**2 - 1)", "1"),
+    ("1/(sqrt(2)*sqrt(3) - sqrt(6))", "5"),
+    ("tan(pi/2)", "1"),
+    ("(-8)**(1/3)", "-2"),
+    ("log(-x**2)", "0"),
+    ("0**(-1)", "0"),
+    ("x**-9223372036854775808", "1"),
+    ("x**9223372036854775808", "x**9223372036854775809"),
+    ("exp(1e10) - exp(1e10)", "0"),
 ]
 
 
@@ -135,6 +190,13 @@ def test_a_falsehood_is_refuted_with_a_witness(left: Any, right: Any) -> None:
         one, other = (reference_value(parse_expr(side), answer.witness or {}) for side in (a, b))
         assert differ(one, other, digits=50)
     assert not is_equivalent(left, right)
+
+
+@pytest.mark.parametrize(("left", "right"), UNDECIDED)
+def test_nothing_is_said_of_the_empty_set(left: str, right: str) -> None:
+    for a, b in ((left, right), (right, left)):
+        answer = prove_equivalent(a, b)
+        assert answer.status == "unknown" and answer.reason, answer
 
 
 @pytest.mark.parametrize(("left", "right"), PROVED)
@@ -194,7 +256,8 @@ REWRITES = [
 @given(small, small)
 def test_answers_are_symmetric_and_agree_with_mpmath(left: Any, right: Any) -> None:
     answer, swapped = prove_equivalent(left, right), prove_equivalent(right, left)
-    assert {answer.status, swapped.status} != {"proved", "refuted"}
+    assert answer.status == swapped.status
+    assert is_equivalent(left, right) == is_equivalent(right, left) == (answer.status == "proved")
     a, b = parse_expr(left), parse_expr(right)
     if answer.status == "refuted":
         try:
@@ -203,7 +266,7 @@ def test_answers_are_symmetric_and_agree_with_mpmath(left: Any, right: Any) -> N
             return
         assert differ(one, other, digits=60)
     if answer.status == "proved":
-        assert answer.check()
+        assert answer.check() and swapped.check()
         agree_at_points(a, b)
 
 
@@ -224,20 +287,32 @@ def test_an_equal_form_is_not_refuted_and_a_changed_one_not_proved(
 
 @settings(max_examples=150, deadline=None)
 @given(small)
-def test_a_simplified_form_agrees_with_mpmath(text: Any) -> None:
+def test_a_simplified_form_agrees_with_mpmath_and_keeps_the_domain(text: Any) -> None:
     symbol = parse_expr(text)
-    agree_at_points(symbol, symbol.simplify())
+    simple = symbol.simplify()
+    assert simple.size <= symbol.size and simple.simplify() == simple
+    agree_at_points(symbol, simple, same_domain=True)
 
 
-def agree_at_points(a: Any, b: Any) -> None:
-    """Both sides have the same value in mpmath at points where both have one."""
-    for x, y in [("1/3", "2/7"), ("-5/3", "3/4"), ("7/2", "-9/8"), ("1/10", "1/10"), ("-3/7", "-11/5")]:
+POINTS = [("1/3", "2/7"), ("-5/3", "3/4"), ("7/2", "-9/8"), ("1/10", "1/10"), ("-3/7", "-11/5"), ("0", "1")]
+
+
+def agree_at_points(a: Any, b: Any, same_domain: bool = False) -> None:
+    """Both sides have the same value in mpmath where both have one; with `same_domain`, both or none."""
+    for x, y in POINTS:
         point = {"x": Fraction(x), "y": Fraction(y)}
-        try:
-            values = [reference_value(side, point) for side in (a, b)]
-        except (UndefinedError, UnclearError):
-            continue
-        assert not differ(*values), (a, b, point)
+        values: list[Any] = []
+        for side in (a, b):
+            try:
+                values.append(reference_value(side, point))
+            except UnclearError:
+                break
+            except UndefinedError:
+                values.append(None)
+        if len(values) == 2 and None not in values:
+            assert not differ(*values), (a, b, point)
+        elif len(values) == 2 and same_domain:
+            assert values == [None, None], (a, b, point)
 
 
 def test_the_reference_does_not_decide_a_power_by_a_rounded_exponent() -> None:
@@ -301,6 +376,16 @@ def test_tensor_operators_are_no_scalar_functions() -> None:
 def test_optimizing_keeps_value_and_domain(text: Any, expected: Any) -> None:
     assert optimize_ast(text) == expected
     assert optimize_ast(expected) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(small, st.sampled_from(["nodes", "operations"]))
+def test_optimizing_never_grows_and_settles(text: str, cost: str) -> None:
+    options = {"cost": cost}
+    found = optimize_ast(text, options)
+    assert parse_expr(found).size <= parse_expr(text).size
+    assert optimize_ast(text, options) == found == optimize_ast(found, options)
+    agree_at_points(parse_expr(text), parse_expr(found), same_domain=True)
 
 
 def test_an_unknown_option_is_named() -> None:

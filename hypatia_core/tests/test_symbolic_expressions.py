@@ -4,6 +4,7 @@ import copy
 import math
 import operator
 import pickle
+import threading
 import time
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypatia_core import HypatiaError, Symbol, parse_expr
+from hypatia_core import HypatiaError, Symbol, parse_expr, prove_equivalent
+from reference_value import UnclearError, UndefinedError, reference_value
 
 X, Y = Symbol.variable("x"), Symbol.variable("y")
 UNARY = [
@@ -166,6 +168,39 @@ def test_deep_and_shared_expressions_neither_crash_nor_hang() -> None:
         str(tower)
 
 
+@pytest.mark.parametrize("layer", ["1/(e+1)", "Symbol.exp(e) + Symbol.erf(e)"])
+def test_simplifying_what_is_deeply_nested_ends(layer: str) -> None:
+    """Steps are counted for the whole expression, shared parts written once; 50 layers took half a minute."""
+    e = X
+    for _ in range(100):
+        e = eval(layer, {"e": e, "Symbol": Symbol})
+    assert e.simplify().size <= e.size
+
+
+def test_small_stacks_suffice() -> None:
+    """What is nested deeply is walked without recursion, in threads with small stacks too."""
+    found: list[Any] = []
+
+    def work() -> None:
+        e = X
+        for _ in range(2_000):
+            e = Symbol.sin(e) + 1
+        found.append(e.subs({"x": Y}).size)
+        found.append(e.simplify().size)
+        found.append(e.derivative("x").eval({"x": 0.5}))
+        found.append(parse_expr("(" * 2_000 + "x" + ")" * 2_000) == X)
+        found.append(prove_equivalent(e, e + 1).status)
+
+    before = threading.stack_size(512 * 1024)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert len(found) == 5
+
+
 def test_arithmetic_takes_numbers_on_either_side() -> None:
     assert str(2 + X) == "(add 2 x)"
     assert str(X - Fraction(1, 3)) == "(sub x 1/3)"
@@ -181,6 +216,13 @@ def test_arithmetic_takes_numbers_on_either_side() -> None:
     unordered: list[Any] = [X, Y]
     with pytest.raises(TypeError):
         operator.lt(*unordered)
+
+
+def test_an_expression_is_walked_and_shown() -> None:
+    product = Symbol.sin(X) * 2
+    assert product.func == "mul" and product.args == (Symbol.sin(X), Symbol("2"))
+    assert (X / Y)._repr_latex_() == f"${(X / Y).latex()}$" == "$\\frac{x}{y}$"
+    assert (X * Y).free_symbols == {"x", "y"}
 
 
 def test_equality_is_structural_and_hashes() -> None:
@@ -255,6 +297,47 @@ def test_a_derivative_agrees_with_differences_in_multiple_precision(name: Any, v
     assert found == pytest.approx(float(expected), rel=1e-12, abs=1e-14)
 
 
+#: Smooth where they are defined, so that differences converge.
+smooth = st.recursive(
+    st.sampled_from(["x", "x", "y", "2", "-1/3", "pi"]),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(sorted({*SMOOTH} - {"abs", "relu"})), inner).map(
+            lambda parts: f"({parts[0]} {parts[1]})"
+        ),
+        st.tuples(st.sampled_from(["add", "sub", "mul", "div", "hypot", "pow"]), inner, inner).map(
+            lambda parts: "({} {} {})".format(*parts)
+        ),
+        st.tuples(inner, st.sampled_from(["2", "-1", "1/2", "0"])).map(
+            lambda parts: "(pow {} {})".format(*parts)
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(smooth, st.fractions(-3, 3, max_denominator=50), st.fractions(-3, 3, max_denominator=50))
+def test_derivatives_agree_with_differences_in_multiple_precision(
+    text: str, x: Fraction, y: Fraction
+) -> None:
+    """Central differences at 80 digits: by a step of 1e-25 they err by about 1e-50 where nothing is huge."""
+    symbol, step = parse_expr(text), Fraction(1, 10**25)
+    try:
+        found = [reference_value(symbol, {"x": at, "y": y}) for at in (x - step, x, x + step)]
+        found.append(reference_value(symbol.derivative("x"), {"x": x, "y": y}))
+    except (UndefinedError, UnclearError):
+        return
+    with mpmath.workdps(80):
+        below, middle, above, slope = (
+            mpmath.mpf(v.numerator) / v.denominator if isinstance(v, Fraction) else v for v in found
+        )
+        bend = abs(above - 2 * middle + below) * step.denominator**2
+        if max(abs(slope), bend, abs(middle)) > 1e8:
+            return
+        differences = (above - below) / 2 * step.denominator
+        assert mpmath.almosteq(differences, slope, rel_eps=1e-20, abs_eps=1e-20), (text, x, y)
+
+
 def test_derivatives_at_corners_are_those_of_torch() -> None:
     def at(text: str, **point: float) -> Any:
         return parse_expr(text).derivative("x").eval(point)
@@ -327,6 +410,4 @@ def test_simplifying_keeps_the_value_and_never_grows(text: Any, x: Any, y: Any) 
     found = simple.eval(point)
     # Doubles may differ by cancellation; a wrong value differs by far more at a point moved a little.
     if not math.isclose(found, value, rel_tol=1e-6, abs_tol=1e-6):
-        from hypatia_core import prove_equivalent
-
         assert prove_equivalent(symbol, simple).status != "refuted"

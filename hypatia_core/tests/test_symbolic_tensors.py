@@ -19,6 +19,11 @@ PROVED = [
     ("(attention (add P Q) K V)", "(attention (add Q P) K V)"),
     ("(conv2d (add X Y) W)", "(conv2d (add Y X) W)"),
     ("(sum (add A B))", "(sum (add B A))"),
+    ("(log (softmax A))", "(log_softmax A)"),
+    ("(softmax A -1)", "(softmax A 1)"),
+    ("(transpose A 0 0)", "A"),
+    ("(matmul A (matmul A A))", "(matmul (matmul A A) A)"),
+    ("(matmul (mul 1/3 A) B)", "(mul 1/3 (matmul A B))"),
 ]
 REFUTED = [
     ("(matmul A B)", "(matmul B A)"),
@@ -32,9 +37,18 @@ REFUTED = [
     ("(sum (mul A B))", "(mul (sum A) (sum B))"),
     ("(mean A)", "(sum A)"),
     ("(add (matmul X A) (matmul X B))", "(matmul X (sub A B))"),
+    ("(softmax (mul 2 A))", "(softmax A)"),
+    ("(relu (mul c (matmul A B)))", "(mul c (relu (matmul A B)))"),
+    ("(layernorm (mul 2 A))", "(layernorm A)"),
+    ("(mean (matmul A B))", "(div (sum (matmul A B)) 4)"),
+    ("(attention Q K V)", "(matmul (softmax (matmul Q (transpose K))) V)"),
+    ("(exp (matmul A B))", "(matmul (exp A) (exp B))"),
+    ("(sum A 0)", "(sum A 1)"),
+    ("(matmul A v)", "(matmul v A)"),
 ]
 UNKNOWN = [
     ("(conv2d X W)", "(conv2d W X)", "the tensor rules did not lead"),
+    ("(softmax (add A 1))", "(softmax A)", "the tensor rules did not lead"),
     ("(embedding W i)", "(embedding i W)", "does not follow from free shapes"),
     ("(sum A)", "A", "0 dimensions and the right side 2"),
     ("(matmul w (layernorm A w))", "A", "known of matrices"),

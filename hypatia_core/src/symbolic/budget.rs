@@ -61,6 +61,11 @@ impl Budget {
         }
     }
 
+    /// The steps that were taken.
+    pub fn spent(&self) -> u64 {
+        self.total - self.left
+    }
+
     /// Takes steps away.
     ///
     /// # Errors

@@ -16,9 +16,11 @@ use rustc_hash::FxHashMap;
 use super::budget::Budget;
 use super::domain::{Relation, conditions};
 use super::expression::{Expression, Operator};
+use super::function::Function;
 use super::gcd::gcd;
 use super::kernel::{Fraction, Kernel, KernelTable};
 use super::monomial::Monomial;
+use super::multiple_angle::Multiple;
 use super::polynomial::Polynomial;
 use super::sign::{Facts, SignSet};
 use crate::error::{Error, Result};
@@ -40,6 +42,8 @@ pub struct Context {
     /// What all multiples of an exponent, and of an angle, are whole multiples of.
     pub(super) exponent_unit: FxHashMap<Fraction, BigRational>,
     pub(super) angle_unit: FxHashMap<Fraction, BigRational>,
+    /// What is known of multiples of the angles that sines and cosines are of.
+    pub(super) multiples: FxHashMap<Fraction, Multiple>,
     /// A basis or a unit was refined: what was computed before is not comparable any more.
     pub(super) stale: bool,
     pub(super) budget: Budget,
@@ -58,6 +62,7 @@ impl Context {
             root_index: FxHashMap::default(),
             exponent_unit: FxHashMap::default(),
             angle_unit: FxHashMap::default(),
+            multiples: FxHashMap::default(),
             stale: false,
             budget: Budget::new(steps),
             cases: Vec::new(),
@@ -90,6 +95,7 @@ impl Context {
         for _ in 0..ROUNDS {
             self.stale = false;
             self.facts = Facts::default();
+            self.multiples.clear();
             for (name, signs) in self.assumptions.clone() {
                 let generator = self.table.number(Kernel::Variable(name));
                 self.facts.insert(&Polynomial::generator(generator), signs);
@@ -147,6 +153,20 @@ impl Context {
             let den = self.sign(&form.den);
             if den.within(SignSet::POSITIVE) || den.within(SignSet::NEGATIVE) {
                 self.facts.insert(&form.num, signs.times(den));
+            }
+        }
+        // What an inverse sine is taken of lies within ±1, and so does its square.
+        for node in expression.post_order() {
+            let bounded = Operator::Function(Function::Asin);
+            if *node.operator() == bounded || *node.operator() == Operator::Function(Function::Acos)
+            {
+                let form = self.form(&node.arguments()[0])?;
+                let (num, den) = (
+                    form.num.mul(&form.num, &mut self.budget)?,
+                    form.den.mul(&form.den, &mut self.budget)?,
+                );
+                let rest = self.reduce(den.sub(&num))?;
+                self.facts.insert(&rest, SignSet::NON_NEGATIVE);
             }
         }
         Ok(())
@@ -433,6 +453,14 @@ impl Context {
                 )),
                 Kernel::Abs(b) if exponent >= 2 => {
                     Some((lowered(exponent % 2), b.clone(), exponent / 2 * 2))
+                }
+                Kernel::Cos(angle) if self.multiples.contains_key(angle) => {
+                    self.multiples[angle].power_of_cosine(generator, monomial)
+                }
+                Kernel::Sin(angle) if exponent == 1 => {
+                    let cosine = self.known(&Kernel::Cos(angle.clone()))?;
+                    let multiple = self.multiples.get(angle)?;
+                    multiple.sine_times_power([generator, cosine], monomial)
                 }
                 Kernel::Sin(angle) if exponent >= 2 => {
                     let cosine = self.known(&Kernel::Cos(angle.clone()))?;

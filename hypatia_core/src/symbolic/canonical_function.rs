@@ -269,8 +269,27 @@ impl Context {
             self.stale |= known.is_some();
             self.angle_unit.insert(unit.clone(), step.clone());
         }
+        let angle = unit.scale(&step);
+        match &lone {
+            // A part of an inverse sine: as many parts have a known sine.
+            Some(Kernel::Asin(_)) if step.numer().is_one() => {
+                let count = step.denom().to_u32().unwrap_or(u32::MAX);
+                let whole = lone.clone();
+                self.note_multiple(&angle, count, |context| {
+                    Ok(Some(context.base_angle(unit, whole)?))
+                })?;
+            }
+            Some(Kernel::Pi) => {
+                let twelfths = &step * BigInt::from(12);
+                let count = twelfths.denom().to_u32().unwrap_or(u32::MAX);
+                let whole = &step * twelfths.denom();
+                self.note_multiple(&angle, count, |context| context.exact_angle(&whole))?;
+            }
+            _ => {}
+        }
         let lone = if step.is_one() { lone } else { None };
-        let base = self.base_angle(&unit.scale(&step), lone)?;
+        let base = self.base_angle(&angle, lone)?;
+        let base = self.by_cosine(&angle, base)?;
         let mut result = (Fraction::zero(), Fraction::one());
         for _ in 0..multiple.abs() {
             result = self.angle_sum(&result, &base)?;

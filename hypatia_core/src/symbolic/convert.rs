@@ -21,6 +21,63 @@ type Products<'a> = FxHashMap<&'a [(u32, u32)], Expression>;
 impl Context {
     /// The expression of a fraction.
     pub fn to_expression(&self, fraction: &Fraction) -> Expression {
+        Writer::new(self, [&fraction.num, &fraction.den]).fraction(fraction)
+    }
+
+    /// The expression of a fraction as a product of powers over the basis of coprime factors.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub fn factored(&mut self, fraction: &Fraction) -> Result<Expression> {
+        if fraction.is_zero() {
+            return Ok(Expression::integer(0));
+        }
+        let factors = self.factors(fraction)?;
+        let writer = Writer::new(self, [&fraction.num, &fraction.den]);
+        let mut sides = [Vec::new(), Vec::new()];
+        let generators = factors
+            .generators
+            .iter()
+            .map(|&(g, e)| (Polynomial::generator(g), e));
+        for (element, exponent) in generators.chain(factors.elements) {
+            let side = usize::from(exponent < 0);
+            let power = writer.sum(&element);
+            sides[side].push(powi(power, exponent.abs()));
+        }
+        let [top, bottom] = sides.map(|side| side.into_iter().reduce(mul));
+        let number = |n: &BigInt| Expression::integer(n.clone());
+        let with = |n: &BigInt, product: Option<Expression>| match product {
+            Some(product) => mul(number(n), product),
+            None => number(n),
+        };
+        Ok(div(
+            with(factors.content.numer(), top),
+            with(factors.content.denom(), bottom),
+        ))
+    }
+}
+
+/// Expressions of the kernels of one fraction, inner ones first: nothing is written twice, and nothing recursively.
+struct Writer<'c> {
+    context: &'c Context,
+    written: FxHashMap<u32, Expression>,
+}
+
+impl<'c> Writer<'c> {
+    /// For polynomials over what these are over.
+    fn new<'p>(context: &'c Context, over: impl IntoIterator<Item = &'p Polynomial>) -> Self {
+        let mut writer = Self {
+            context,
+            written: FxHashMap::default(),
+        };
+        for generator in context.table.reached(over) {
+            let expression = writer.kernel_expression(context.table.get(generator));
+            writer.written.insert(generator, expression);
+        }
+        writer
+    }
+
+    fn fraction(&self, fraction: &Fraction) -> Expression {
         if fraction.den.is_one() {
             return self.sum(&fraction.num);
         }
@@ -39,37 +96,6 @@ impl Context {
             self,
         );
         div(top, bottom)
-    }
-
-    /// The expression of a fraction as a product of powers over the basis of coprime factors.
-    ///
-    /// # Errors
-    /// When the budget is spent.
-    pub fn factored(&mut self, fraction: &Fraction) -> Result<Expression> {
-        if fraction.is_zero() {
-            return Ok(Expression::integer(0));
-        }
-        let factors = self.factors(fraction)?;
-        let mut sides = [Vec::new(), Vec::new()];
-        let generators = factors
-            .generators
-            .iter()
-            .map(|&(g, e)| (Polynomial::generator(g), e));
-        for (element, exponent) in generators.chain(factors.elements) {
-            let side = usize::from(exponent < 0);
-            let power = self.sum(&element);
-            sides[side].push(powi(power, exponent.abs()));
-        }
-        let [top, bottom] = sides.map(|side| side.into_iter().reduce(mul));
-        let number = |n: &BigInt| Expression::integer(n.clone());
-        let with = |n: &BigInt, product: Option<Expression>| match product {
-            Some(product) => mul(number(n), product),
-            None => number(n),
-        };
-        Ok(div(
-            with(factors.content.numer(), top),
-            with(factors.content.denom(), bottom),
-        ))
     }
 
     fn sum(&self, polynomial: &Polynomial) -> Expression {
@@ -131,8 +157,9 @@ impl Context {
         powers: &'a [(u32, u32)],
         known: &mut Products<'a>,
     ) -> Option<Expression> {
-        let is_exponential =
-            |(generator, _): &(u32, u32)| matches!(self.table.get(*generator), Kernel::Exp(_));
+        let is_exponential = |(generator, _): &(u32, u32)| {
+            matches!(self.context.table.get(*generator), Kernel::Exp(_))
+        };
         if !powers.iter().any(is_exponential) {
             let (last, before) = powers.split_last()?;
             if let Some(product) = known.get(powers) {
@@ -152,7 +179,7 @@ impl Context {
         let mut exponent = Fraction::zero();
         let mut factors = Vec::new();
         for &(generator, power) in powers {
-            match self.table.get(generator) {
+            match self.context.table.get(generator) {
                 // exp(u)·exp(v) is written exp(u + v).
                 Kernel::Exp(argument) => {
                     let argument = argument.scale(&BigRational::from_integer(BigInt::from(power)));
@@ -166,15 +193,15 @@ impl Context {
             }
         }
         if !exponent.is_zero() {
-            factors.push(call(Function::Exp, self.to_expression(&exponent)));
+            factors.push(call(Function::Exp, self.fraction(&exponent)));
         }
         factors.into_iter().reduce(mul)
     }
 
     fn power_of_generator(&self, (generator, power): (u32, u32)) -> Expression {
-        match self.table.get(generator) {
+        match self.context.table.get(generator) {
             Kernel::Root(b, index) => self.root(b, power, *index),
-            kernel => powi(self.kernel_expression(kernel), i64::from(power)),
+            _ => powi(self.written[&generator].clone(), i64::from(power)),
         }
     }
 
@@ -210,7 +237,7 @@ impl Context {
     }
 
     fn magnitude_expression(&self, b: &Polynomial) -> Expression {
-        let signs = self.sign(b);
+        let signs = self.context.sign(b);
         if signs.within(SignSet::NON_NEGATIVE) {
             self.sum(b)
         } else if signs.within(SignSet::NON_POSITIVE) {
@@ -221,7 +248,7 @@ impl Context {
     }
 
     fn kernel_expression(&self, kernel: &Kernel) -> Expression {
-        let one = |function, u: &Fraction| call(function, self.to_expression(u));
+        let one = |function, u: &Fraction| call(function, self.fraction(u));
         match kernel {
             Kernel::Variable(name) => Expression::variable(name),
             Kernel::Pi => Expression::pi(),
@@ -236,7 +263,7 @@ impl Context {
             Kernel::Erf(u) => one(Function::Erf, u),
             Kernel::Asin(u) => one(Function::Asin, u),
             Kernel::Atan(u) => one(Function::Atan, u),
-            Kernel::Pow(u, v) => pow(self.to_expression(u), self.to_expression(v)),
+            Kernel::Pow(u, v) => pow(self.fraction(u), self.fraction(v)),
         }
     }
 }
@@ -246,13 +273,13 @@ fn scaled(
     sum: Expression,
     factor: &BigRational,
     polynomial: &Polynomial,
-    context: &Context,
+    writer: &Writer<'_>,
 ) -> Expression {
     if factor.is_one() || factor.is_zero() {
         return sum;
     }
     if polynomial.terms().len() == 1 {
-        return context.sum(&polynomial.scale(factor));
+        return writer.sum(&polynomial.scale(factor));
     }
     mul(Expression::rational(factor.clone()), sum)
 }

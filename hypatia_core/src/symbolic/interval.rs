@@ -526,7 +526,8 @@ impl Arithmetic {
             if a.is_zero() {
                 return Err(Missing::Undefined);
             }
-            let power = self.powi(a, -exponent)?;
+            let opposite = exponent.checked_neg().ok_or(Missing::Unsure)?;
+            let power = self.powi(a, opposite)?;
             return self.div(&Interval::integer(1), &power);
         }
         if exponent > 10_000_000 {

@@ -1,10 +1,12 @@
 //! The generators over which canonical forms are fractions of polynomials.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use num_rational::BigRational;
 use num_traits::One;
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 
 use super::polynomial::Polynomial;
 
@@ -106,6 +108,28 @@ pub enum Kernel {
     Pow(Fraction, Fraction),
 }
 
+impl Kernel {
+    /// The generators that it is of.
+    fn generators(&self) -> BTreeSet<u32> {
+        let polynomials: SmallVec<[&Polynomial; 4]> = match self {
+            Self::Variable(_) | Self::Pi => smallvec![],
+            Self::Abs(b) | Self::Log(b) | Self::Root(b, _) | Self::Sign(b) => smallvec![b],
+            Self::Exp(u)
+            | Self::Sin(u)
+            | Self::Cos(u)
+            | Self::Floor(u)
+            | Self::Erf(u)
+            | Self::Asin(u)
+            | Self::Atan(u) => smallvec![&u.num, &u.den],
+            Self::Pow(u, v) => smallvec![&u.num, &u.den, &v.num, &v.den],
+        };
+        polynomials
+            .into_iter()
+            .flat_map(Polynomial::generators)
+            .collect()
+    }
+}
+
 /// The generators of one problem, numbered as they come.
 #[derive(Debug, Clone, Default)]
 pub struct KernelTable {
@@ -128,6 +152,41 @@ impl KernelTable {
     /// The number of this generator, if it occurred already.
     pub fn find(&self, kernel: &Kernel) -> Option<u32> {
         self.numbers.get(kernel).copied()
+    }
+
+    /// The generators of the polynomials, and of what these are of, and so on: a kernel's number is larger than those of
+    /// the kernels that it is of.
+    pub fn reached<'p>(
+        &self,
+        polynomials: impl IntoIterator<Item = &'p Polynomial>,
+    ) -> BTreeSet<u32> {
+        let own = polynomials.into_iter().flat_map(Polynomial::generators);
+        let mut reached: BTreeSet<u32> = own.collect();
+        let mut pending = reached.clone();
+        while let Some(generator) = pending.pop_last() {
+            let below = self.get(generator).generators();
+            reached.extend(&below);
+            pending.extend(below);
+        }
+        reached
+    }
+
+    /// b of a magnitude |b| in the polynomial, or in what its generators are of; of several the least nested one.
+    pub fn innermost_magnitude(&self, polynomial: &Polynomial) -> Option<&Polynomial> {
+        let mut depths: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut innermost: Option<(u32, &Polynomial)> = None;
+        for generator in self.reached([polynomial]) {
+            let kernel = self.get(generator);
+            let below = kernel.generators().into_iter().map(|g| depths[&g]);
+            let depth = below.max().map_or(0, |depth| depth + 1);
+            depths.insert(generator, depth);
+            if let Kernel::Abs(b) = kernel
+                && innermost.is_none_or(|(least, _)| depth < least)
+            {
+                innermost = Some((depth, b));
+            }
+        }
+        innermost.map(|(_, b)| b)
     }
 
     /// The generator of this number.

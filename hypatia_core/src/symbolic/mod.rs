@@ -5,6 +5,7 @@
 //! arithmetic refutes, and what neither settles is unknown.
 
 pub mod accuracy;
+mod ansatz;
 pub mod budget;
 pub mod build;
 pub mod canonical;
@@ -34,6 +35,7 @@ mod linear;
 mod literal;
 mod location;
 pub mod monomial;
+mod multiple_angle;
 mod packed;
 pub mod parse;
 pub mod polynomial;

@@ -1,5 +1,6 @@
 //! Whether two expressions are equal wherever both are defined over the reals: proved, refuted or unknown.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::domain::{Condition, Relation, conditions};
 use super::expression::Expression;
 use super::kernel::{Fraction, Kernel};
 use super::polynomial::Polynomial;
+use super::print::to_text;
 use super::refute::{Comparison, Witness, compare, is_small};
 use super::replay::replay;
 use super::search::{Limits, chain};
@@ -22,6 +24,8 @@ use crate::error::Result;
 
 /// Algebra steps a proof may take unless the caller says otherwise.
 pub const PROOF_STEPS: u64 = 2_000_000;
+/// Algebra steps for whether one condition holds everywhere.
+pub(super) const CONDITION_STEPS: u64 = 50_000;
 /// Magnitudes and signs whose cases are examined one by one.
 const CASE_DEPTH: usize = 4;
 
@@ -78,13 +82,50 @@ pub type Assumptions = BTreeMap<Arc<str>, SignSet>;
 /// Proves or refutes that both expressions are equal wherever both are defined.
 ///
 /// "Proved" needs a point at which both are certainly defined, so that nothing is proved of the empty set;
-/// identical expressions are the one exception. Every limit counts steps.
+/// identical expressions are the one exception. Every limit counts steps. The status does not depend on which side
+/// is called the left one: both orders are one computation.
 pub fn prove(
     left: &Expression,
     right: &Expression,
     assumptions: &Assumptions,
     steps: u64,
 ) -> Answer {
+    let mut answer = if in_order(left, right) {
+        decide(left, right, assumptions, steps)
+    } else {
+        decide(right, left, assumptions, steps).turned()
+    };
+    if answer.status == Status::Proved && answer.shapes.is_empty() {
+        answer.conditions = open_conditions(left, right, assumptions);
+    }
+    answer
+}
+
+/// Whether two expressions stand in the order in which they are compared.
+pub fn in_order(left: &Expression, right: &Expression) -> bool {
+    let key = |side: &Expression| (side.size(), side.hash_code());
+    match key(left).cmp(&key(right)) {
+        Ordering::Equal => to_text(left).ok() <= to_text(right).ok(),
+        order => order == Ordering::Less,
+    }
+}
+
+impl Answer {
+    /// The answer about the sides the other way round.
+    fn turned(mut self) -> Self {
+        self.steps.reverse();
+        for step in &mut self.steps {
+            std::mem::swap(&mut step.before, &mut step.after);
+        }
+        if let Some(witness) = &mut self.witness {
+            std::mem::swap(&mut witness.left, &mut witness.right);
+        }
+        self
+    }
+}
+
+/// The answer, without the conditions.
+fn decide(left: &Expression, right: &Expression, assumptions: &Assumptions, steps: u64) -> Answer {
     let answer = |status, witness, reason: Option<String>| Answer {
         status,
         steps: Vec::new(),
@@ -94,10 +135,7 @@ pub fn prove(
         reason,
     };
     if left == right {
-        return Answer {
-            conditions: open_conditions(left, right, assumptions),
-            ..answer(Status::Proved, None, None)
-        };
+        return answer(Status::Proved, None, None);
     }
     if left.has_tensors() || right.has_tensors() {
         return tensor_form::prove(left, right);
@@ -110,10 +148,8 @@ pub fn prove(
     let reason = match attempt {
         Ok(Some(steps)) => match common {
             Some(_) => {
-                let conditions = open_conditions(left, right, assumptions);
                 return Answer {
                     steps,
-                    conditions,
                     ..answer(Status::Proved, None, None)
                 };
             }
@@ -146,7 +182,11 @@ fn open_conditions(
 
 /// Whether the condition follows from the assumptions alone wherever its quantity is defined.
 pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
-    let mut context = Context::new(assumptions, 50_000);
+    always_in(&mut Context::new(assumptions, CONDITION_STEPS), condition)
+}
+
+/// The same by a context of the caller's, which knows the assumptions and counts the steps.
+pub(super) fn always_in(context: &mut Context, condition: &Condition) -> bool {
     let wanted = match condition.relation {
         Relation::NonZero => SignSet::NON_ZERO,
         Relation::NonNegative => SignSet::NON_NEGATIVE,
@@ -159,7 +199,7 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
                 quantity: base.clone(),
                 relation: Relation::Positive,
             };
-            return always(&condition, assumptions);
+            return always_in(context, &condition);
         }
     };
     match context.canonicalize(&[&condition.quantity]) {
@@ -168,7 +208,7 @@ pub fn always(condition: &Condition, assumptions: &Assumptions) -> bool {
     }
 }
 
-/// The steps by algebra alone from one term to another, wherever both sides are defined; none where there are none.
+/// The steps by algebra alone between two terms, wherever both sides are defined; none where there are none.
 ///
 /// # Errors
 /// When the budget is spent, or a side is defined nowhere.
@@ -179,8 +219,17 @@ pub(super) fn by_algebra(
     assumptions: &Assumptions,
     steps: u64,
 ) -> Result<Option<Vec<Step>>> {
-    let mut proof = Proof::new(before, after, assumptions, steps);
-    proof.sides = sides;
+    // In one order, so that a chain holds up in both directions.
+    let (first, second) = if in_order(before, after) {
+        (before, after)
+    } else {
+        (after, before)
+    };
+    let mut proof = Proof::new(first, second, assumptions, steps);
+    proof.sides = match in_order(sides[0], sides[1]) {
+        true => sides,
+        false => [sides[1], sides[0]],
+    };
     let (forms, difference) = proof.forms()?;
     if let Some(steps) = proof.by_forms(&forms, &difference)? {
         return Ok(Some(steps));
@@ -357,22 +406,20 @@ impl<'a> Proof<'a> {
         if depth == 0 {
             return Ok(false);
         }
-        let kernel =
-            difference
-                .num
-                .generators()
-                .into_iter()
-                .find_map(|g| match self.context.table.get(g) {
-                    Kernel::Abs(b) => Some((
-                        b.clone(),
-                        &[SignSet::NON_NEGATIVE, SignSet::NON_POSITIVE][..],
-                    )),
-                    Kernel::Sign(b) => {
-                        Some((b.clone(), &[SignSet::POSITIVE, SignSet::NEGATIVE][..]))
-                    }
+        const HALVES: &[SignSet] = &[SignSet::NON_NEGATIVE, SignSet::NON_POSITIVE];
+        const SIDES: &[SignSet] = &[SignSet::POSITIVE, SignSet::NEGATIVE];
+        let table = &self.context.table;
+        let inner = table.innermost_magnitude(&difference.num);
+        let sign = || {
+            let generators = difference.num.generators().into_iter();
+            generators
+                .map(|g| table.get(g))
+                .find_map(|kernel| match kernel {
+                    Kernel::Sign(b) => Some((b.clone(), SIDES)),
                     _ => None,
-                });
-        let Some((polynomial, cases)) = kernel else {
+                })
+        };
+        let Some((polynomial, cases)) = inner.map(|b| (b.clone(), HALVES)).or_else(sign) else {
             return Ok(false);
         };
         if cases[0] == SignSet::POSITIVE && !self.vanishes_with(&difference.num, &polynomial)? {

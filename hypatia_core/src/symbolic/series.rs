@@ -7,11 +7,15 @@ use rustc_hash::FxHashMap;
 
 use super::build::{add, mul, powi, sub, zero};
 use super::canonical::Context;
+use super::cost::Cost;
 use super::derivative::derivative;
+use super::domain::{Relation, conditions};
 use super::expression::{Expression, Operator};
 use super::function::Function;
 use super::limit::{Tendency, at_infinity};
-use super::prove::{Assumptions, Status, prove};
+use super::prove::{Assumptions, Status, always, prove};
+use super::sign::SignSet;
+use super::simplify::simplify;
 use super::substitute::substitute;
 use crate::error::{Error, Result};
 
@@ -123,7 +127,18 @@ fn smaller(expression: &Expression, assumptions: &Assumptions) -> Expression {
     }
 }
 
-/// The limit at a finite point, by continuity or by the rule of l'Hôpital.
+/// From where the variable comes to a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Both,
+    /// From below.
+    Left,
+    /// From above.
+    Right,
+}
+
+/// The limit at a finite point: from both sides by continuity or by the rule of l'Hôpital, or by what happens at
+/// infinity of 1/|x − a|.
 ///
 /// # Errors
 /// When it is not decided this way, or is not finite.
@@ -131,10 +146,49 @@ pub fn limit(
     expression: &Expression,
     name: &str,
     at: &Expression,
+    side: Side,
     assumptions: &Assumptions,
 ) -> Result<Expression> {
+    if side == Side::Both
+        && refuse_corners(expression).is_ok()
+        && let Some(found) = by_slopes(expression, name, at, assumptions)?
+    {
+        return Ok(found);
+    }
+    let from = |positive| from_side(expression, name, at, positive);
+    let finite = |tendency| match tendency {
+        Tendency::Finite(value) => Ok(simplify(&value, assumptions, Cost::Nodes)),
+        _ => Err(Error::new("the limit is not finite")),
+    };
+    match side {
+        Side::Right => finite(from(true)?),
+        Side::Left => finite(from(false)?),
+        Side::Both => match (from(true)?, from(false)?) {
+            (Tendency::Finite(a), Tendency::Finite(b)) => {
+                match prove(&a, &b, &Assumptions::new(), STEPS).status {
+                    Status::Proved => Ok(simplify(&a, assumptions, Cost::Nodes)),
+                    Status::Refuted => Err(Error::new(format!(
+                        "the limit is {a:?} from the right and {b:?} from the left"
+                    ))),
+                    Status::Unknown => Err(Error::new("the limit was not decided")),
+                }
+            }
+            (Tendency::Finite(_), _) | (_, Tendency::Finite(_)) => {
+                Err(Error::new("the limit is finite from one side only"))
+            }
+            _ => Err(Error::new("the limit is not finite")),
+        },
+    }
+}
+
+/// The limit by continuity or by the rule of l'Hôpital; none where these do not decide it.
+fn by_slopes(
+    expression: &Expression,
+    name: &str,
+    at: &Expression,
+    assumptions: &Assumptions,
+) -> Result<Option<Expression>> {
     const ROUNDS: usize = 8;
-    refuse_corners(expression)?;
     let mut current = expression.clone();
     for _ in 0..ROUNDS {
         let mut context = Context::new(assumptions, STEPS);
@@ -149,7 +203,7 @@ pub fn limit(
         let Ok((a, b)) = values else { break };
         match (a.is_integer_constant(0), b.is_integer_constant(0)) {
             (_, false) if is_nonzero(&b) => {
-                return value_at(&super::build::div(a, b), name, at, assumptions);
+                return value_at(&super::build::div(a, b), name, at, assumptions).map(Some);
             }
             (false, true) if is_nonzero(&a) => return Err(Error::new("the limit is not finite")),
             (true, true) => {
@@ -158,29 +212,56 @@ pub fn limit(
             _ => break,
         }
     }
-    from_both_sides(expression, name, at)
+    Ok(None)
 }
 
-/// The limit by what happens at infinity of 1/(x − a), where both sides agree.
-fn from_both_sides(expression: &Expression, name: &str, at: &Expression) -> Result<Expression> {
-    let undecided = || Error::new("the limit was not decided");
-    let near = add(
-        at.clone(),
-        super::build::div(Expression::integer(1), Expression::variable(name)),
-    );
+/// What the expression tends to from one side: at infinity of t where x is a + 1/t, or a − 1/t.
+fn from_side(
+    expression: &Expression,
+    name: &str,
+    at: &Expression,
+    right: bool,
+) -> Result<Tendency> {
+    let step = super::build::div(Expression::integer(1), Expression::variable(name));
+    let near = if right {
+        add(at.clone(), step)
+    } else {
+        sub(at.clone(), step)
+    };
     let replaced = substitute(
         expression,
         &FxHashMap::from_iter([(name.to_string(), near)]),
     );
-    let side = |positive| at_infinity(&replaced, name, positive);
-    match (side(true)?, side(false)?) {
-        (Tendency::Finite(a), Tendency::Finite(b)) => {
-            let equal = prove(&a, &b, &Assumptions::new(), STEPS).status == Status::Proved;
-            if equal { Ok(a) } else { Err(undecided()) }
-        }
-        (Tendency::Finite(_), _) | (_, Tendency::Finite(_)) => Err(undecided()),
-        _ => Err(Error::new("the limit is not finite")),
+    // There t is positive, which takes magnitudes and signs away.
+    let far = Assumptions::from([(name.into(), SignSet::POSITIVE)]);
+    let needed = conditions(&replaced);
+    let defined = needed.iter().all(|condition| always(condition, &far));
+    let jumps = |operator: &Operator| {
+        matches!(
+            operator,
+            Operator::Function(Function::Sign | Function::Floor | Function::ReluGrad)
+        )
+    };
+    // Other functions are continuous on their domains, ends included; powers with exponents that vary are not.
+    let powers = needed
+        .iter()
+        .any(|condition| condition.relation == Relation::Real);
+    if defined
+        && !powers
+        && !expression.any(jumps)
+        && let Ok(value) = value_at(expression, name, at, &Assumptions::new())
+    {
+        return Ok(Tendency::Finite(value));
     }
+    at_infinity(&replaced, name, true).or_else(|error| {
+        // A canonical form may be defined where the expression is not.
+        if !defined {
+            return Err(error);
+        }
+        let mut context = Context::new(&far, STEPS / 10);
+        let form = context.canonicalize(&[&replaced])?.remove(0);
+        at_infinity(&context.to_expression(&form), name, true)
+    })
 }
 
 /// Whether a constant is certainly not zero.

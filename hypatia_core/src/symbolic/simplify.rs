@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use super::build;
 use super::canonical::Context;
 use super::cost::Cost;
-use super::domain::{Relation, conditions};
+use super::domain::{Condition, Relation, conditions};
 use super::expression::{Expression, Operator};
 use super::kernel::Fraction;
-use super::prove::{Assumptions, always};
+use super::prove::{Assumptions, CONDITION_STEPS, always_in};
 use super::tensor_form::fold_exactly;
 
 /// Algebra steps for one node.
 const STEPS: u64 = 60_000;
+/// Algebra steps for one walk through an expression: some seconds, whatever its size.
+const ALL_STEPS: u64 = 10_000_000;
 /// Nodes beyond which parts are only folded, not brought to canonical form.
 const LARGE: u64 = 400;
 
@@ -43,10 +45,35 @@ fn better(cost: Cost, candidate: &Expression, original: &Expression) -> bool {
     candidate.size() <= original.size() && cost.of(candidate) < cost.of(original)
 }
 
+/// What a walk through an expression may still cost. Each walk has the same, so that simplifying again changes nothing.
+struct Work<'a> {
+    assumptions: &'a Assumptions,
+    left: u64,
+}
+
+impl Work<'_> {
+    /// The result of some algebra, whose steps are taken away.
+    fn of<T>(&mut self, most: u64, algebra: impl FnOnce(&mut Context) -> T) -> T {
+        let mut context = Context::new(self.assumptions, most.min(self.left));
+        let result = algebra(&mut context);
+        self.left = self.left.saturating_sub(context.budget.spent());
+        result
+    }
+
+    /// Whether the condition holds everywhere.
+    fn always(&mut self, condition: &Condition) -> bool {
+        self.of(CONDITION_STEPS, |context| always_in(context, condition))
+    }
+}
+
 fn round(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expression {
+    let mut work = Work {
+        assumptions,
+        left: ALL_STEPS,
+    };
     let result = expression.fold(|node, arguments: &[Expression]| {
-        let rebuilt = fold_node(&node.with_arguments(arguments), assumptions);
-        let rebuilt = if better(cost, &rebuilt, node) || rebuilt.size() <= node.size() {
+        let rebuilt = fold_node(&node.with_arguments(arguments), &mut work);
+        let rebuilt = if rebuilt.size() <= node.size() {
             rebuilt
         } else {
             node.clone()
@@ -54,7 +81,7 @@ fn round(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expr
         let whole = node.address() == expression.address();
         let worthwhile = rebuilt.size() > 2 && (whole || rebuilt.size() <= LARGE);
         Ok::<_, std::convert::Infallible>(if worthwhile {
-            by_canonical_form(&rebuilt, assumptions, cost)
+            by_canonical_form(&rebuilt, &mut work, cost)
         } else {
             rebuilt
         })
@@ -66,9 +93,9 @@ fn round(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expr
 }
 
 /// Neutral elements and exact numbers at one node; nothing that would change the domain.
-fn fold_node(node: &Expression, assumptions: &Assumptions) -> Expression {
+fn fold_node(node: &Expression, work: &mut Work<'_>) -> Expression {
     let argument = |index: usize| node.arguments()[index].clone();
-    let drops = |index: usize| is_total(&node.arguments()[index], assumptions);
+    let mut drops = |index: usize| is_total(&node.arguments()[index], work);
     match node.operator() {
         Operator::Add => build::add(argument(0), argument(1)),
         Operator::Sub if argument(0) == argument(1) && drops(0) => build::zero(),
@@ -90,27 +117,27 @@ fn fold_node(node: &Expression, assumptions: &Assumptions) -> Expression {
 }
 
 /// Whether the expression is known to be defined everywhere.
-fn is_total(expression: &Expression, assumptions: &Assumptions) -> bool {
+fn is_total(expression: &Expression, work: &mut Work<'_>) -> bool {
     conditions(expression)
         .iter()
-        .all(|condition| always(condition, assumptions))
+        .all(|condition| work.always(condition))
 }
 
 /// The cheapest of the expression and its canonical form, whole or over a common denominator.
-fn by_canonical_form(expression: &Expression, assumptions: &Assumptions, cost: Cost) -> Expression {
+fn by_canonical_form(expression: &Expression, work: &mut Work<'_>, cost: Cost) -> Expression {
     let mut best = expression.clone();
-    let mut context = Context::new(assumptions, STEPS);
-    let Ok(forms) = context.canonicalize(&[expression]) else {
-        return best;
-    };
+    let found = work.of(STEPS, |context| {
+        let forms = context.canonicalize(&[expression]).ok()?;
+        Some(candidates(context, &forms[0]))
+    });
     let floats = expression.has_floats();
-    for candidate in candidates(&mut context, &forms[0]) {
+    for candidate in found.unwrap_or_default() {
         let candidate = if floats {
             with_floats(&candidate)
         } else {
             candidate
         };
-        if better(cost, &candidate, &best) && same_domain(expression, &candidate, assumptions) {
+        if better(cost, &candidate, &best) && same_domain(expression, &candidate, work) {
             best = candidate;
         }
     }
@@ -130,11 +157,11 @@ fn candidates(context: &mut Context, form: &Fraction) -> Vec<Expression> {
 ///
 /// Sure when every condition of one is, in canonical form, a condition of the other: conditions are listed from
 /// the inside out, so where one expression is defined the other's are met one after the other.
-pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumptions) -> bool {
-    let open = |expression: &Expression| -> Vec<_> {
+fn same_domain(left: &Expression, right: &Expression, work: &mut Work<'_>) -> bool {
+    let mut open = |expression: &Expression| -> Vec<_> {
         conditions(expression)
             .into_iter()
-            .filter(|condition| !always(condition, assumptions))
+            .filter(|condition| !work.always(condition))
             .collect()
     };
     let (left, right) = (open(left), open(right));
@@ -149,8 +176,10 @@ pub fn same_domain(left: &Expression, right: &Expression, assumptions: &Assumpti
         .chain(&right)
         .map(|condition| &condition.quantity)
         .collect();
-    let mut context = Context::new(assumptions, STEPS);
-    let Ok(forms) = context.canonicalize_given(&quantities, &[]) else {
+    let forms = work.of(STEPS, |context| {
+        context.canonicalize_given(&quantities, &[])
+    });
+    let Ok(forms) = forms else {
         return false;
     };
     let key = |index: usize, relation: Relation| {

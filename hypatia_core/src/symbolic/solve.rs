@@ -1,11 +1,14 @@
 //! Equations in one unknown: polynomials by their factors, and one function of the unknown by its inverse.
 
+use num_bigint::BigInt;
+use num_integer::Integer;
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::{One, Signed, ToPrimitive, Zero};
 use rustc_hash::FxHashMap;
 
 use super::build::{add, call, div, mul, neg, powi, sqrt, sub};
 use super::canonical::Context;
+use super::evaluate::evaluate;
 use super::expression::Expression;
 use super::factor::factor_polynomial;
 use super::function::Function;
@@ -13,10 +16,13 @@ use super::kernel::{Fraction, Kernel};
 use super::monomial::Monomial;
 use super::polynomial::Polynomial;
 use super::prove::{Assumptions, Status, prove};
+use super::sample::samples;
 use super::substitute::substitute;
 use crate::error::{Error, Result};
 
 const STEPS: u64 = 5_000_000;
+/// Points of the parameters at which candidates that were not proved are looked at, besides those of the table.
+const MIXTURES: usize = 40;
 
 /// The real solutions of `expression = 0`, each proved by substitution, in a fixed order. For a polynomial these
 /// are all; for a function with many inverses the principal ones.
@@ -37,6 +43,7 @@ pub fn solve(
     }
     let candidates = zeros(&mut context, &form.num, name)?;
     let mut found: Vec<Expression> = Vec::new();
+    let mut doubtful = Vec::new();
     for candidate in candidates {
         let candidate =
             super::simplify::simplify(&candidate, assumptions, super::cost::Cost::Nodes);
@@ -47,16 +54,66 @@ pub fn solve(
         // A candidate at which the equation is not defined is none.
         let holds =
             prove(&replaced, &Expression::integer(0), assumptions, STEPS).status == Status::Proved;
-        if holds && !found.contains(&candidate) {
+        if !holds {
+            doubtful.push((candidate, replaced));
+        } else if !found.contains(&candidate) {
             found.push(candidate);
-        } else if !holds
-            && super::evaluate::Program::new(&replaced)
-                .is_ok_and(|p| p.names().is_empty() && p.run(&[]).is_ok_and(|v| v.abs() < 1e-9))
-        {
-            return Err(Error::new("a solution was found that could not be proved"));
         }
     }
+    for (candidate, replaced) in doubtful {
+        no_solution(&candidate, &replaced, &found, assumptions)?;
+    }
     Ok(found)
+}
+
+/// Makes sure that a candidate that was not proved solves the equation nowhere that no other solution does.
+///
+/// # Errors
+/// Where it does, as far as doubles tell: then a list without it would not be complete.
+fn no_solution(
+    candidate: &Expression,
+    replaced: &Expression,
+    found: &[Expression],
+    assumptions: &Assumptions,
+) -> Result<()> {
+    let names: Vec<_> = candidate
+        .variables()
+        .into_iter()
+        .chain(replaced.variables())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    for point in samples(&names, assumptions, MIXTURES) {
+        let at: FxHashMap<String, f64> = names
+            .iter()
+            .map(ToString::to_string)
+            .zip(point.doubles())
+            .collect();
+        let value = |expression: &Expression| evaluate(expression, &at).ok();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + a.abs());
+        let Some(place) = value(candidate) else {
+            continue;
+        };
+        let solves = value(replaced).is_some_and(|value| value.abs() <= 1e-9);
+        let known = || {
+            found
+                .iter()
+                .any(|other| value(other).is_some_and(|other| close(place, other)))
+        };
+        if solves && !known() {
+            return Err(Error::new(if names.is_empty() {
+                "a solution was found that could not be proved".to_string()
+            } else {
+                format!(
+                    "{candidate:?} is a solution for some values of {} and not for others; assume their signs, as in \
+                     Symbol.variable(\"{}\", positive=True)",
+                    names.join(", "),
+                    names[0]
+                )
+            }));
+        }
+    }
+    Ok(())
 }
 
 fn zeros(context: &mut Context, polynomial: &Polynomial, name: &str) -> Result<Vec<Expression>> {
@@ -78,19 +135,74 @@ fn zeros(context: &mut Context, polynomial: &Polynomial, name: &str) -> Result<V
                     found.extend(inverse(context, *generator, value, name)?);
                 }
             }
-            [first, second] => match same_angle(context, &factor, *first, *second) {
-                Some((angle, sine, tangents)) => {
-                    for value in roots(context, &tangents, sine)? {
-                        let value = call(Function::Atan, value);
-                        found.extend(solutions(context, &angle, value, name)?);
+            [first, second]
+                if let Some((angle, sine, tangents)) =
+                    same_angle(context, &factor, *first, *second) =>
+            {
+                for value in roots(context, &tangents, sine)? {
+                    let value = call(Function::Atan, value);
+                    found.extend(solutions(context, &angle, value, name)?);
+                }
+            }
+            _ => match without_logarithms(context, &factor, &varying)? {
+                Some(sides) => {
+                    for side in sides {
+                        found.extend(zeros(context, &side, name)?);
                     }
                 }
                 None => return Err(several(name)),
             },
-            _ => return Err(several(name)),
         }
     }
     Ok(found)
+}
+
+/// For Σ cᵢ·log|bᵢ| + k with whole multiples cᵢ of one number: the polynomials one of which vanishes where that does,
+/// from Π |bᵢ|^cᵢ = exp(−k) with either sign of the product.
+fn without_logarithms(
+    context: &mut Context,
+    factor: &Polynomial,
+    varying: &[u32],
+) -> Result<Option<Vec<Polynomial>>> {
+    /// The largest power of a logarithm's argument.
+    const LARGEST: i64 = 24;
+    let mut rest = factor.clone();
+    let mut logarithms = Vec::new();
+    for &generator in varying {
+        let Kernel::Log(b) = context.table.get(generator).clone() else {
+            return Ok(None);
+        };
+        let linear = factor.coefficients_in(generator);
+        let [_, coefficient] = linear.as_slice() else {
+            return Ok(None);
+        };
+        let Some(coefficient) = coefficient.as_constant() else {
+            return Ok(None);
+        };
+        rest = rest.sub(&Polynomial::generator(generator).scale(&coefficient));
+        logarithms.push((b, coefficient));
+    }
+    let common = logarithms
+        .iter()
+        .fold(BigInt::one(), |all, (_, c)| all.lcm(c.denom()));
+    let common = BigRational::from_integer(common);
+    let constant = Fraction::polynomial(rest).scale(&-common.clone());
+    let mut right = context.exponential(&constant)?;
+    let mut left = Fraction::one();
+    for (b, coefficient) in logarithms {
+        let power = (coefficient * &common).to_integer().to_i64();
+        let Some(power) = power.filter(|power| power.abs() <= LARGEST) else {
+            return Ok(None);
+        };
+        let side = if power > 0 { &mut left } else { &mut right };
+        let raised = context.powi(&Fraction::polynomial(b), power.abs())?;
+        *side = context.mul(side, &raised)?;
+    }
+    let (difference, sum) = (
+        context.add(&left, &right.neg())?,
+        context.add(&left, &right)?,
+    );
+    Ok(Some(vec![difference.num, sum.num]))
 }
 
 fn several(name: &str) -> Error {
@@ -173,7 +285,7 @@ fn roots(context: &Context, factor: &Polynomial, generator: u32) -> Result<Vec<E
             Ok(found)
         }
         [d, c, b, a] => match [a, b, c, d].map(Expression::as_rational) {
-            [Some(a), Some(b), Some(c), Some(d)] => cubic(a, b, c, d),
+            [Some(a), Some(b), Some(c), Some(d)] => Ok(cubic(a, b, c, d)),
             _ => Err(Error::new(
                 "a cubic factor with variables in its coefficients is not solved",
             )),
@@ -185,13 +297,9 @@ fn roots(context: &Context, factor: &Polynomial, generator: u32) -> Result<Vec<E
     }
 }
 
-/// The real root of an irreducible a·x³ + b·x² + c·x + d by Cardano's formula, where there is just one.
-fn cubic(
-    a: &BigRational,
-    b: &BigRational,
-    c: &BigRational,
-    d: &BigRational,
-) -> Result<Vec<Expression>> {
+/// The real roots of an irreducible a·x³ + b·x² + c·x + d: one by Cardano's formula, or three by Viète's, which takes
+/// a third of an angle.
+fn cubic(a: &BigRational, b: &BigRational, c: &BigRational, d: &BigRational) -> Vec<Expression> {
     let number = |n: i64| BigRational::from_integer(n.into());
     let shift = b / (a * number(3));
     // x = t − b/(3a), t³ + p·t + q.
@@ -200,9 +308,26 @@ fn cubic(
     let discriminant = &q * &q / number(4) + &p * &p * &p / number(27);
     let constant = |value: &BigRational| Expression::rational(value.clone());
     if discriminant.is_negative() {
-        return Err(Error::new(
-            "a cubic factor with three real roots, which no real radicals express, is not solved",
-        ));
+        // t = 2√(−p/3)·cos φ makes 4cos³φ − 3cos φ = cos 3φ of the equation.
+        let radius = mul(Expression::integer(2), sqrt(constant(&(-&p / number(3)))));
+        let cosine = mul(
+            constant(&(&q * number(3) / (&p * number(2)))),
+            sqrt(constant(&(-number(3) / &p))),
+        );
+        let angle = div(call(Function::Acos, cosine), Expression::integer(3));
+        let turn = |k: i64| mul(Expression::ratio(2 * k, 3), Expression::pi());
+        let root = |k| {
+            let angle = if k == 0 {
+                angle.clone()
+            } else {
+                sub(turn(k), angle.clone())
+            };
+            sub(
+                mul(radius.clone(), call(Function::Cos, angle)),
+                constant(&shift),
+            )
+        };
+        return (0..3).map(root).collect();
     }
     // u³ is the root of the resolvent of larger magnitude, so that it is not zero; t = u − p/(3u).
     let half = -&q / number(2);
@@ -214,8 +339,8 @@ fn cubic(
     };
     let u = super::build::pow(cube, Expression::ratio(1, 3));
     let u = if negative { neg(u) } else { u };
-    let t = sub(u.clone(), div(constant(&(&p / number(3))), u));
-    Ok(vec![sub(t, constant(&shift))])
+    let t = add(u.clone(), div(constant(&(-&p / number(3))), u));
+    vec![sub(t, constant(&shift))]
 }
 
 /// The solutions of generator = value.

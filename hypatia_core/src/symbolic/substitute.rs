@@ -1,12 +1,13 @@
 //! Substitution of variables, all at once.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::build;
 use super::expression::{Arguments, Expression, Operator, name_bit};
 
-/// Depth up to which the walk is recursive.
-const SHALLOW: u32 = 3_000;
+/// How deep the walk is recursive.
+const DEEPEST: usize = 100;
 
 /// Replaces the variables by expressions simultaneously; exact numbers that meet are folded.
 pub fn substitute(
@@ -21,17 +22,7 @@ pub fn substitute(
         names,
         known: FxHashMap::default(),
     };
-    if expression.depth() <= SHALLOW {
-        return walk.replaced(expression);
-    }
-    // Parts first, so that the walk never goes deep; the list keeps every part shared, and so known.
-    let mut last = expression.clone();
-    let order = expression.post_order();
-    for node in &order {
-        last = walk.replaced(node);
-        walk.known.insert(node.address(), last.clone());
-    }
-    last
+    walk.replaced(expression, 0)
 }
 
 /// One walk through an expression, in which only parts with a replaced variable are visited.
@@ -44,33 +35,55 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn replaced(&mut self, node: &Expression) -> Expression {
-        if !node.may_hold(self.names) {
-            return node.clone();
+    /// Goes down first arguments in a loop and up again; into others, `level` deep by now, by recursion.
+    fn replaced(&mut self, node: &Expression, level: usize) -> Expression {
+        if level > DEEPEST {
+            // Parts first, so that the walk goes no deeper; the list keeps every part shared, and so known.
+            let mut last = node.clone();
+            for part in &node.post_order() {
+                last = self.replaced(part, 0);
+                self.known.insert(part.address(), last.clone());
+            }
+            return last;
         }
-        if let Operator::Variable(name) = node.operator() {
-            return self.replacements.get(&**name).unwrap_or(node).clone();
-        }
-        let shared = node.is_shared();
-        if shared && let Some(known) = self.known.get(&node.address()) {
-            return known.clone();
-        }
-        let arguments: Arguments = node
-            .arguments()
-            .iter()
-            .map(|argument| self.replaced(argument))
-            .collect();
-        let changed = arguments
-            .iter()
-            .zip(node.arguments())
-            .any(|(new, old)| new.address() != old.address());
-        let result = if changed {
-            fold_numbers(node.operator(), arguments)
-        } else {
-            node.clone()
+        let mut way: SmallVec<[&Expression; 8]> = SmallVec::new();
+        let mut at = node;
+        let mut result = loop {
+            if !at.may_hold(self.names) {
+                break at.clone();
+            }
+            if let Operator::Variable(name) = at.operator() {
+                break self.replacements.get(&**name).unwrap_or(at).clone();
+            }
+            if at.is_shared()
+                && let Some(known) = self.known.get(&at.address())
+            {
+                break known.clone();
+            }
+            way.push(at);
+            match at.arguments().first() {
+                Some(first) => at = first,
+                None => break at.clone(),
+            }
         };
-        if shared {
-            self.known.insert(node.address(), result.clone());
+        while let Some(at) = way.pop() {
+            let mut arguments: Arguments = SmallVec::with_capacity(at.arguments().len());
+            arguments.push(result);
+            for argument in at.arguments().iter().skip(1) {
+                arguments.push(self.replaced(argument, level + 1));
+            }
+            let changed = arguments
+                .iter()
+                .zip(at.arguments())
+                .any(|(new, old)| new.address() != old.address());
+            result = if changed {
+                fold_numbers(at.operator(), arguments)
+            } else {
+                at.clone()
+            };
+            if at.is_shared() {
+                self.known.insert(at.address(), result.clone());
+            }
         }
         result
     }

@@ -10,7 +10,7 @@ use crate::symbolic::integrate::integrate;
 use crate::symbolic::latex::{to_infix, to_latex};
 use crate::symbolic::limit::{Tendency, at_infinity};
 use crate::symbolic::print::to_text;
-use crate::symbolic::series::{limit, series};
+use crate::symbolic::series::{Side, limit, series};
 use crate::symbolic::solve::solve;
 use crate::symbolic::tactic::{Tactic, apply};
 
@@ -90,16 +90,33 @@ impl PySymbol {
         })?))
     }
 
-    /// The limit at a point, by continuity or l'Hôpital's rule; at `"oo"` or `"-oo"` (or infinite floats) by the laws
-    /// of limits and by series.
+    /// The limit at a point, by continuity, l'Hôpital's rule, or growth: from both sides, or from the `side` "left" or
+    /// "right" alone; at `"oo"` or `"-oo"` (or infinite floats) by the laws of limits, by series and by growth.
+    #[pyo3(signature = (name, at, side=None))]
     fn limit(
         &self,
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         at: &Bound<'_, PyAny>,
+        side: Option<&str>,
     ) -> PyResult<Self> {
         let name = variable_name(name)?;
+        let from = match side {
+            None => Side::Both,
+            Some("left") => Side::Left,
+            Some("right") => Side::Right,
+            Some(other) => {
+                let message =
+                    format!("unknown side '{other}': \"left\", \"right\", or None for both");
+                return Err(Error::new(message).into());
+            }
+        };
         if let Some(positive) = infinite(at) {
+            if from != Side::Both {
+                return Err(
+                    Error::new("an infinite place has one side only: leave `side` out").into(),
+                );
+            }
             let found = without_lock(py, || at_infinity(&self.expression, &name, positive))?;
             return match found {
                 Tendency::Finite(limit) => Ok(self.with(limit)),
@@ -108,7 +125,7 @@ impl PySymbol {
         }
         let at = expression_or_text(at)?.expression;
         Ok(self.with(without_lock(py, || {
-            limit(&self.expression, &name, &at, &self.assumptions)
+            limit(&self.expression, &name, &at, from, &self.assumptions)
         })?))
     }
 
