@@ -17,6 +17,7 @@ from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice
+from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
@@ -150,6 +151,8 @@ class Compilation:
         self.divided: Memo | None = None
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
+        #: The same before contractions were read off it.
+        self.searched: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
@@ -180,6 +183,7 @@ class Compilation:
         try:
             imported = self._import(graph)
             rewritten, parts = self._optimize(imported, graph)
+            rewritten = self._contracted(rewritten, imported, graph)
             self.rewritten = rewritten
         except Unsupported as reason:
             if self.stage == "joint":
@@ -226,7 +230,7 @@ class Compilation:
             # It is used up by one trial.
             if work > LARGE and parts is not None and imported is not None and not imported.random:
                 exact = self.options.numerics == "exact"
-                others["by_region"] = RegionByRegion(graph, rewritten or graph, parts, exact)
+                others["by_region"] = RegionByRegion(graph, self.searched or graph, parts, exact)
             return Choice(original, candidates, graph, **(settings | others))
 
         self.choice = choice([guarded(c) for c in candidates])
@@ -323,6 +327,22 @@ class Compilation:
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
 
+    def _contracted(
+        self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
+    ) -> GraphModule | None:
+        """The graph with sums over channels and small tables computed by operations of our own."""
+        self.searched = rewritten
+        if self.options.numerics == "exact":
+            return rewritten
+        with self._timed("contractions"):
+            found = contracted(rewritten or graph, imported.assumed)
+        if found is None:
+            return rewritten
+        written, counts = found
+        self.report.implementations = {f"{name}: the engine's": n for name, n in counts.items()}
+        self.report.nodes_after = work_of(written)
+        return written
+
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
         """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""
         if self.options.weights == "off" or not static:
@@ -336,7 +356,8 @@ class Compilation:
                     if self._may_lower()
                     else None
                 )
-                lowered, self.report.implementations = found or (best, {})
+                lowered, implementations = found or (best, {})
+                self.report.implementations |= implementations
                 self.lowered = None if found is None else lowered
                 division = divide(lowered, static)
         except Exception as error:  # a fault of ours must not be the user's

@@ -19,7 +19,18 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
+    [
+        "bilinear",
+        "channel_map",
+        "cache_folder",
+        "check",
+        "machine",
+        "compat",
+        "log",
+        "sizes",
+        "symbolic",
+        "graph_json",
+    ],
     ["profile"],
     ["clifford"],
     [
@@ -43,7 +54,7 @@ PYTHON = [
     ["trace"],
     ["user_rules"],
     ["fx_export", "search", "regions"],
-    ["explanation"],
+    ["explanation", "contractions"],
     ["formula"],
     ["calibrate", "choice", "decisions", "equivalence"],
     ["tiered", "training"],
