@@ -334,8 +334,12 @@ class Compilation:
         self.searched = rewritten
         if self.options.numerics == "exact":
             return rewritten
-        with self._timed("contractions"):
-            found = contracted(rewritten or graph, imported.assumed)
+        try:
+            with self._timed("contractions"):
+                found = contracted(rewritten or graph, imported.assumed)
+        except Exception as error:  # a fault of ours must not be the user's
+            self._fall_back(f"contractions were not looked for: {brief(error)}", error)
+            return rewritten
         if found is None:
             return rewritten
         written, counts = found

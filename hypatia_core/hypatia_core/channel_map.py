@@ -136,13 +136,14 @@ def mixed(x: Tensor, weight: Tensor, terms: str) -> Tensor:
     x = x.contiguous()
     *batch, ins, _ = x.shape
     outs = weight.shape[0]
+    along_o, along_c, along_a = weight.stride()
     result = x.new_empty((*batch, outs, results))
     compiled.run(
         x.dtype is torch.float64,
         x.data_ptr(),
         weight.data_ptr(),
         (outs, ins),
-        weight.stride(),
+        (along_o, along_c, along_a),
         result.data_ptr(),
         math.prod(batch),
         torch.get_num_threads(),

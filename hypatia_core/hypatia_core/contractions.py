@@ -417,6 +417,8 @@ def contracted(
         graph: a functional ATen graph; it stays as it is.
         values: inputs that are known constants, by position.
     """
+    if any(_is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
+        return None
     written, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     returned = written.graph_copy(graph.graph, copies)
     (output,) = graph.graph.find_nodes(op="output")
@@ -426,11 +428,12 @@ def contracted(
     inputs = [node.meta.get("val") for node in written.find_nodes(op="placeholder")]
     emitter = Emitter(written, compat.fake_mode([value for value in inputs if value is not None]))
     counts: dict[str, int] = {}
+    lies_otherwise: set[fx.Node] = set()
     for node in list(written.nodes):
         if node.op == "call_function" and node.target in _PRODUCTS and node.users and _is_plain(node):
             found = finder.found(node)
             if found is not None:
-                _put(emitter, node, found)
+                lies_otherwise.add(_put(emitter, node, found))
                 name = found.target.overloadpacket.__name__
                 counts[name] = counts.get(name, 0) + 1
     if not counts:
@@ -439,13 +442,18 @@ def contracted(
         if node.op == "call_function" and node.target in _RESHAPES:
             # What it looks at may lie otherwise now.
             node.target = aten.reshape.default
-    _compute_types(written, emitter.mode)
+    _compute_types(written, emitter.mode, lies_otherwise)
     _straighten(written)
     if not _settle(emitter, graph.graph):
         return None
     written.eliminate_dead_code()
     written.lint()
     return compat.graph_module(graph, written), counts
+
+
+def _is_symbolic(value: Any) -> bool:
+    sizes = value.shape if isinstance(value, torch.Tensor) else [value]
+    return any(isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)) for size in sizes)
 
 
 def _is_plain(node: fx.Node) -> bool:
@@ -471,8 +479,8 @@ def _tables(graph: GraphModule, values: Mapping[int, torch.Tensor]) -> dict[fx.N
     return tables
 
 
-def _put(emitter: Emitter, node: fx.Node, found: _Found) -> None:
-    """Computes a node's value by what was found, and turns it to the node's axes."""
+def _put(emitter: Emitter, node: fx.Node, found: _Found) -> fx.Node:
+    """Computes a node's value by what was found, and turns it to the node's axes; gives what stands there."""
     axes = found.axes
 
     def turned(value: fx.Node, now: list[int], groups: list[list[int]], shape: list[int]) -> fx.Node:
@@ -491,22 +499,24 @@ def _put(emitter: Emitter, node: fx.Node, found: _Found) -> None:
         value = turned(value, found.result, [found.wanted], list(node.meta["val"].shape))
     node.replace_all_uses_with(value)
     emitter.graph.erase_node(node)
+    return value
 
 
 def _reshaped(emitter: Emitter, value: fx.Node, shape: list[int]) -> fx.Node:
     return value if _shape(value) == shape else emitter.call(aten.reshape.default, value, shape)
 
 
-def _compute_types(graph: fx.Graph, mode: Any) -> None:
-    """Gives each node the fake value that it has now."""
+def _compute_types(graph: fx.Graph, mode: Any, lies_otherwise: set[fx.Node]) -> None:
+    """Gives what follows from nodes that lie otherwise than before the fake values that it has now."""
     for node in graph.nodes:
-        if node.op == "call_function":
+        if node.op == "call_function" and lies_otherwise.intersection(node.all_input_nodes):
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
             if isinstance(node.target, torch._ops.OpOverload):
                 with mode:
                     node.meta["val"] = node.target(*args, **kwargs)
             else:
                 node.meta["val"] = node.target(*args, **kwargs)
+            lies_otherwise.add(node)
 
 
 def _straighten(graph: fx.Graph) -> None:

@@ -239,7 +239,8 @@ class MVActivation(_Layer):
         """Gates."""
         value = self._multivector(x)
         values, grades, signature = value.values, value.grades, self.algebra.signature
-        weight, bias = self.weight, self.bias
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
         if grades != self.algebra.all_grades:
             weight, bias = weight[:, list(grades)], bias[:, list(grades)]
         if torch.compiler.is_compiling():

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
 const TILE: [usize; 2] = [4, 3];
 /// Rows whose products are summed before they are added to the gradient in float64.
-const CHUNK: usize = 32;
+const CHUNK: usize = 64;
 
 /// Which places of x and which weight each place of the result takes.
 #[derive(Debug, Clone)]
@@ -419,24 +419,35 @@ fn tiles<T: Real, const REGISTERS: bool, const ROWS: usize>(
         if REGISTERS {
             let from = &lines[pattern * T::LANES..];
             assert!(from.len() >= (ROWS * depth - 1) * places.line + T::LANES);
-            // SAFETY: there are registers; `panel` holds `depth` times three of them, and `from` a register of each
-            // row and channel, as was just asserted.
-            let sums = unsafe { tile(panel.as_ptr(), from.as_ptr(), places.line, depth, start) };
-            for (row, sums) in result.chunks_exact_mut(outs * places.width).zip(sums) {
-                for (register, sum) in (first..registers).zip(sums) {
-                    let at = places.begin(pattern, register);
-                    match row.get_mut(at..at + T::LANES) {
-                        Some(to) if places.width == places.padded => {
-                            // SAFETY: there are registers, and so many elements.
-                            unsafe { T::store(to.as_mut_ptr(), sum) };
-                        }
-                        _ => {
-                            let mut spilt = [T::ZERO; MOST_LANES];
-                            // SAFETY: as above.
-                            unsafe { T::store(spilt.as_mut_ptr(), sum) };
-                            store(places, row, [pattern, register], &spilt[..T::LANES]);
-                        }
-                    }
+            let sums = Sums {
+                panel: panel.as_ptr(),
+                lines: from.as_ptr(),
+                line: places.line,
+                depth,
+            };
+            let row = outs * places.width;
+            let (count, begin) = (TILE[1].min(registers - first), places.begin(pattern, first));
+            let apart = places.begin(pattern, first + 1) - begin;
+            if places.width == places.padded && begin + (count - 1) * apart + T::LANES <= row {
+                // SAFETY: there are registers; `panel` holds `depth` times three of them, and `from` a register of
+                // each row and channel, as was just asserted; so many registers of the row lie within it.
+                unsafe { sums.write(start, result.as_mut_ptr().add(begin), row, apart, count) };
+                continue;
+            }
+            let mut spilt = [[[T::ZERO; MOST_LANES]; TILE[1]]; ROWS];
+            // SAFETY: as above, and each row of the memory here holds three registers, so far apart.
+            unsafe {
+                sums.write(
+                    start,
+                    spilt.as_mut_ptr().cast(),
+                    TILE[1] * MOST_LANES,
+                    MOST_LANES,
+                    count,
+                );
+            }
+            for (row, sums) in result.chunks_exact_mut(row).zip(&spilt) {
+                for (register, sums) in (first..registers).zip(sums) {
+                    store(places, row, [pattern, register], &sums[..T::LANES]);
                 }
             }
             continue;
@@ -480,34 +491,59 @@ fn store<T: Real>(places: &Places, row: &mut [T], [pattern, register]: [usize; 2
     }
 }
 
-/// The sums of one tile.
-///
-/// # Safety
-/// The processor must have AVX2 and FMA; there must be `depth` times `TILE[1]` registers of weights, and a register at
-/// each `line` elements of `lines` for each row and channel.
+/// Where one tile's operands lie.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn tile<T: Real, const ROWS: usize>(
+struct Sums<T> {
     panel: *const T,
     lines: *const T,
     line: usize,
     depth: usize,
-    start: [T; ROWS],
-) -> [[T::Register; TILE[1]]; ROWS] {
-    // SAFETY: as the function asks.
-    unsafe {
-        let mut sums = start.map(|value| [T::splat(value); TILE[1]]);
-        for k in 0..depth {
-            let weights: [T::Register; TILE[1]] =
-                std::array::from_fn(|m| T::load(panel.add((k * TILE[1] + m) * T::LANES)));
-            for (b, sums) in sums.iter_mut().enumerate() {
-                let x = T::load(lines.add((b * depth + k) * line));
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum = T::plus(*sum, x, weight);
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<T: Real> Sums<T> {
+    /// Writes the sums of one tile: so many registers of each row, `apart` elements from one to the next.
+    ///
+    /// # Safety
+    /// The processor must have AVX2 and FMA; there must be `depth` times `TILE[1]` registers of weights, a register at
+    /// each `line` elements of `lines` for each row and channel, and room where the sums are written.
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "arrays that iterators take by value go through memory"
+    )]
+    unsafe fn write<const ROWS: usize>(
+        &self,
+        start: [T; ROWS],
+        to: *mut T,
+        row: usize,
+        apart: usize,
+        count: usize,
+    ) {
+        // SAFETY: as the function asks.
+        unsafe {
+            let mut sums = [[T::splat(T::ZERO); TILE[1]]; ROWS];
+            for b in 0..ROWS {
+                sums[b] = [T::splat(start[b]); TILE[1]];
+            }
+            for k in 0..self.depth {
+                let weights: [T::Register; TILE[1]] =
+                    std::array::from_fn(|m| T::load(self.panel.add((k * TILE[1] + m) * T::LANES)));
+                for b in 0..ROWS {
+                    let x = T::load(self.lines.add((b * self.depth + k) * self.line));
+                    for m in 0..TILE[1] {
+                        sums[b][m] = T::plus(sums[b][m], x, weights[m]);
+                    }
+                }
+            }
+            for b in 0..ROWS {
+                for m in 0..TILE[1] {
+                    if m < count {
+                        T::store(to.add(b * row + m * apart), sums[b][m]);
+                    }
                 }
             }
         }
-        sums
     }
 }
 
