@@ -315,6 +315,33 @@ class BasisLayer(torch.nn.Module):
         return torch.einsum("ijk,...j,...k->...i", self.table, x, y)
 
 
+class KernelLayer(torch.nn.Module):
+    """CliffordLayers' form: a matrix laid together from signed blocks of weights, then one product."""
+
+    def __init__(self, algebra: Algebra, channels: int) -> None:
+        super().__init__()
+        cayley = algebra.native.cayley("geometric")
+        #: By the blades of the result and of the input: which weight stands there, and its sign.
+        self.blocks: dict[tuple[int, int], tuple[int, int]] = {}
+        for i, row in enumerate(cayley):
+            for j, (k, sign) in enumerate(row):
+                self.blocks[k, j] = (i, sign)
+        blades = len(algebra)
+        weight = torch.randn(blades, channels, channels) / math.sqrt(blades * channels)
+        self.weight = torch.nn.Parameter(weight)
+        self.bias = torch.nn.Parameter(torch.zeros(blades * channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, blades = x.shape
+        rows = []
+        for k in range(blades):
+            places = (self.blocks[k, j] for j in range(blades))
+            rows.append(torch.cat([sign * self.weight[i] for i, sign in places], 1))
+        flat = x.permute(0, 2, 1).reshape(batch, -1)
+        out = torch.nn.functional.linear(flat, torch.cat(rows, 0), self.bias)
+        return out.view(batch, blades, channels).permute(0, 2, 1)
+
+
 class Layers(torch.nn.Module):
     """One block of this package's layers."""
 
@@ -351,6 +378,7 @@ def layers(rounds: int) -> None:
     for title, make, algebra in (
         ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3)),
         ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1)),
+        ("a matrix laid together from weights (CliffordLayers' form)", KernelLayer, Algebra(3)),
         ("this package's", Layers, Algebra(3)),
     ):
         torch.manual_seed(0)

@@ -81,6 +81,36 @@ class BilinearMap:
         threads: int,
     ) -> None: ...
 
+@final
+class ChannelMap:
+    def __new__(
+        cls,
+        widths: tuple[int, int, int],
+        terms: Sequence[tuple[int, int, int, float]],
+        zeros_count: bool,
+    ) -> ChannelMap: ...
+    def run(
+        self,
+        double: bool,
+        x: int,
+        weight: int,
+        channels: tuple[int, int],
+        strides: tuple[int, int, int],
+        result: int,
+        rows: int,
+        threads: int,
+    ) -> None: ...
+    def weight_gradient(
+        self,
+        double: bool,
+        x: int,
+        gradient: int,
+        channels: tuple[int, int],
+        weight: int,
+        rows: int,
+        threads: int,
+    ) -> None: ...
+
 # --- the symbolic algebra -----------------------------------------------------------------------------------
 
 _Number: TypeAlias = int | float | Fraction

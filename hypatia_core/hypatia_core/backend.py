@@ -18,6 +18,7 @@ from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice, Deferred
+from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
@@ -168,6 +169,8 @@ class Compilation:
         self._on_divided: set[str] = set()
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
+        #: The same before contractions were read off it.
+        self.searched: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
@@ -201,6 +204,7 @@ class Compilation:
         try:
             imported = self._import(graph)
             rewritten, parts = self._optimize(imported, graph)
+            rewritten = self._contracted(rewritten, imported, graph)
             self.rewritten = rewritten
         except Unsupported as reason:
             if self.stage == "joint":
@@ -250,7 +254,7 @@ class Compilation:
             # It is used up by one trial.
             if work > LARGE and parts is not None and imported is not None and not imported.random:
                 exact = self.options.numerics == "exact"
-                others["by_region"] = RegionByRegion(graph, rewritten or graph, parts, exact)
+                others["by_region"] = RegionByRegion(graph, self.searched or graph, parts, exact)
             return Choice(original, candidates, graph, **(settings | others))
 
         self.choice = choice(candidates, deferred=self._deferred)
@@ -352,6 +356,26 @@ class Compilation:
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
 
+    def _contracted(
+        self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
+    ) -> GraphModule | None:
+        """The graph with sums over channels and small tables computed by operations of our own."""
+        self.searched = rewritten
+        if self.options.numerics == "exact":
+            return rewritten
+        try:
+            with self._timed("contractions"):
+                found = contracted(rewritten or graph, imported.assumed)
+        except Exception as error:  # a fault of ours must not be the user's
+            self._fall_back(f"contractions were not looked for: {brief(error)}", error)
+            return rewritten
+        if found is None:
+            return rewritten
+        written, counts = found
+        self.report.implementations = {f"{name}: the engine's": n for name, n in counts.items()}
+        self.report.nodes_after = work_of(written)
+        return written
+
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
         """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""
         if self.options.weights == "off" or not static:
@@ -365,7 +389,8 @@ class Compilation:
                     if self._may_lower()
                     else None
                 )
-                lowered, self.report.implementations = found or (best, {})
+                lowered, implementations = found or (best, {})
+                self.report.implementations |= implementations
                 self.lowered = None if found is None else lowered
                 division = divide(lowered, static)
         except Exception as error:  # a fault of ours must not be the user's

@@ -390,7 +390,7 @@ def base_of(node: fx.Node) -> fx.Node:
 
 
 def _any_layout(target: Any) -> bool:
-    known = isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims")
+    known = isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims", "hypatia")
     return known and target not in (aten.view_as_complex.default, aten._reshape_alias.default)
 
 

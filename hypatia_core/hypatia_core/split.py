@@ -185,9 +185,10 @@ class Divider:
             Unsupported: neither will do; the message says why.
         """
         reasons = []
-        for partition in self._ways(recompute):
+        tried = [(partition, copies) for copies in (False, True) for partition in self._ways(recompute)]
+        for partition, copies in tried:
             try:
-                split = self._split(partition, self._prepared(joint))
+                split = self._split(partition, self._prepared(joint, copies))
                 self._check(split)
             except Unsupported as reason:
                 reasons.append(str(reason))
@@ -204,14 +205,17 @@ class Divider:
         ways = [compat.default_partition, compat.min_cut_partition]
         yield from reversed(ways) if recompute else ways
 
-    def _prepared(self, joint: GraphModule) -> GraphModule:
-        """A copy in which what belongs to the forward comes first and what must not be kept is marked."""
+    def _prepared(self, joint: GraphModule, copies: bool) -> GraphModule:
+        """A copy in which what belongs to the forward comes first and what must not be kept is marked.
+
+        With copies, inputs that the backward would need and may not keep are copied.
+        """
         owned = copied(joint)
         graph = owned.graph
         for node in graph.nodes:
             if node.op == "call_function" and _writes(node):
                 raise Unsupported("a copy in strides with gaps is made by a write")
-        self._keep_from_being_overwritten(owned)
+        self._keep_from_being_overwritten(owned, copies)
         results = [node for node in returned(owned)[: self.outputs] if isinstance(node, fx.Node)]
         drawing = [
             node
@@ -235,12 +239,17 @@ class Divider:
         owned.recompile()
         return owned
 
-    def _keep_from_being_overwritten(self, joint: GraphModule) -> None:
+    def _keep_from_being_overwritten(self, joint: GraphModule, copies: bool) -> None:
         """Uses copies of inputs that are written to after the forward, as torch's own capture does."""
         given = inputs_of(joint)
+        results = [node for node in returned(joint)[: self.outputs] if isinstance(node, fx.Node)]
+        forward = ancestors(results) if copies else set()
         for node in given:
             users = [user for user in node.users if user.op != "output"]
-            if node.name in self.changed and users and isinstance(node.meta.get("val"), torch.Tensor):
+            between = any(user in forward for user in users) and any(user not in forward for user in users)
+            unkept = between and node.name not in self._inputs_kept and not compat.is_tangent(node)
+            overwritten = node.name in self.changed or unkept
+            if overwritten and users and isinstance(node.meta.get("val"), torch.Tensor):
                 with joint.graph.inserting_after(given[-1]):
                     clone = joint.graph.call_function(aten.clone.default, (node,))
                 clone.meta["val"] = aten.clone.default(node.meta["val"])

@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from hypatia_core import compat
+from hypatia_core import channel_map, compat
 from hypatia_core.clifford import plan as plans
 from hypatia_core.clifford.plan import Plan, SandwichPlan
 
@@ -126,6 +126,21 @@ def weighted(
             sums[result] = weights[p] * part if so_far is None else torch.addcmul(so_far, weights[p], part)
     missing = torch.zeros_like(next(s for s in sums if s is not None))
     return torch.stack([missing if s is None else s for s in sums], -1)
+
+
+def mixed(weight_of_each: tuple[int, ...], x: Tensor, weight: Tensor) -> Tensor:
+    """Channels mixed: `(..., in, places)` by `(out, in, weights)`, each place by the weight of its number."""
+    outs, ins, weights = weight.shape
+    few = max(outs, ins) <= channel_map.MOST_CHANNELS
+    if few and _sparse(len(weight_of_each) * ins * outs, x[..., 0, 0].numel(), x, weight):
+        return cast(Tensor, torch.ops.hypatia.channel_map(x, weight, _graded(weight_of_each, weights)))
+    by_place = torch.stack([weight[..., a] for a in weight_of_each], -1)
+    return torch.einsum("...ik,oik->...ok", x, by_place)
+
+
+@plans.constant
+def _graded(weight_of_each: tuple[int, ...], weights: int) -> str:
+    return channel_map.graded(weight_of_each, weights)
 
 
 def sandwich_matrix(plan: SandwichPlan, versor: Tensor) -> Tensor:

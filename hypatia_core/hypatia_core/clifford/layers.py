@@ -118,8 +118,8 @@ class CliffordLinear(_Layer):
 
     def _by_grade(self, x: Multivector) -> Multivector:
         grade = plan.grade_of_each(self.algebra.signature, x.grades)
-        weight = torch.stack([self.weight[..., g] for g in grade], -1)
-        return Multivector(self.algebra, torch.einsum("...ik,oik->...ok", x.values, weight), x.grades)
+        out = kernel.mixed(grade, x.values, self.weight)
+        return Multivector(self.algebra, out, x.grades)
 
     def _by_product(self, x: Multivector) -> Multivector:
         # The weights do not depend on the batch: their matrix once, then one matrix product.
@@ -238,13 +238,33 @@ class MVActivation(_Layer):
     def forward(self, x: X) -> X:
         """Gates."""
         value = self._multivector(x)
-        gates = {}
-        for g, squared in zip(value.grades, grade_squares(value), strict=True):
-            invariant = value.scalar_part() if g == 0 else squared
-            gates[g] = torch.sigmoid(self.weight[:, g] * invariant + self.bias[:, g])
-        grade = plan.grade_of_each(self.algebra.signature, value.grades)
-        gate = torch.stack([gates[g] for g in grade], -1)
-        return self._like(x, Multivector(self.algebra, value.values * gate, value.grades))
+        values, grades, signature = value.values, value.grades, self.algebra.signature
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        if grades != self.algebra.all_grades:
+            weight, bias = weight[:, list(grades)], bias[:, list(grades)]
+        if torch.compiler.is_compiling():
+            # Sums of a few terms, which a compiler fuses with all that follows.
+            gates = torch.sigmoid(weight * torch.stack(_invariants(value), -1) + bias).unbind(-1)
+            number = {g: n for n, g in enumerate(grades)}
+            each = [gates[number[g]] for g in plan.grade_of_each(signature, grades)]
+            return self._like(x, Multivector(self.algebra, values * torch.stack(each, -1), grades))
+        sums, index = plan.invariant_tensors(signature, grades, values.dtype, values.device)
+        invariants = kernel.apply_matrix(sums, values * values)
+        if 0 in grades:
+            invariants = torch.cat([values[..., :1], invariants[..., 1:]], -1)
+        gate = torch.sigmoid(torch.addcmul(bias, weight, invariants)).index_select(-1, index)
+        return self._like(x, Multivector(self.algebra, values * gate, grades))
+
+
+def _invariants(x: Multivector) -> list[Tensor]:
+    """What each grade is gated by, from sums of its coefficients' squares."""
+    signature, parts = x.algebra.signature, x.values.unbind(-1)
+    sums: dict[int, Tensor] = {g: torch.zeros_like(parts[0]) for g in x.grades}
+    of_each = plan.grade_of_each(signature, x.grades), plan.square_of_each(signature, x.grades)
+    for part, g, square in zip(parts, *of_each, strict=True):
+        sums[g] = part if g == 0 else sums[g] + square * part * part
+    return [sums[g] for g in x.grades]
 
 
 def grade_squares(x: Multivector) -> list[Tensor]:

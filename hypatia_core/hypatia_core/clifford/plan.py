@@ -95,6 +95,14 @@ def grade_of_each(signature: Signature, grades: Grades) -> tuple[int, ...]:
 
 
 @constant
+def square_of_each(signature: Signature, grades: Grades) -> tuple[int, ...]:
+    """The number e_k ~e_k of every stored blade."""
+    table, grade = native(signature).cayley("geometric"), native(signature).grades
+    reverse = {k: -1 if grade[k] % 4 > 1 else 1 for k in range(len(grade))}
+    return tuple(reverse[k] * table[k][k][1] for k in positions(signature, grades))
+
+
+@constant
 def blade_index(signature: Signature, name: str) -> tuple[int, int]:
     """Position among all blades and sign of a blade by name."""
     return native(signature).blade_index(name)
@@ -244,6 +252,27 @@ def path_tensor(
         return table.flatten(1).to(device=device, dtype=dtype)
 
     return _tensor(build)
+
+
+@lru_cache(maxsize=256)
+def invariant_tensors(
+    signature: Signature, grades: Grades, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """How squares of coefficients sum to <a_g ~a_g>, (blades, grades); the number of each blade's grade."""
+    number = {g: n for n, g in enumerate(grades)}
+
+    def build() -> Tensor:
+        sums = torch.zeros(len(grade_of_each(signature, grades)), len(grades), dtype=torch.float64)
+        pairs = zip(grade_of_each(signature, grades), square_of_each(signature, grades), strict=True)
+        for k, (g, square) in enumerate(pairs):
+            sums[k, number[g]] = square
+        return sums.to(device=device, dtype=dtype)
+
+    def index() -> Tensor:
+        each = [number[g] for g in grade_of_each(signature, grades)]
+        return torch.tensor(each, device=device)
+
+    return _tensor(build), _tensor(index)
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import bilinear, compat
+from hypatia_core import bilinear, channel_map, compat
 
 aten = torch.ops.aten
 
@@ -177,6 +177,8 @@ OWN: dict[Any, Callable[..., Any]] = {
     torch.ops.hypatia.weighted_bilinear.default: bilinear.weighted_on_rows,
     torch.ops.hypatia.bilinear_weight_gradient.default: bilinear.weight_gradient_on_rows,
     torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
+    torch.ops.hypatia.channel_map.default: channel_map.mixed,
+    torch.ops.hypatia.channel_map_weight_gradient.default: channel_map.weight_gradient,
 }
 
 

@@ -1,17 +1,19 @@
 //! Sparse bilinear maps over many rows: rₖ = Σ c·xᵢ·yⱼ over a list of terms, the products of an algebra for instance.
 //!
 //! Terms may have weights too, one for each of their groups and each channel, the channels taking turns row by row:
-//! rₖ = Σ w[row mod channels, group]·c·xᵢ·yⱼ, the layers of Clifford networks.
+//! rₖ = Σ w[row mod channels, group]·c·xᵢ·yⱼ, the layers of Clifford networks. Channels are mixed in `mixing`.
 //!
 //! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
 
 mod block;
 mod linear;
+mod mixing;
 mod real;
 pub mod threads;
 
 use block::{Scratch, Weights};
 pub use linear::Matrix;
+pub use mixing::{ChannelMap, Weight};
 pub use real::Real;
 pub use threads::prefer_large_pages;
 

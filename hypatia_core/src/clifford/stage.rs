@@ -112,6 +112,22 @@ impl Dense {
     }
 
     fn product(&self, a: &[f64], b: &[f64]) -> Coefficients {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the instructions that the function is compiled for.
+            return unsafe { self.product_in_registers(a, b) };
+        }
+        self.sums(a, b)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn product_in_registers(&self, a: &[f64], b: &[f64]) -> Coefficients {
+        self.sums(a, b)
+    }
+
+    #[inline(always)]
+    fn sums(&self, a: &[f64], b: &[f64]) -> Coefficients {
         let (mut by_bits, mut sums) = ([0.0; IN_PLACE], [0.0; IN_PLACE]);
         // For each of the lowest bits of i, b with neighbours exchanged as `xor` by them does.
         let mut exchanged = [[0.0; IN_PLACE]; LANES];

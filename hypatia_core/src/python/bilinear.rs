@@ -2,7 +2,9 @@
 
 use pyo3::prelude::*;
 
-use crate::bilinear::{Bilinear, ChannelWeights, Matrix, Real, prefer_large_pages};
+use crate::bilinear::{
+    Bilinear, ChannelMap, ChannelWeights, Matrix, Real, Weight, prefer_large_pages,
+};
 use crate::error::Result;
 use crate::python::memory::{slice, slice_mut};
 
@@ -158,6 +160,140 @@ impl Addresses {
     }
 }
 
+/// Channels mixed by weights, and places by a table: terms (a, j, i, c) say that c·w[o, c, a]·x[b, c, j] is part of
+/// r[b, o, i]. Addresses are as in `BilinearMap`.
+#[pyclass(name = "ChannelMap", frozen, module = "hypatia_core._hypatia_core")]
+struct Channels {
+    map: ChannelMap,
+}
+
+#[pymethods]
+impl Channels {
+    #[new]
+    fn new(
+        widths: (usize, usize, usize),
+        terms: Vec<(usize, usize, usize, f64)>,
+        zeros_count: bool,
+    ) -> PyResult<Self> {
+        let map = ChannelMap::new(widths.into(), terms, zeros_count)?;
+        Ok(Self { map })
+    }
+
+    /// Writes the result's rows; `weight` is an address, with the strides of its axes (o, c, a), in elements.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three pieces of memory, and how to read them"
+    )]
+    fn run(
+        &self,
+        py: Python<'_>,
+        double: bool,
+        x: usize,
+        weight: usize,
+        channels: (usize, usize),
+        strides: (usize, usize, usize),
+        result: usize,
+        rows: usize,
+        threads: usize,
+    ) -> PyResult<()> {
+        let at = [x, weight, result];
+        py.detach(|| {
+            if double {
+                mixed::<f64>(&self.map, at, channels, strides, rows, threads)
+            } else {
+                mixed::<f32>(&self.map, at, channels, strides, rows, threads)
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Writes the gradient of the weight, (o, c, a) row by row, where `gradient` is the address of the result's.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "three pieces of memory, and how to read them"
+    )]
+    fn weight_gradient(
+        &self,
+        py: Python<'_>,
+        double: bool,
+        x: usize,
+        gradient: usize,
+        channels: (usize, usize),
+        weight: usize,
+        rows: usize,
+        threads: usize,
+    ) -> PyResult<()> {
+        let at = [x, gradient, weight];
+        py.detach(|| {
+            if double {
+                mixed_gradient::<f64>(&self.map, at, channels, rows, threads)
+            } else {
+                mixed_gradient::<f32>(&self.map, at, channels, rows, threads)
+            }
+        })?;
+        Ok(())
+    }
+}
+
+fn mixed<T: Real>(
+    map: &ChannelMap,
+    at: [usize; 3],
+    (outs, ins): (usize, usize),
+    strides: (usize, usize, usize),
+    rows: usize,
+    threads: usize,
+) -> Result<()> {
+    let [weights, j, i] = map.widths();
+    let strides: [usize; 3] = strides.into();
+    let last = [outs, ins, weights].into_iter().zip(strides);
+    let reached = last.fold(0usize, |sum, (n, stride)| {
+        sum.saturating_add(n.saturating_sub(1).saturating_mul(stride))
+    });
+    let length = if outs * ins * weights == 0 {
+        0
+    } else {
+        reached.saturating_add(1)
+    };
+    // SAFETY: the class's documentation asks its caller for what `slice` and `slice_mut` ask for.
+    let (x, values, result) = unsafe {
+        (
+            slice::<T>(at[0], rows, ins.saturating_mul(j))?,
+            slice::<T>(at[1], length, 1)?,
+            slice_mut::<T>(at[2], rows, outs.saturating_mul(i))?,
+        )
+    };
+    let weight = Weight {
+        values,
+        channels: [outs, ins],
+        strides,
+    };
+    prefer_large_pages(result);
+    map.apply(x, weight, result, rows, threads)
+}
+
+fn mixed_gradient<T: Real>(
+    map: &ChannelMap,
+    at: [usize; 3],
+    (outs, ins): (usize, usize),
+    rows: usize,
+    threads: usize,
+) -> Result<()> {
+    let [weights, j, i] = map.widths();
+    // SAFETY: as in `mixed`.
+    let (x, gradient, out) = unsafe {
+        (
+            slice::<T>(at[0], rows, ins.saturating_mul(j))?,
+            slice::<T>(at[1], rows, outs.saturating_mul(i))?,
+            slice_mut::<T>(at[2], outs.saturating_mul(ins), weights)?,
+        )
+    };
+    let found = map.weight_gradient(x, gradient, [outs, ins], rows, threads)?;
+    out.iter_mut()
+        .zip(found)
+        .for_each(|(to, value)| *to = T::from_f64(value));
+    Ok(())
+}
+
 /// Writes rows of width n times a matrix (n, p), by addresses as in `BilinearMap`.
 #[pyfunction]
 #[expect(
@@ -210,5 +346,6 @@ fn by_matrix<T: Real>(
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(rows_by_matrix, module)?)?;
+    module.add_class::<Channels>()?;
     module.add_class::<BilinearMap>()
 }

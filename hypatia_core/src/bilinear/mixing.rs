@@ -1,0 +1,786 @@
+//! Channels mixed by weights, and blades by a table: r[b, o, i] = Σ c·w[o, c, a]·x[b, c, j] over the terms (a, j, i, c)
+//! of a table and over all channels; the linear layers of Clifford networks, with rows read as they lie in memory.
+//!
+//! Terms of one place of the result beyond the first are further channels with their places in another order, so that
+//! one kernel serves all: a register holds places of one channel, and each weight is a register of weights.
+
+use super::real::Real;
+use super::{Job, dispatch, threads};
+use crate::error::{Error, Result};
+
+/// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
+const TILE: [usize; 2] = [4, 3];
+/// Rows whose products are summed before they are added to the gradient in float64.
+const CHUNK: usize = 64;
+
+/// Which places of x and which weight each place of the result takes.
+#[derive(Debug, Clone)]
+pub struct ChannelMap {
+    /// Weights of a pair of channels, places of x, places of the result.
+    widths: [usize; 3],
+    /// For each layer and place of the result: the place of x, the weight, the coefficient.
+    layers: Vec<Vec<(usize, usize, f64)>>,
+    /// Whether the table's zeros are factors too, so that what is not finite reaches all places.
+    zeros_count: bool,
+}
+
+/// A weight (o, c, a) as it lies in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight<'a, T> {
+    /// Memory that holds all of it.
+    pub values: &'a [T],
+    /// Channels of the result, channels of x.
+    pub channels: [usize; 2],
+    /// Elements between neighbours along each axis.
+    pub strides: [usize; 3],
+}
+
+impl<T: Real> Weight<'_, T> {
+    fn at(&self, o: usize, c: usize, a: usize) -> T {
+        let [along_o, along_c, along_a] = self.strides;
+        self.values[o * along_o + c * along_c + a * along_a]
+    }
+}
+
+impl ChannelMap {
+    /// The map of these terms (a, j, i, c).
+    ///
+    /// # Errors
+    /// A term stands outside the widths.
+    pub fn new(
+        widths: [usize; 3],
+        terms: impl IntoIterator<Item = (usize, usize, usize, f64)>,
+        zeros_count: bool,
+    ) -> Result<Self> {
+        let mut layers: Vec<Vec<(usize, usize, f64)>> = vec![vec![(0, 0, 0.0); widths[2]]];
+        let mut filled = vec![0; widths[2]];
+        for (a, j, i, coefficient) in terms {
+            if a >= widths[0] || j >= widths[1] || i >= widths[2] {
+                return Err(Error::new(format!(
+                    "channel map: the term ({a}, {j}, {i}) is outside {widths:?}"
+                )));
+            }
+            if filled[i] == layers.len() {
+                layers.push(vec![(0, 0, 0.0); widths[2]]);
+            }
+            layers[filled[i]][i] = (j, a, coefficient);
+            filled[i] += 1;
+        }
+        Ok(Self {
+            widths,
+            layers,
+            zeros_count,
+        })
+    }
+
+    /// Weights of a pair of channels, places of x, places of the result.
+    pub fn widths(&self) -> [usize; 3] {
+        self.widths
+    }
+
+    /// Writes the result's rows (o, i), with so many threads at most.
+    ///
+    /// # Errors
+    /// The slices are not so many rows, or the weight has no element that is asked for.
+    pub fn apply<T: Real>(
+        &self,
+        x: &[T],
+        weight: Weight<'_, T>,
+        result: &mut [T],
+        rows: usize,
+        threads: usize,
+    ) -> Result<()> {
+        let [_, j, i] = self.widths;
+        let [outs, ins] = weight.channels;
+        self.check(weight)?;
+        if x.len() != rows * ins * j || result.len() != rows * outs * i {
+            return Err(Error::new(format!(
+                "channel map: {rows} rows of {ins} and {outs} channels are not {} and {} elements",
+                x.len(),
+                result.len()
+            )));
+        }
+        if result.is_empty() {
+            return Ok(());
+        }
+        if x.is_empty() || j == 0 {
+            result.fill(T::ZERO);
+            return Ok(());
+        }
+        let places = Places::new::<T>(i);
+        let panels = self.panels(weight, &places);
+        let work = rows * outs * i * ins * self.layers.len() / T::LANES;
+        let share = threads::rows_of_one(rows, work, TILE[0], threads);
+        threads::each(result.chunks_mut(share * outs * i), |number, part| {
+            let count = part.len() / (outs * i);
+            dispatch(Mix {
+                map: self,
+                places: &places,
+                panels: &panels,
+                x: &x[number * share * ins * j..][..count * ins * j],
+                channels: weight.channels,
+                result: part,
+            });
+        });
+        Ok(())
+    }
+
+    /// The gradient of the weight, (o, c, a) row by row, where `gradient` is that of the result's rows.
+    ///
+    /// # Errors
+    /// The slices are not so many rows.
+    pub fn weight_gradient<T: Real>(
+        &self,
+        x: &[T],
+        gradient: &[T],
+        channels: [usize; 2],
+        rows: usize,
+        threads: usize,
+    ) -> Result<Vec<f64>> {
+        let [weights, j, i] = self.widths;
+        let [outs, ins] = channels;
+        if x.len() != rows * ins * j || gradient.len() != rows * outs * i {
+            return Err(Error::new(format!(
+                "channel map: {rows} rows of {ins} and {outs} channels are not {} and {} elements",
+                x.len(),
+                gradient.len()
+            )));
+        }
+        let mut out = vec![0.0; outs * ins * weights];
+        if x.is_empty() || gradient.is_empty() {
+            return Ok(out);
+        }
+        let places = Places::new::<T>(i);
+        let length = outs * ins * self.layers.len() * places.line;
+        let work = rows * outs * i * ins * self.layers.len() / T::LANES;
+        let share = threads::rows_of_one(rows, work, TILE[0], threads);
+        let mut sums = vec![Vec::new(); rows.div_ceil(share)];
+        threads::each(sums.iter_mut(), |number, total| {
+            let start = number * share;
+            let count = share.min(rows - start);
+            *total = vec![0.0; length];
+            dispatch(Gradient {
+                map: self,
+                places: &places,
+                x: &x[start * ins * j..][..count * ins * j],
+                gradient: &gradient[start * outs * i..][..count * outs * i],
+                channels,
+                total,
+            });
+        });
+        let depth = ins * self.layers.len();
+        for total in sums {
+            for (at, lanes) in total.chunks_exact(places.line).enumerate() {
+                let (o, k) = (at / depth, at % depth);
+                let (c, layer) = (k / self.layers.len(), &self.layers[k % self.layers.len()]);
+                for (place, value) in lanes.iter().enumerate() {
+                    if let Some(&(_, a, coefficient)) = layer.get(place % places.padded)
+                        && coefficient != 0.0
+                    {
+                        out[(o * ins + c) * weights + a] += coefficient * value;
+                    }
+                }
+            }
+        }
+        if self.zeros_count {
+            let of = |values: &[T], count: usize, width: usize| -> Vec<f64> {
+                let mut sums = vec![0.0; count];
+                for (at, line) in values.chunks_exact(width).enumerate() {
+                    sums[at % count] += zeros(line).into();
+                }
+                sums
+            };
+            let (by_out, by_in) = (of(gradient, outs, i), of(x, ins, j));
+            for (at, value) in out.iter_mut().enumerate() {
+                *value += by_out[at / (ins * weights)] + by_in[at / weights % ins];
+            }
+        }
+        Ok(out)
+    }
+
+    fn check<T: Real>(&self, weight: Weight<'_, T>) -> Result<()> {
+        let extents = [weight.channels[0], weight.channels[1], self.widths[0]];
+        if extents.contains(&0) {
+            return Ok(());
+        }
+        let last = extents
+            .iter()
+            .zip(weight.strides)
+            .try_fold(0usize, |sum, (&n, stride)| {
+                sum.checked_add((n - 1).checked_mul(stride)?)
+            });
+        match last {
+            Some(last) if last < weight.values.len() => Ok(()),
+            _ => Err(Error::new(format!(
+                "channel map: a weight of {extents:?} with strides {:?} is not within {} elements",
+                weight.strides,
+                weight.values.len()
+            ))),
+        }
+    }
+
+    /// The weights as the tiles take them: for each pattern and tile, channel by channel, `TILE[1]` registers.
+    fn panels<T: Real>(&self, weight: Weight<'_, T>, places: &Places) -> Vec<T> {
+        let ([outs, ins], depth) = (weight.channels, weight.channels[1] * self.layers.len());
+        let tiles = places.registers(outs).div_ceil(TILE[1]);
+        let step = TILE[1] * T::LANES;
+        let mut panels = vec![T::ZERO; places.patterns * tiles * depth * step];
+        for o in 0..outs {
+            let mut spread = T::ZERO;
+            if self.zeros_count {
+                for c in 0..ins {
+                    for a in 0..self.widths[0] {
+                        spread += T::ZERO * weight.at(o, c, a);
+                    }
+                }
+            }
+            for (l, layer) in self.layers.iter().enumerate() {
+                for (i, &(_, a, coefficient)) in layer.iter().enumerate() {
+                    if coefficient == 0.0 && !self.zeros_count {
+                        continue;
+                    }
+                    let [pattern, register, lane] = places.of(o, i);
+                    let tile = pattern * tiles + register / TILE[1];
+                    let at = tile * depth * step + register % TILE[1] * T::LANES + lane;
+                    for c in 0..ins {
+                        let factor = if coefficient == 0.0 {
+                            T::ZERO
+                        } else {
+                            T::from_f64(coefficient) * weight.at(o, c, a)
+                        };
+                        panels[at + (c * self.layers.len() + l) * step] = factor + spread;
+                    }
+                }
+            }
+        }
+        panels
+    }
+
+    /// Whether each place of the result takes the same place of x, and that one alone.
+    fn is_diagonal(&self) -> bool {
+        self.layers.len() == 1
+            && self.widths[1] == self.widths[2]
+            && (self.layers[0].iter().enumerate()).all(|(i, &(j, _, _))| i == j)
+    }
+}
+
+/// Zero, or NaN where one of these is not finite.
+#[inline(always)]
+fn zeros<T: Real>(values: &[T]) -> T {
+    let mut sum = T::ZERO;
+    values.iter().for_each(|&v| sum += T::ZERO * v);
+    sum
+}
+
+/// How the places of a channel lie in registers.
+struct Places {
+    width: usize,
+    /// The same, with what fills up a register or a part of one.
+    padded: usize,
+    /// Places that one channel of x takes in registers: whole ones.
+    line: usize,
+    /// Registers of a line.
+    patterns: usize,
+    lanes: usize,
+}
+
+impl Places {
+    fn new<T: Real>(width: usize) -> Self {
+        let lanes = T::LANES;
+        let padded = if width < lanes {
+            width.next_power_of_two()
+        } else {
+            width.next_multiple_of(lanes)
+        };
+        let line = padded.max(lanes);
+        Self {
+            width,
+            padded,
+            line,
+            patterns: line / lanes,
+            lanes,
+        }
+    }
+
+    /// Registers of one pattern that so many channels of the result take.
+    fn registers(&self, channels: usize) -> usize {
+        (channels * self.padded).div_ceil(self.line)
+    }
+
+    /// Where a register's sums begin in a row of the result, where that has no gaps.
+    fn begin(&self, pattern: usize, register: usize) -> usize {
+        if self.padded < self.lanes {
+            register * self.lanes
+        } else {
+            register * self.padded + pattern * self.lanes
+        }
+    }
+
+    /// Where place i of channel o stands: pattern, register, lane.
+    fn of(&self, o: usize, i: usize) -> [usize; 3] {
+        if self.padded < self.lanes {
+            let at = o * self.padded + i;
+            [0, at / self.lanes, at % self.lanes]
+        } else {
+            [i / self.lanes, o, i % self.lanes]
+        }
+    }
+}
+
+/// A row of x as its channels and layers, each a line of places in the result's order.
+#[inline(always)]
+fn gather<T: Real>(map: &ChannelMap, places: &Places, row: &[T], lines: &mut [T]) {
+    let channels = row.chunks_exact(map.widths[1]);
+    for (channel, lines) in channels.zip(lines.chunks_exact_mut(places.line * map.layers.len())) {
+        for (layer, line) in map.layers.iter().zip(lines.chunks_exact_mut(places.line)) {
+            for copy in line.chunks_exact_mut(places.padded) {
+                for (to, &(j, _, coefficient)) in copy.iter_mut().zip(layer) {
+                    *to = if coefficient == 0.0 {
+                        T::ZERO
+                    } else {
+                        channel[j]
+                    };
+                }
+            }
+        }
+    }
+}
+
+struct Mix<'a, T> {
+    map: &'a ChannelMap,
+    places: &'a Places,
+    panels: &'a [T],
+    x: &'a [T],
+    channels: [usize; 2],
+    result: &'a mut [T],
+}
+
+impl<T: Real> Job for Mix<'_, T> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        let Self {
+            map,
+            places,
+            panels,
+            x,
+            channels: [outs, ins],
+            result,
+        } = self;
+        let (width, depth) = (ins * map.widths[1], ins * map.layers.len());
+        let taken = depth * places.line;
+        let as_it_lies = map.is_diagonal() && places.line == places.width;
+        let mut scratch = vec![T::ZERO; if as_it_lies { 0 } else { TILE[0] * taken }];
+        let block = TILE[0] * outs * places.width;
+        for (x, result) in x.chunks(TILE[0] * width).zip(result.chunks_mut(block)) {
+            let count = x.len() / width;
+            let mut start = [T::ZERO; TILE[0]];
+            if map.zeros_count {
+                for (to, row) in start.iter_mut().zip(x.chunks_exact(width)) {
+                    *to = zeros(row);
+                }
+            }
+            let lines = if as_it_lies {
+                x
+            } else {
+                for (row, lines) in x.chunks_exact(width).zip(scratch.chunks_exact_mut(taken)) {
+                    gather(map, places, row, lines);
+                }
+                &scratch[..count * taken]
+            };
+            if count == TILE[0] {
+                tiles::<T, REGISTERS, { TILE[0] }>(places, panels, lines, depth, start, result);
+            } else {
+                let rows = lines.chunks_exact(taken).zip(start);
+                for ((row, start), to) in rows.zip(result.chunks_exact_mut(outs * places.width)) {
+                    tiles::<T, REGISTERS, 1>(places, panels, row, depth, [start], to);
+                }
+            }
+        }
+    }
+}
+
+/// All sums of so many rows.
+#[inline(always)]
+fn tiles<T: Real, const REGISTERS: bool, const ROWS: usize>(
+    places: &Places,
+    panels: &[T],
+    lines: &[T],
+    depth: usize,
+    start: [T; ROWS],
+    result: &mut [T],
+) {
+    let outs = result.len() / (ROWS * places.width);
+    let registers = places.registers(outs);
+    let tiles = registers.div_ceil(TILE[1]);
+    let step = TILE[1] * T::LANES;
+    for (number, panel) in panels.chunks_exact(depth * step).enumerate() {
+        let (pattern, first) = (number / tiles, number % tiles * TILE[1]);
+        #[cfg(target_arch = "x86_64")]
+        if REGISTERS {
+            let from = &lines[pattern * T::LANES..];
+            assert!(from.len() >= (ROWS * depth - 1) * places.line + T::LANES);
+            let sums = Sums {
+                panel: panel.as_ptr(),
+                lines: from.as_ptr(),
+                line: places.line,
+                depth,
+            };
+            let row = outs * places.width;
+            let (count, begin) = (TILE[1].min(registers - first), places.begin(pattern, first));
+            let apart = places.begin(pattern, first + 1) - begin;
+            if places.width == places.padded && begin + (count - 1) * apart + T::LANES <= row {
+                // SAFETY: there are registers; `panel` holds `depth` times three of them, and `from` a register of
+                // each row and channel, as was just asserted; so many registers of the row lie within it.
+                unsafe { sums.write(start, result.as_mut_ptr().add(begin), row, apart, count) };
+                continue;
+            }
+            let mut spilt = [[[T::ZERO; MOST_LANES]; TILE[1]]; ROWS];
+            // SAFETY: as above, and each row of the memory here holds three registers, so far apart.
+            unsafe {
+                sums.write(
+                    start,
+                    spilt.as_mut_ptr().cast(),
+                    TILE[1] * MOST_LANES,
+                    MOST_LANES,
+                    count,
+                );
+            }
+            for (row, sums) in result.chunks_exact_mut(row).zip(&spilt) {
+                for (register, sums) in (first..registers).zip(sums) {
+                    store(places, row, [pattern, register], &sums[..T::LANES]);
+                }
+            }
+            continue;
+        }
+        for (b, row) in result.chunks_exact_mut(outs * places.width).enumerate() {
+            let mut sums = [[start[b]; MOST_LANES]; TILE[1]];
+            for (k, weights) in panel.chunks_exact(step).enumerate() {
+                let at = (b * depth + k) * places.line + pattern * T::LANES;
+                let x = &lines[at..][..T::LANES];
+                for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(T::LANES)) {
+                    for ((sum, &w), &x) in sums.iter_mut().zip(weights).zip(x) {
+                        *sum += w * x;
+                    }
+                }
+            }
+            for (register, sums) in (first..registers).zip(&sums) {
+                store(places, row, [pattern, register], &sums[..T::LANES]);
+            }
+        }
+    }
+}
+
+/// At least as many elements as a register holds.
+const MOST_LANES: usize = 8;
+
+/// One register of sums to its places.
+#[inline(always)]
+fn store<T: Real>(places: &Places, row: &mut [T], [pattern, register]: [usize; 2], sums: &[T]) {
+    if places.padded >= places.lanes {
+        let begin = pattern * places.lanes;
+        let count = places.lanes.min(places.width - begin);
+        row[register * places.width + begin..][..count].copy_from_slice(&sums[..count]);
+        return;
+    }
+    let channels = places.lanes / places.padded;
+    for (n, sums) in sums.chunks_exact(places.padded).enumerate() {
+        let begin = (register * channels + n) * places.width;
+        if let Some(to) = row.get_mut(begin..begin + places.width) {
+            to.copy_from_slice(&sums[..places.width]);
+        }
+    }
+}
+
+/// Where one tile's operands lie.
+#[cfg(target_arch = "x86_64")]
+struct Sums<T> {
+    panel: *const T,
+    lines: *const T,
+    line: usize,
+    depth: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<T: Real> Sums<T> {
+    /// Writes the sums of one tile: so many registers of each row, `apart` elements from one to the next.
+    ///
+    /// # Safety
+    /// The processor must have AVX2 and FMA; there must be `depth` times `TILE[1]` registers of weights, a register at
+    /// each `line` elements of `lines` for each row and channel, and room where the sums are written.
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "arrays that iterators take by value go through memory"
+    )]
+    unsafe fn write<const ROWS: usize>(
+        &self,
+        start: [T; ROWS],
+        to: *mut T,
+        row: usize,
+        apart: usize,
+        count: usize,
+    ) {
+        // SAFETY: as the function asks.
+        unsafe {
+            let mut sums = [[T::splat(T::ZERO); TILE[1]]; ROWS];
+            for b in 0..ROWS {
+                sums[b] = [T::splat(start[b]); TILE[1]];
+            }
+            for k in 0..self.depth {
+                let weights: [T::Register; TILE[1]] =
+                    std::array::from_fn(|m| T::load(self.panel.add((k * TILE[1] + m) * T::LANES)));
+                for b in 0..ROWS {
+                    let x = T::load(self.lines.add((b * self.depth + k) * self.line));
+                    for m in 0..TILE[1] {
+                        sums[b][m] = T::plus(sums[b][m], x, weights[m]);
+                    }
+                }
+            }
+            for b in 0..ROWS {
+                for m in 0..TILE[1] {
+                    if m < count {
+                        T::store(to.add(b * row + m * apart), sums[b][m]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Gradient<'a, T> {
+    map: &'a ChannelMap,
+    places: &'a Places,
+    x: &'a [T],
+    gradient: &'a [T],
+    channels: [usize; 2],
+    total: &'a mut Vec<f64>,
+}
+
+impl<T: Real> Job for Gradient<'_, T> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        let Self {
+            map,
+            places,
+            x,
+            gradient,
+            channels: [outs, ins],
+            total,
+        } = self;
+        let depth = ins * map.layers.len();
+        let (width, taken, given) = (ins * map.widths[1], depth * places.line, outs * places.line);
+        let mut lines = vec![T::ZERO; CHUNK * taken];
+        let mut slopes = vec![T::ZERO; CHUNK * given];
+        let parts = x
+            .chunks(CHUNK * width)
+            .zip(gradient.chunks(CHUNK * outs * places.width));
+        let as_it_lies = map.is_diagonal() && places.line == places.width;
+        for (x, gradient) in parts {
+            let count = x.len() / width;
+            let (lines, slopes): (&[T], &[T]) = if as_it_lies {
+                (x, gradient)
+            } else {
+                for (row, to) in x.chunks_exact(width).zip(lines.chunks_exact_mut(taken)) {
+                    gather(map, places, row, to);
+                }
+                // Copies of a place beyond the first would be counted again: their slopes stay zero.
+                let rows = gradient.chunks_exact(places.width);
+                for (row, to) in rows.zip(slopes.chunks_exact_mut(places.line)) {
+                    to[..places.width].copy_from_slice(row);
+                }
+                (&lines[..count * taken], &slopes[..count * given])
+            };
+            for pattern in 0..places.patterns {
+                for o in (0..outs).step_by(TILE[0]) {
+                    for k in (0..depth).step_by(TILE[1]) {
+                        let corner = [o, k, pattern * places.lanes];
+                        let sizes = [outs, depth, places.line];
+                        if REGISTERS && o + TILE[0] <= outs && k + TILE[1] <= depth {
+                            #[cfg(target_arch = "x86_64")]
+                            add_tile(corner, sizes, count, lines, slopes, total);
+                        } else {
+                            add_rest(corner, sizes, count, lines, slopes, total, places.lanes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds Σ over the rows of one tile's products: slopes of four channels by lines of three.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn add_tile<T: Real>(
+    [o, k, lane]: [usize; 3],
+    [outs, depth, line]: [usize; 3],
+    count: usize,
+    lines: &[T],
+    slopes: &[T],
+    total: &mut [f64],
+) {
+    let (x, g) = (&lines[k * line + lane..], &slopes[o * line + lane..]);
+    let last = |width: usize, tile: usize| ((count - 1) * width + tile - 1) * line + T::LANES;
+    assert!(x.len() >= last(depth, TILE[1]) && g.len() >= last(outs, TILE[0]));
+    let mut found = [[[T::ZERO; MOST_LANES]; TILE[1]]; TILE[0]];
+    // SAFETY: the processor has registers where this is called, and each address was just asserted to hold one.
+    unsafe {
+        let mut sums = [[T::splat(T::ZERO); TILE[1]]; TILE[0]];
+        for b in 0..count {
+            let x = x.as_ptr().add(b * depth * line);
+            let x: [T::Register; TILE[1]] = std::array::from_fn(|m| T::load(x.add(m * line)));
+            let g = g.as_ptr().add(b * outs * line);
+            for (n, sums) in sums.iter_mut().enumerate() {
+                let g = T::load(g.add(n * line));
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = T::plus(*sum, g, x);
+                }
+            }
+        }
+        for (sums, to) in sums.iter().zip(&mut found) {
+            for (&sum, to) in sums.iter().zip(to) {
+                T::store(to.as_mut_ptr(), sum);
+            }
+        }
+    }
+    for (n, found) in found.iter().enumerate() {
+        for (m, found) in found.iter().enumerate() {
+            let at = ((o + n) * depth + k + m) * line + lane;
+            for (to, &value) in total[at..][..T::LANES].iter_mut().zip(found) {
+                *to += value.into();
+            }
+        }
+    }
+}
+
+/// The same for what is left at the edges.
+#[inline(always)]
+fn add_rest<T: Real>(
+    [o, k, lane]: [usize; 3],
+    [outs, depth, line]: [usize; 3],
+    count: usize,
+    lines: &[T],
+    slopes: &[T],
+    total: &mut [f64],
+    lanes: usize,
+) {
+    for o in o..outs.min(o + TILE[0]) {
+        for k in k..depth.min(k + TILE[1]) {
+            for lane in lane..lane + lanes {
+                let mut sum = T::ZERO;
+                for b in 0..count {
+                    let x = lines[(b * depth + k) * line + lane];
+                    sum += slopes[(b * outs + o) * line + lane] * x;
+                }
+                total[(o * depth + k) * line + lane] += sum.into();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By definition; whole numbers, so that sums are exact in any order.
+    fn check<T: Real + PartialEq + std::fmt::Debug>() {
+        let mut draw = fastrand::Rng::with_seed(5);
+        for (outs, ins, [weights, j, i], rows) in [
+            (32, 32, [1, 8, 8], 9),
+            (5, 3, [2, 16, 16], 70),
+            (7, 4, [3, 4, 4], 6),
+            (1, 2, [1, 3, 3], 5),
+            (6, 5, [4, 3, 10], 41),
+            (2, 1, [2, 1, 1], 33),
+            (33, 40, [1, 8, 8], 300),
+        ] {
+            let mut terms: Vec<_> = Vec::new();
+            for place in 0..i {
+                if weights == 1 && i == j {
+                    terms.push((0, place, place, 1.0));
+                    continue;
+                }
+                for _ in 0..draw.usize(..4) {
+                    let c = [1.0, -1.0, 2.0][draw.usize(..3)];
+                    terms.push((draw.usize(..weights), draw.usize(..j), place, c));
+                }
+            }
+            let mut whole = |count: usize| -> Vec<T> {
+                (0..count)
+                    .map(|_| T::from_f64(f64::from(draw.i32(-3..4))))
+                    .collect()
+            };
+            let (x, w, g) = (
+                whole(rows * ins * j),
+                whole(outs * ins * weights),
+                whole(rows * outs * i),
+            );
+            let (mut wanted, mut slopes) = (vec![T::ZERO; rows * outs * i], vec![0.0; w.len()]);
+            for b in 0..rows {
+                for o in 0..outs {
+                    for c in 0..ins {
+                        for &(a, from, to, coefficient) in &terms {
+                            let at = (b * outs + o) * i + to;
+                            let x = x[(b * ins + c) * j + from] * T::from_f64(coefficient);
+                            // The weight lies as (a, c, o).
+                            wanted[at] += w[(a * ins + c) * outs + o] * x;
+                            slopes[(o * ins + c) * weights + a] += (g[at] * x).into();
+                        }
+                    }
+                }
+            }
+            for zeros_count in [false, true] {
+                let map =
+                    ChannelMap::new([weights, j, i], terms.iter().copied(), zeros_count).unwrap();
+                let weight = Weight {
+                    values: &w,
+                    channels: [outs, ins],
+                    strides: [1, outs, outs * ins],
+                };
+                let mut result = vec![T::from_f64(f64::NAN); rows * outs * i];
+                map.apply(&x, weight, &mut result, rows, 2).unwrap();
+                assert_eq!(result, wanted);
+                let found = map.weight_gradient(&x, &g, [outs, ins], rows, 2);
+                assert_eq!(found.unwrap(), slopes);
+                assert!(map.apply(&x[1..], weight, &mut result, rows, 2).is_err());
+                let short = Weight {
+                    values: &w[1..],
+                    ..weight
+                };
+                assert!(map.apply(&x, short, &mut result, rows, 2).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn channel_maps_and_their_gradients_are_those_of_the_definition() {
+        check::<f32>();
+        check::<f64>();
+    }
+
+    #[test]
+    fn what_is_not_finite_passes_the_zeros_of_a_table_where_they_count() {
+        let terms = [(0, 0, 0, 1.0), (1, 1, 1, 1.0)];
+        let weight = |values| Weight {
+            values,
+            channels: [2, 1],
+            strides: [2, 2, 1],
+        };
+        for zeros_count in [false, true] {
+            let map = ChannelMap::new([2, 2, 2], terms, zeros_count).unwrap();
+            let mut result = [0.0; 8];
+            let x = [f64::INFINITY, 1.0, 1.0, 1.0];
+            map.apply(&x, weight(&[1.0; 4]), &mut result, 2, 1).unwrap();
+            assert_eq!(result[1].is_nan(), zeros_count);
+            assert_eq!(result[4..], [1.0; 4]);
+            let w = [1.0, f64::NAN, 1.0, 1.0];
+            map.apply(&[1.0; 4], weight(&w), &mut result, 2, 1).unwrap();
+            assert_eq!(result[0].is_nan(), zeros_count);
+            assert!(result[1].is_nan());
+            assert_eq!(result[2..4], [1.0; 2]);
+            let slopes = map.weight_gradient(&x, &[1.0; 8], [2, 1], 2, 1).unwrap();
+            assert_eq!(slopes[1].is_nan(), zeros_count);
+        }
+        assert!(ChannelMap::new([1, 1, 1], [(0, 1, 0, 1.0)], false).is_err());
+    }
+}
