@@ -85,7 +85,29 @@ def composite_decompositions() -> dict[Any, Callable[..., Any]]:
     """
     from torch._export.utils import _collect_all_valid_cia_ops, _get_decomp_for_cia
 
-    return {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
+    found = {target: _get_decomp_for_cia(target) for target in _collect_all_valid_cia_ops()}
+    lstm = torch.ops.aten.lstm.input
+    return {**found, lstm: _lstm_by_layers(found[lstm])} if lstm in found else found
+
+
+def _lstm_by_layers(step_by_step: Callable[..., Any]) -> Callable[..., Any]:
+    """An LSTM in oneDNN's layers and not in steps of time: no gradient. Read in 2.15 (`torch._decomp`)."""
+    try:
+        from torch._decomp.decompositions import _rnn_helper, gather_params, mkldnn_one_layer_lstm
+    except ImportError:
+        return step_by_step
+
+    def lstm(x: Any, hx: Any, weights: Any, biases: bool, *others: Any) -> Any:
+        plain = all(t.device.type == "cpu" and t.dtype is torch.float32 for t in (x, *hx, *weights))
+        square = hx[0].shape[2] == hx[1].shape[2]
+        if not (plain and square and torch.backends.mkldnn.is_available()):
+            return step_by_step(x, hx, weights, biases, *others)
+        layers = gather_params(weights, biases, False)
+        hidden = list(zip(*hx, strict=True))
+        out, last = _rnn_helper(x, hidden, layers, biases, *others, mkldnn_one_layer_lstm)
+        return out, *(torch.stack(values, 0) for values in zip(*last, strict=True))
+
+    return lstm
 
 
 def type_assertion() -> Any:

@@ -19,7 +19,10 @@ SOURCES = CRATE / "src"
 PYTHON = [
     ["_native"],
     ["_hypatia_core"],
-    ["bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"],
+    [
+        *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic", "graph_json"),
+        *("packed_attention", "packed_convolution", "packed_linear"),
+    ],
     ["profile"],
     ["clifford"],
     [
@@ -58,7 +61,9 @@ RUST = [
     ["error", "tensor_type", "bits"],
     ["attribute", "clifford", "symbolic", "view"],
     ["op", "table", "bilinear"],
-    ["graph", "language", "cost", "inner_product"],
+    ["graph", "language", "cost", "inner_product", "team"],
+    ["linear"],
+    ["attention", "depthwise"],
     ["island", "memory"],
     ["analysis"],
     ["attribute_function", "condition", "evaluate"],

@@ -340,3 +340,21 @@ def test_eight_threads_while_another_writes_weights() -> None:
         thread.join()
     assert not wrong
     assert served(torch.ones(2, 8)).flatten()[0].item() == 8.0 * 201
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_an_lstm_is_served_by_layers_and_not_by_steps(bias: bool, bidirectional: bool) -> None:
+    model = torch.nn.LSTM(
+        6, 16, num_layers=2, batch_first=True, bias=bias, bidirectional=bidirectional
+    ).eval()
+    x = torch.randn(2, 40, 6)
+    served = hypatia_core.compile(model, (x,), options={"executor": "aten"})
+    with torch.no_grad():
+        out, (h, c) = served(x)
+        expected, (eh, ec) = model(x)
+    for found, wanted in ((out, expected), (h, eh), (c, ec)):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    if torch.backends.mkldnn.is_available():
+        assert hypatia_core.report(served).graphs[0].nodes_before < 100

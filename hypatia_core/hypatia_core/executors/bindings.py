@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import bilinear, compat
+from hypatia_core import bilinear, compat, packed_attention, packed_convolution, packed_linear
 
 aten = torch.ops.aten
 
@@ -176,6 +176,10 @@ OWN: dict[Any, Callable[..., Any]] = {
     torch.ops.hypatia.weighted_bilinear.default: bilinear.weighted_on_rows,
     torch.ops.hypatia.bilinear_weight_gradient.default: bilinear.weight_gradient_on_rows,
     torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
+    packed_linear.LINEAR_ON_PANELS: packed_linear.on_panels,
+    packed_attention.ATTENTION: packed_attention.attention,
+    packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,
+    packed_convolution.DEPTHWISE_CONVOLUTION: packed_convolution.depthwise,
 }
 
 
