@@ -48,6 +48,47 @@ def compile_fx_graph(
 def rows_by_matrix(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> None: ...
+def pack_linear(weight: int, panels: int, columns: int, depth: int) -> None: ...
+def linear_on_panels(
+    x: int,
+    panels: int,
+    bias: int,
+    other: int,
+    result: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    activation: str,
+    low: float,
+    high: float,
+    algorithm: str,
+    threads: int,
+) -> None: ...
+def depthwise_convolution(
+    x: int,
+    filters: int,
+    bias: int,
+    result: int,
+    extents: tuple[int, int],
+    down: tuple[int, int, int, int, int],
+    across: tuple[int, int, int, int, int],
+    activation: str,
+    low: float,
+    high: float,
+    algorithm: str,
+    threads: int,
+) -> None: ...
+def attention(
+    q: tuple[int, int, int, int],
+    k: tuple[int, int, int, int],
+    v: tuple[int, int, int, int],
+    mask: tuple[int, int, int, int],
+    result: int,
+    sizes: tuple[int, int, int, int, int],
+    causal: bool,
+    scale: float,
+    threads: int,
+) -> None: ...
 def inner_product(double: bool, x: int, y: int, count: int, threads: int) -> float: ...
 
 @final

@@ -21,8 +21,8 @@ from hypatia_core.weights import dependent_on
 
 #: Another implementation must gain this part of torch's own time, …
 LEAST_GAIN = 0.03
-#: … and this many seconds: about what one more call from Python costs.
-LEAST_SECONDS = 10e-6
+#: … and this many seconds: about what it costs to see on each call that a weight is as it was.
+LEAST_SECONDS = 2e-6
 #: Bytes a second at which a tensor is laid out anew: a price for comparing plans, a guess.
 COPY_SPEED = 5e9
 

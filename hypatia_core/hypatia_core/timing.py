@@ -225,6 +225,8 @@ def _copies(
 
 def _random(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     sizes, steps = ([compat.hint(n) for n in numbers] for numbers in (like.shape, like.stride()))
-    tensor = torch.empty_strided(sizes, steps, dtype=like.dtype, device=like.device)
+    # What is broadcast in memory stays so.
+    own = [1 if step == 0 else size for size, step in zip(sizes, steps, strict=True)]
+    tensor = torch.empty_strided(own, steps, dtype=like.dtype, device=like.device)
     # Positive, as some weights have to be: variances, for one.
-    return tensor.copy_(torch.rand(sizes, generator=generator, dtype=like.dtype) + 0.5)
+    return tensor.copy_(torch.rand(own, generator=generator, dtype=like.dtype) + 0.5).expand(sizes)

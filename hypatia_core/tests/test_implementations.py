@@ -392,3 +392,88 @@ def test_a_processor_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(compiled(x), model(x))
     (graph,) = hypatia_core.report(compiled).graphs
     assert any("bfloat16" in reason for reason in graph.refusals)
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (6, 24), (130, 700)])
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_our_own_product_at_a_few_rows_and_at_many(act: str, shape: tuple[int, int]) -> None:
+    row = "own kernel, weight in panels, fused"
+    model = nn.Sequential(nn.Linear(shape[1], 35), ACTIVATIONS[act]())
+    assert assert_as_good(model, 3 * torch.randn(shape), row, hidden=True) == {f"linear: {row}": 1}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_our_own_convolution_of_each_channel(act: str, stride: int) -> None:
+    row = "own kernel, a filter for each channel, channels last, fused"
+    filters = nn.Conv2d(43, 43, (3, 5), padding=(1, 2), stride=stride, groups=43, bias=stride == 1)
+    model = nn.Sequential(filters, lively(nn.BatchNorm2d(43)), ACTIVATIONS[act]())
+    assert assert_as_good(model, torch.randn(2, 43, 9, 8), row, hidden=True) == {f"convolution: {row}": 1}
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_our_own_convolutions_add_before_they_activate(groups: int) -> None:
+    class Added(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(8, 8, 1, groups=groups)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.relu6(x + self.convolution(x))
+
+    kind = "over pixels, weight in panels" if groups == 1 else "a filter for each channel"
+    row = f"own kernel {kind}, channels last, fused".replace("kernel a", "kernel, a")
+    chosen = assert_as_good(Added(), torch.randn(2, 8, 5, 6), row, hidden=True)
+    assert chosen == {f"convolution: {row}": 1}
+
+
+class Heads(nn.Module):
+    """Attention over heads that projections leave side by side, under a mask that its inputs do not say."""
+
+    def __init__(self, mask: torch.Tensor | None, causal: bool, scale: float | None) -> None:
+        super().__init__()
+        self.inward, self.outward = nn.Linear(24, 72), nn.Linear(24, 24)
+        self.register_buffer("mask", mask)
+        self.causal, self.scale = causal, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, tokens, width = x.shape
+        q, k, v = self.inward(x).view(rows, tokens, 3, 3, 8).permute(2, 0, 3, 1, 4)
+        mask = None if self.mask is None else self.mask.to(x.dtype)
+        y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=self.causal, scale=self.scale)
+        projected: torch.Tensor = self.outward(y.transpose(1, 2).reshape(rows, tokens, width))
+        return projected
+
+
+MASKS: dict[str, torch.Tensor | None] = {
+    "none": None,
+    "rows": torch.where(torch.arange(19) < 11, 0.0, -math.inf).expand(19, 19),
+    "heads": torch.linspace(-2, 2, 3 * 19 * 19).view(1, 3, 19, 19),
+    "keys": torch.linspace(-1, 1, 2 * 19).view(2, 1, 1, 19),
+}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("scale", [None, 0.7])
+@pytest.mark.parametrize("mask", [*MASKS, "causal"])
+@pytest.mark.parametrize("row", names("attention"))
+def test_attention(row: str, mask: str, scale: float | None, hidden: bool) -> None:
+    model = Heads(MASKS.get(mask), mask == "causal", scale)
+    chosen = assert_as_good(model, torch.randn(2, 19, 24), row, hidden)
+    assert chosen == ({} if row == "torch" else {f"attention: {row}": 1})
+
+
+def test_a_query_that_sees_no_key_gets_what_torch_gives_it() -> None:
+    q, k, v = torch.randn(3, 1, 2, 7, 16)
+    mask = torch.zeros(7, 7)
+    mask[3] = -math.inf
+    found = torch.ops.hypatia.attention(q, k, v, mask, False, 0.25)
+    expected = functional.scaled_dot_product_attention(q, k, v, mask, scale=0.25)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_no_number_is_seen_in_attention() -> None:
+    q, k, v = torch.randn(3, 1, 1, 9, 16)
+    q[0, 0, 4, 2] = math.nan
+    found = torch.ops.hypatia.attention(q, k, v, None, False, 0.25)
+    assert found[0, 0, 4].isnan().all() and not found[0, 0, 5].isnan().any()

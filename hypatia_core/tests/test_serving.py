@@ -388,3 +388,21 @@ def test_a_recurrent_layer_stays_whole(layer: type[nn.Module]) -> None:
         torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-4)
         model.layer.weight_hh_l0.mul_(0.5)
         torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_an_lstm_is_served_by_layers_and_not_by_steps(bias: bool, bidirectional: bool) -> None:
+    model = torch.nn.LSTM(
+        6, 16, num_layers=2, batch_first=True, bias=bias, bidirectional=bidirectional
+    ).eval()
+    x = torch.randn(2, 40, 6)
+    served = hypatia_core.compile(model, (x,), options={"executor": "aten"})
+    with torch.no_grad():
+        out, (h, c) = served(x)
+        expected, (eh, ec) = model(x)
+    for found, wanted in ((out, expected), (h, eh), (c, ec)):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    if torch.backends.mkldnn.is_available():
+        assert hypatia_core.report(served).graphs[0].nodes_before < 100

@@ -18,7 +18,7 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import bilinear, channel_map, compat
+from hypatia_core import bilinear, channel_map, compat, packed_attention, packed_convolution, packed_linear
 
 aten = torch.ops.aten
 
@@ -179,6 +179,10 @@ OWN: dict[Any, Callable[..., Any]] = {
     torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
     torch.ops.hypatia.channel_map.default: channel_map.mixed,
     torch.ops.hypatia.channel_map_weight_gradient.default: channel_map.weight_gradient,
+    packed_linear.LINEAR_ON_PANELS: packed_linear.on_panels,
+    packed_attention.ATTENTION: packed_attention.attention,
+    packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,
+    packed_convolution.DEPTHWISE_CONVOLUTION: packed_convolution.depthwise,
 }
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import fx
 
+from hypatia_core.packed_convolution import DEPTHWISE_CONVOLUTION, PIXELS_ON_PANELS
+from hypatia_core.packed_linear import LINEAR_ON_PANELS
+
 aten = torch.ops.aten
 
 #: What writes its result over its first operand, in place of what makes a new tensor of it.
@@ -45,6 +48,7 @@ FRESH = frozenset(
         *(aten.pow.Tensor_Scalar, aten.mean.dim, aten.sum.dim_IntList, aten.cat.default),
         *(aten.clone.default, aten._softmax.default, aten.amax.default),
         *(aten.log.default, aten.erf.default, aten.sin.default, aten.cos.default),
+        *(LINEAR_ON_PANELS, PIXELS_ON_PANELS, DEPTHWISE_CONVOLUTION),
     }
 )
 #: Their kernels take new memory for each result.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypatia_core.implementations import attention as _attention
 from hypatia_core.implementations import convolution as _convolution
 from hypatia_core.implementations import linear as _linear
 from hypatia_core.implementations import sequence as _sequence
@@ -12,11 +13,12 @@ TABLE: list[Implementation] = [
     *_linear.IMPLEMENTATIONS,
     *_convolution.IMPLEMENTATIONS,
     *_sequence.IMPLEMENTATIONS,
+    *_attention.IMPLEMENTATIONS,
 ]
 
 #: Finds the operation that a node begins, given the nodes that depend on weights alone, and those that belong
 #: to another already.
-FINDERS = [_linear.linear, _convolution.convolution]
+FINDERS = [_linear.linear, _convolution.convolution, _attention.attention]
 
 #: Makes of a graph one in which finders find more, of the same meaning.
 products_of_rows = _linear.products_of_rows

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core import compat
+from hypatia_core import compat, packed_convolution, packed_linear
 from hypatia_core.implementations.activation import Activation, activation, post_operation
 from hypatia_core.implementations.base import (
     KERNELS,
@@ -257,6 +257,44 @@ def _product_of_channels(emitter: Emitter, unit: Convolution) -> fx.Node:
     return emitter.call(aten.permute.default, shaped, [0, 3, 1, 2])
 
 
+def _in_kernel(unit: Convolution) -> tuple[str, list[float], str] | None:
+    """The activation, where our own kernels know it."""
+    name, numbers, algorithm = post_operation(unit.activation)
+    return (name, numbers, algorithm) if (name, algorithm) in packed_linear.ACTIVATIONS else None
+
+
+_NOTHING: tuple[str, list[float], str] = ("none", [], "")
+
+
+def _pixels_on_panels(emitter: Emitter, unit: Convolution) -> fx.Node:
+    x = _channels_last(emitter, unit.x)
+    weight, bias = folded(emitter, unit)
+    matrix = emitter.call(aten.view.default, weight, [weight.meta["val"].shape[0], -1])
+    panels = emitter.call(packed_linear.PANELS_OF_WEIGHT, matrix)
+    other = None if unit.other is None else _channels_last(emitter, unit.other)
+    known = _in_kernel(unit)
+    call = (packed_convolution.PIXELS_ON_PANELS, x, panels, bias, other, matrix.meta["val"].shape[0])
+    node = emitter.call(*call, *(known or _NOTHING))
+    return node if known or unit.activation is None else unit.activation.after(emitter, node)
+
+
+def _is_depthwise(unit: Convolution) -> bool:
+    channels, each, *_ = unit.weight.meta["val"].shape
+    return bool(unit.geometry[3] == channels == unit.x.meta["val"].shape[1] and each == 1)
+
+
+def _depthwise(emitter: Emitter, unit: Convolution) -> fx.Node:
+    x = _channels_last(emitter, unit.x)
+    weight, bias = folded(emitter, unit)
+    turned = emitter.call(aten.permute.default, emitter.call(aten.squeeze.dim, weight, 1), [1, 2, 0])
+    filters = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
+    padding, stride, dilation, _ = unit.geometry
+    known = _in_kernel(unit) if unit.other is None else None
+    call = (packed_convolution.DEPTHWISE_CONVOLUTION, x, filters, bias, list(stride), list(padding))
+    node = emitter.call(*call, list(dilation), *(known or _NOTHING))
+    return node if known else _completed(emitter, unit, node)
+
+
 IMPLEMENTATIONS = [
     Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
     Implementation(
@@ -276,5 +314,17 @@ IMPLEMENTATIONS = [
         "convolution",
         _mixes_channels_only,
         _product_of_channels,
+    ),
+    Implementation(
+        "own kernel over pixels, weight in panels, channels last, fused",
+        "convolution",
+        _mixes_channels_only,
+        _pixels_on_panels,
+    ),
+    Implementation(
+        "own kernel, a filter for each channel, channels last, fused",
+        "convolution",
+        _is_depthwise,
+        _depthwise,
     ),
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import fx
 from torch.fx import GraphModule
 
-from hypatia_core import compat
+from hypatia_core import compat, packed_linear
 from hypatia_core.implementations.activation import Activation, activation, post_operation
 from hypatia_core.implementations.base import (
     KERNELS,
@@ -222,6 +222,16 @@ def _as_convolution(emitter: Emitter, unit: Linear) -> fx.Node:
     return emitter.call(aten.view.default, last, list(unit.shape or (rows, -1)))
 
 
+def _on_panels(emitter: Emitter, unit: Linear) -> fx.Node:
+    panels = emitter.call(packed_linear.PANELS_OF_WEIGHT, unit.rows_of_weight(emitter))
+    columns = unit.node.meta["val"].shape[-1]
+    name, numbers, algorithm = post_operation(unit.activation)
+    known = (name, algorithm) in packed_linear.ACTIVATIONS
+    applied = (name, numbers, algorithm) if known else ("none", [], "")
+    call = (packed_linear.LINEAR_ON_PANELS, unit.x, panels, unit.bias, None, columns, *applied)
+    return _activated(emitter, replace(unit, activation=None) if known else unit, emitter.call(*call))
+
+
 def _columns_in_order(emitter: Emitter, unit: Linear) -> fx.Node:
     turned = emitter.call(aten.permute.default, unit.weight, [1, 0])
     columns = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
@@ -298,6 +308,7 @@ IMPLEMENTATIONS = [
         ),
         _as_convolution_then_logistic,
     ),
+    Implementation("own kernel, weight in panels, fused", "linear", lambda unit: True, _on_panels),
     Implementation("gelu by the logistic function", "linear", _has_logistic_form, _product),
     Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(

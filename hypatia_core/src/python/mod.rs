@@ -1,8 +1,10 @@
 //! The Python bindings: each submodule binds one part of the engine and registers its own names.
 
+mod attention;
 mod bilinear;
 mod clifford;
 mod inner_product;
+mod linear;
 mod logging;
 mod memory;
 mod rules;
@@ -32,8 +34,10 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("HypatiaError", module.py().get_type::<HypatiaError>())?;
     logging::register(module)?;
+    attention::register(module)?;
     bilinear::register(module)?;
     inner_product::register(module)?;
+    linear::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
     snapshot::register(module)?;

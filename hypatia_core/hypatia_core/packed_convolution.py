@@ -1,0 +1,159 @@
+"""Convolutions of images whose channels lie together, by code of our own, as operations of torch.
+
+`torch.ops.hypatia.pixels_on_panels` is a 1×1 convolution: a product of all pixels with a weight in panels.
+`torch.ops.hypatia.depthwise_convolution` gives each channel a filter of its own; the filters are (taps down,
+taps across, channels). Both add a bias and apply an activation before they write, and answer channels last.
+For inference: neither has a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hypatia_core._hypatia_core import depthwise_convolution, linear_on_panels
+
+#: The operations' declarations; kept alive as long as the module.
+_LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
+for _declaration in (
+    "pixels_on_panels(Tensor x, Tensor panels, Tensor? bias, Tensor? other, SymInt channels, str activation, "
+    "float[] numbers, str algorithm) -> Tensor",
+    "depthwise_convolution(Tensor x, Tensor filters, Tensor? bias, int[] stride, int[] padding, "
+    "int[] dilation, str activation, float[] numbers, str algorithm) -> Tensor",
+):
+    _LIBRARY.define(_declaration, tags=(torch.Tag.pt2_compliant_tag,))
+
+
+def _image(like: Tensor, batch: int, channels: int, height: int, width: int) -> Tensor:
+    """Memory for images, channels last."""
+    steps = (height * width * channels, 1, width * channels, channels)
+    return like.new_empty_strided((batch, channels, height, width), steps)
+
+
+def pixels_on_panels(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    channels: int,
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    """`torch.ops.hypatia.pixels_on_panels` past the dispatcher."""
+    batch, depth, height, width = x.shape
+    if depth != panels.shape[1]:
+        raise ValueError(f"pixels of {depth} channels by a weight of {panels.shape[1]}")
+    x = x.contiguous(memory_format=torch.channels_last)
+    if bias is not None:
+        bias = bias.contiguous()
+    if other is not None:
+        other = other.contiguous(memory_format=torch.channels_last)
+    result = _image(x, batch, channels, height, width)
+    low, high = numbers or (0.0, 0.0)
+    linear_on_panels(
+        x.data_ptr(),
+        panels.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        0 if other is None else other.data_ptr(),
+        result.data_ptr(),
+        batch * height * width,
+        channels,
+        depth,
+        activation,
+        low,
+        high,
+        algorithm,
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def _type_of_pixels(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    channels: int,
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    batch, _, height, width = x.shape
+    return _image(x, batch, channels, height, width)
+
+
+def positions(size: int, taps: int, stride: int, padding: int, dilation: int) -> int:
+    """How many positions a filter has along an axis.
+
+    >>> positions(224, 3, 2, 1, 1)
+    112
+    """
+    return (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+
+
+def depthwise(
+    x: Tensor,
+    filters: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    """`torch.ops.hypatia.depthwise_convolution` past the dispatcher."""
+    result = _type_of_depthwise(x, filters, bias, stride, padding, dilation, activation, numbers, algorithm)
+    batch, channels, height, width = x.shape
+    down, across, own = filters.shape
+    if own != channels:
+        raise ValueError(f"images of {channels} channels by filters of {own}")
+    x, filters = x.contiguous(memory_format=torch.channels_last), filters.contiguous()
+    if bias is not None:
+        bias = bias.contiguous()
+    low, high = numbers or (0.0, 0.0)
+    depthwise_convolution(
+        x.data_ptr(),
+        filters.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        result.data_ptr(),
+        (batch, channels),
+        (height, down, stride[0], padding[0], dilation[0]),
+        (width, across, stride[1], padding[1], dilation[1]),
+        activation,
+        low,
+        high,
+        algorithm,
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def _type_of_depthwise(
+    x: Tensor,
+    filters: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    batch, channels, *sizes = x.shape
+    height, width = (
+        positions(sizes[i], filters.shape[i], stride[i], padding[i], dilation[i]) for i in (0, 1)
+    )
+    return _image(x, batch, channels, height, width)
+
+
+_LIBRARY.impl("pixels_on_panels", pixels_on_panels, "CPU")
+_LIBRARY.impl("depthwise_convolution", depthwise, "CPU")
+torch.library.register_fake("hypatia::pixels_on_panels", _type_of_pixels, lib=_LIBRARY)
+torch.library.register_fake("hypatia::depthwise_convolution", _type_of_depthwise, lib=_LIBRARY)
+
+PIXELS_ON_PANELS = torch.ops.hypatia.pixels_on_panels.default
+DEPTHWISE_CONVOLUTION = torch.ops.hypatia.depthwise_convolution.default

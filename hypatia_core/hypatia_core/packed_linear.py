@@ -1,0 +1,111 @@
+"""Products with a weight that lies as the innermost loop reads it, as operations of torch.
+
+`torch.ops.hypatia.panels_of_weight(w)` lays a weight (n, k) out in panels of 16 columns; an element may then
+be read as it is needed, from end to end. `torch.ops.hypatia.linear_on_panels(x, panels, bias, other, n,
+activation, numbers, algorithm)` is act(x Wᵀ + bias + other) of a matrix x, activations called as oneDNN does.
+For inference: neither has a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hypatia_core._hypatia_core import linear_on_panels, pack_linear
+
+#: Columns of a panel.
+COLUMNS = 16
+#: Activations that the kernel knows, by name and algorithm.
+ACTIVATIONS = frozenset(
+    {
+        *(("none", ""), ("relu", ""), ("hardtanh", ""), ("swish", ""), ("sigmoid", ""), ("hardswish", "")),
+        *(("gelu", "none"), ("gelu", "tanh")),
+    }
+)
+
+#: The operations' declarations; kept alive as long as the module.
+_LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
+for _declaration in (
+    "panels_of_weight(Tensor weight) -> Tensor",
+    "linear_on_panels(Tensor x, Tensor panels, Tensor? bias, Tensor? other, SymInt columns, str activation, "
+    "float[] numbers, str algorithm) -> Tensor",
+):
+    _LIBRARY.define(_declaration, tags=(torch.Tag.pt2_compliant_tag,))
+
+
+def panels_of(weight: Tensor) -> Tensor:
+    """`torch.ops.hypatia.panels_of_weight` past the dispatcher."""
+    if weight.dtype is not torch.float32 or weight.dim() != 2:
+        raise ValueError(f"panels of a weight of {weight.dtype} and {weight.dim()} dimensions; float32, 2")
+    panels = _type_of_panels(weight)
+    weight = weight.contiguous()
+    pack_linear(weight.data_ptr(), panels.data_ptr(), *weight.shape)
+    return panels
+
+
+def _type_of_panels(weight: Tensor) -> Tensor:
+    columns, depth = weight.shape
+    return weight.new_empty((-(-columns // COLUMNS), depth, COLUMNS))
+
+
+def on_panels(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    columns: int,
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    """`torch.ops.hypatia.linear_on_panels` past the dispatcher."""
+    rows, depth = x.shape
+    if depth != panels.shape[1]:
+        raise ValueError(f"rows of {depth} by a weight of {panels.shape[1]}")
+    x = x.contiguous()
+    if bias is not None:
+        bias = bias.contiguous()
+    if other is not None:
+        other = other.contiguous()
+    result = x.new_empty((rows, columns))
+    low, high = numbers or (0.0, 0.0)
+    linear_on_panels(
+        x.data_ptr(),
+        panels.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        0 if other is None else other.data_ptr(),
+        result.data_ptr(),
+        rows,
+        columns,
+        depth,
+        activation,
+        low,
+        high,
+        algorithm,
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def _type_of_product(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    columns: int,
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    return x.new_empty((x.shape[0], columns))
+
+
+_LIBRARY.impl("panels_of_weight", panels_of, "CPU")
+_LIBRARY.impl("linear_on_panels", on_panels, "CPU")
+torch.library.register_fake("hypatia::panels_of_weight", _type_of_panels, lib=_LIBRARY)
+torch.library.register_fake("hypatia::linear_on_panels", _type_of_product, lib=_LIBRARY)
+
+PANELS_OF_WEIGHT = torch.ops.hypatia.panels_of_weight.default
+LINEAR_ON_PANELS = torch.ops.hypatia.linear_on_panels.default

@@ -1,0 +1,307 @@
+//! Convolutions of each channel with a filter of its own, over images whose channels lie together.
+
+use crate::error::{Error, Result};
+use crate::linear::Activation;
+use crate::team;
+
+/// Below so many multiplications a further thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 15;
+/// So many tasks for each thread, where there are rows enough: one may begin late.
+const TASKS: usize = 8;
+/// Channels that are summed at a time, in registers.
+const WIDE: usize = 32;
+/// The same of what is left.
+const NARROW: usize = 8;
+
+/// How a filter moves along one axis.
+#[derive(Debug, Clone, Copy)]
+pub struct Axis {
+    /// Pixels of the image.
+    pub size: usize,
+    /// Taps of the filter.
+    pub taps: usize,
+    /// Pixels from one position to the next.
+    pub stride: usize,
+    /// Zeros before the first pixel, and after the last.
+    pub padding: usize,
+    /// Pixels from one tap to the next.
+    pub dilation: usize,
+}
+
+impl Axis {
+    /// Positions of the filter.
+    pub fn positions(&self) -> usize {
+        if self.taps * self.stride * self.dilation == 0 {
+            return 0;
+        }
+        let covered = self.dilation * (self.taps - 1) + 1;
+        (self.size + 2 * self.padding)
+            .checked_sub(covered)
+            .map_or(0, |room| room / self.stride + 1)
+    }
+
+    /// The taps that fall on pixels at a position, and the pixel of tap 0, which may lie before the first.
+    fn taps_at(&self, position: usize) -> (std::ops::Range<usize>, isize) {
+        let start = (position * self.stride) as isize - self.padding as isize;
+        let first = (-start).max(0) as usize;
+        let end = (self.size as isize - start).max(0) as usize;
+        let from = first.div_ceil(self.dilation).min(self.taps);
+        let to = end.div_ceil(self.dilation).min(self.taps);
+        (from..to.max(from), start)
+    }
+}
+
+/// Images (batch, height, width, channels), filters (taps down, taps across, channels), and what follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Depthwise<'a> {
+    /// The images.
+    pub x: &'a [f32],
+    /// The filters.
+    pub filters: &'a [f32],
+    /// A number for each channel.
+    pub bias: Option<&'a [f32]>,
+    /// What is applied in the end.
+    pub activation: Activation,
+    /// Images, and channels of each.
+    pub batch: usize,
+    pub channels: usize,
+    /// Down and across.
+    pub axes: [Axis; 2],
+}
+
+impl Depthwise<'_> {
+    /// Writes the images that come of it, (batch, positions down, positions across, channels), with so many threads at
+    /// most.
+    ///
+    /// # Errors
+    /// The slices are not of these sizes, or an axis has no taps or moves nowhere.
+    pub fn apply(&self, result: &mut [f32], threads: usize) -> Result<()> {
+        if self
+            .axes
+            .iter()
+            .any(|a| a.taps * a.stride * a.dilation == 0)
+        {
+            return Err(Error::new(
+                "depthwise: taps, strides and dilations are at least 1",
+            ));
+        }
+        let [down, across] = self.axes;
+        let (rows, width) = (down.positions(), across.positions() * self.channels);
+        let fits = self.x.len() == self.batch * down.size * across.size * self.channels
+            && self.filters.len() == down.taps * across.taps * self.channels
+            && self.bias.is_none_or(|bias| bias.len() == self.channels)
+            && result.len() == self.batch * rows * width;
+        if !fits {
+            return Err(Error::new(format!(
+                "depthwise: {} images of {} channels and axes {:?}: the lengths do not fit",
+                self.batch, self.channels, self.axes
+            )));
+        }
+        if result.is_empty() {
+            return Ok(());
+        }
+        let all = self.batch * rows;
+        let work = result.len() * down.taps * across.taps;
+        let threads = threads.min(work / WORTH_A_THREAD).max(1);
+        let share = if threads == 1 {
+            all
+        } else {
+            all.div_ceil(threads * TASKS)
+        };
+        let parts: Vec<_> = result
+            .chunks_mut(share * width)
+            .map(std::sync::Mutex::new)
+            .collect();
+        team::each(parts.len(), threads, |task| {
+            // Each is taken once.
+            if let Ok(mut part) = parts[task].try_lock() {
+                for (row, to) in part.chunks_exact_mut(width).enumerate() {
+                    self.dispatch(task * share + row, to);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn dispatch(&self, row: usize, to: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+        {
+            // SAFETY: the processor has the instructions that the function is compiled for.
+            unsafe { self.row_in_registers(row, to) };
+            return;
+        }
+        self.row::<false>(row, to);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn row_in_registers(&self, row: usize, to: &mut [f32]) {
+        self.row::<true>(row, to);
+    }
+
+    /// One row of one image.
+    #[inline(always)]
+    fn row<const REGISTERS: bool>(&self, row: usize, to: &mut [f32]) {
+        let [down, across] = self.axes;
+        let (image, row) = (row / down.positions(), row % down.positions());
+        let (taps_down, top) = down.taps_at(row);
+        for (position, pixel) in to.chunks_exact_mut(self.channels).enumerate() {
+            let (taps_across, left) = across.taps_at(position);
+            if taps_down.is_empty() || taps_across.is_empty() {
+                match self.bias {
+                    Some(bias) => pixel.copy_from_slice(bias),
+                    None => pixel.fill(0.0),
+                }
+                continue;
+            }
+            let y = (top + (taps_down.start * down.dilation) as isize) as usize;
+            let x = (left + (taps_across.start * across.dilation) as isize) as usize;
+            let first = taps_down.start * across.taps + taps_across.start;
+            let taps = Taps {
+                x: &self.x[((image * down.size + y) * across.size + x) * self.channels..],
+                filters: &self.filters[first * self.channels..],
+                counts: [taps_down.len(), taps_across.len()],
+            };
+            let mut channel = 0;
+            while channel + WIDE <= self.channels {
+                self.sums::<REGISTERS, WIDE, 4>(&taps, channel, pixel);
+                channel += WIDE;
+            }
+            while channel + NARROW <= self.channels {
+                self.sums::<REGISTERS, NARROW, 1>(&taps, channel, pixel);
+                channel += NARROW;
+            }
+            while channel < self.channels {
+                self.sums::<false, 1, 0>(&taps, channel, pixel);
+                channel += 1;
+            }
+        }
+        self.activation.apply::<REGISTERS>(to);
+    }
+
+    /// So many channels of a pixel, in so many registers where there are any.
+    #[inline(always)]
+    fn sums<const REGISTERS: bool, const N: usize, const VECTORS: usize>(
+        &self,
+        taps: &Taps<'_>,
+        channel: usize,
+        pixel: &mut [f32],
+    ) {
+        let to = &mut pixel[channel..channel + N];
+        match self.bias {
+            Some(bias) => to.copy_from_slice(&bias[channel..channel + N]),
+            None => to.fill(0.0),
+        }
+        let [down, across] = self.axes;
+        let across_image = across.dilation * self.channels;
+        let down_image = down.dilation * across.size * self.channels;
+        let down_filter = across.taps * self.channels;
+        let [rows, columns] = taps.counts;
+        // What the last tap reads is there.
+        let last = (rows - 1) * down_image + (columns - 1) * across_image + channel + N;
+        let last_filter = (rows - 1) * down_filter + (columns - 1) * self.channels + channel + N;
+        let (x, filters) = (&taps.x[channel..last], &taps.filters[channel..last_filter]);
+        #[cfg(target_arch = "x86_64")]
+        if REGISTERS {
+            use std::arch::x86_64::*;
+            // SAFETY: the processor has the instructions, `to` has 8·VECTORS elements, and the slices reach to the last tap.
+            unsafe {
+                let mut sums = [_mm256_setzero_ps(); VECTORS];
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm256_loadu_ps(to.as_ptr().add(8 * v));
+                }
+                for i in 0..rows {
+                    for j in 0..columns {
+                        let x = x.as_ptr().add(i * down_image + j * across_image);
+                        let w = filters.as_ptr().add(i * down_filter + j * self.channels);
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            let (x, w) =
+                                (_mm256_loadu_ps(x.add(8 * v)), _mm256_loadu_ps(w.add(8 * v)));
+                            *sum = _mm256_fmadd_ps(x, w, *sum);
+                        }
+                    }
+                }
+                for (v, sum) in sums.iter().enumerate() {
+                    _mm256_storeu_ps(to.as_mut_ptr().add(8 * v), *sum);
+                }
+            }
+            return;
+        }
+        for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+            let x = &x[i * down_image + j * across_image..][..N];
+            let w = &filters[i * down_filter + j * self.channels..][..N];
+            for ((sum, &x), &w) in to.iter_mut().zip(x).zip(w) {
+                *sum += x * w;
+            }
+        }
+    }
+}
+
+/// The taps that fall on pixels.
+struct Taps<'a> {
+    /// The image from the pixel under the first of them.
+    x: &'a [f32],
+    /// The filters from the first of them.
+    filters: &'a [f32],
+    /// How many down and across; at least one of each.
+    counts: [usize; 2],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By definition; whole numbers, so that sums are exact in any order.
+    #[test]
+    fn images_of_every_shape() {
+        let mut draw = fastrand::Rng::with_seed(5);
+        for (batch, channels, sizes, taps, stride, padding, dilation) in [
+            (1, 32, [9, 7], [3, 3], 1, 1, 1),
+            (2, 45, [8, 8], [3, 3], 2, 1, 1),
+            (1, 3, [5, 6], [1, 3], 1, 0, 2),
+            (1, 8, [4, 4], [7, 7], 1, 3, 1),
+            (1, 8, [2, 2], [3, 3], 3, 2, 2),
+            (2, 64, [30, 30], [5, 5], 1, 2, 1),
+        ] {
+            let mut whole =
+                |count: usize| -> Vec<f32> { (0..count).map(|_| draw.i32(-3..4) as f32).collect() };
+            let axes = [0, 1].map(|a| Axis {
+                size: sizes[a],
+                taps: taps[a],
+                stride,
+                padding,
+                dilation,
+            });
+            let x = whole(batch * sizes[0] * sizes[1] * channels);
+            let (filters, bias) = (whole(taps[0] * taps[1] * channels), whole(channels));
+            let depthwise = Depthwise {
+                x: &x,
+                filters: &filters,
+                bias: Some(&bias),
+                activation: Activation::Clamp(0.0, 6.0),
+                batch,
+                channels,
+                axes,
+            };
+            let [rows, columns] = axes.map(|axis| axis.positions());
+            let mut result = vec![f32::NAN; batch * rows * columns * channels];
+            depthwise.apply(&mut result, 2).unwrap();
+            for (at, &value) in result.iter().enumerate() {
+                let (c, at) = (at % channels, at / channels);
+                let (b, r, q) = (at / columns / rows, at / columns % rows, at % columns);
+                let mut sum = bias[c];
+                for (i, j) in (0..taps[0]).flat_map(|i| (0..taps[1]).map(move |j| (i, j))) {
+                    let y = (r * stride + i * dilation).wrapping_sub(padding);
+                    let z = (q * stride + j * dilation).wrapping_sub(padding);
+                    if y < sizes[0] && z < sizes[1] {
+                        let pixel = ((b * sizes[0] + y) * sizes[1] + z) * channels + c;
+                        sum += x[pixel] * filters[(i * taps[1] + j) * channels + c];
+                    }
+                }
+                assert_eq!(value, sum.clamp(0.0, 6.0));
+            }
+            assert!(depthwise.apply(&mut result[1..], 1).is_err());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The innermost piece of a product: a few rows by the columns of one panel, sums in registers.
+
+/// Columns of a panel: two registers of eight.
+pub const COLUMNS: usize = 16;
+/// Rows of a tile: as many as leave registers for what they are multiplied by.
+pub const ROWS: usize = 6;
+
+/// Where a tile's operands lie, and where its sums go.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile {
+    /// The first row, and how many elements lie between the starts of two rows.
+    pub x: *const f32,
+    pub x_step: usize,
+    /// The panel's rows of `COLUMNS`, as many as `depth`.
+    pub panel: *const f32,
+    pub depth: usize,
+    /// `COLUMNS` sums for each row.
+    pub sums: *mut f32,
+    pub sums_step: usize,
+    /// What the sums begin with; null where that is what they are.
+    pub begin: *const f32,
+}
+
+impl Tile {
+    /// Adds the products of so many rows, 1 to `ROWS`.
+    ///
+    /// # Safety
+    /// Memory is as the fields say; where `REGISTERS` is true the processor has AVX2 and FMA.
+    #[inline(always)]
+    pub(crate) unsafe fn add<const REGISTERS: bool>(self, rows: usize) {
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            match rows {
+                1 => self.rows::<REGISTERS, 1, 4>(),
+                2 => self.rows::<REGISTERS, 2, 2>(),
+                3 => self.rows::<REGISTERS, 3, 2>(),
+                4 => self.rows::<REGISTERS, 4, 1>(),
+                5 => self.rows::<REGISTERS, 5, 1>(),
+                _ => self.rows::<REGISTERS, 6, 1>(),
+            }
+        }
+    }
+
+    /// With `STRANDS` sums for each place, which are added in the end: a sum waits for the one before.
+    #[inline(always)]
+    unsafe fn rows<const REGISTERS: bool, const R: usize, const STRANDS: usize>(self) {
+        #[cfg(target_arch = "x86_64")]
+        if REGISTERS {
+            // SAFETY: the caller vouches for it.
+            unsafe { self.in_registers::<R, STRANDS>() };
+            return;
+        }
+        // SAFETY: the caller vouches for it.
+        unsafe { self.plain::<R>() };
+    }
+
+    #[inline(always)]
+    unsafe fn plain<const R: usize>(self) {
+        // SAFETY: as for `add`.
+        unsafe {
+            for r in 0..R {
+                let to = self.sums.add(r * self.sums_step);
+                let mut sums = [0.0f32; COLUMNS];
+                let from = if self.begin.is_null() { to } else { self.begin };
+                sums.copy_from_slice(std::slice::from_raw_parts(from, COLUMNS));
+                for k in 0..self.depth {
+                    let x = *self.x.add(r * self.x_step + k);
+                    let row = std::slice::from_raw_parts(self.panel.add(k * COLUMNS), COLUMNS);
+                    for (sum, &weight) in sums.iter_mut().zip(row) {
+                        *sum += x * weight;
+                    }
+                }
+                std::ptr::copy_nonoverlapping(sums.as_ptr(), to, COLUMNS);
+            }
+        }
+    }
+
+    /// A function of its own, so that the compiler knows nothing of its loop but the depth.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    #[inline(never)]
+    unsafe fn in_registers<const R: usize, const STRANDS: usize>(self) {
+        use std::arch::x86_64::*;
+
+        /// Steps of one turn of the loop.
+        const TURN: usize = 4;
+        /// Elements ahead of the panel that are asked for where it is read once and nothing else takes time.
+        const AHEAD: usize = 256;
+        // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
+        unsafe {
+            let mut sums = [[[_mm256_setzero_ps(); 2]; R]; STRANDS];
+            for (r, sum) in sums[0].iter_mut().enumerate() {
+                let from = if self.begin.is_null() {
+                    self.sums.cast_const().add(r * self.sums_step)
+                } else {
+                    self.begin
+                };
+                *sum = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+            }
+            let (mut panel, mut x) = (self.panel, self.x);
+            for _ in 0..self.depth / TURN {
+                for step in 0..TURN {
+                    let from = panel.add(step * COLUMNS);
+                    if R <= 3 {
+                        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                    }
+                    let weights = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+                    for (r, sum) in sums[step % STRANDS].iter_mut().enumerate() {
+                        let factor = _mm256_broadcast_ss(&*x.add(r * self.x_step + step));
+                        sum[0] = _mm256_fmadd_ps(factor, weights[0], sum[0]);
+                        sum[1] = _mm256_fmadd_ps(factor, weights[1], sum[1]);
+                    }
+                }
+                panel = panel.add(TURN * COLUMNS);
+                x = x.add(TURN);
+            }
+            for step in 0..self.depth % TURN {
+                let from = panel.add(step * COLUMNS);
+                let weights = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+                for (r, sum) in sums[0].iter_mut().enumerate() {
+                    let factor = _mm256_broadcast_ss(&*x.add(r * self.x_step + step));
+                    sum[0] = _mm256_fmadd_ps(factor, weights[0], sum[0]);
+                    sum[1] = _mm256_fmadd_ps(factor, weights[1], sum[1]);
+                }
+            }
+            for (r, first) in sums[0].iter().enumerate() {
+                let mut sum = *first;
+                for strand in &sums[1..] {
+                    sum[0] = _mm256_add_ps(sum[0], strand[r][0]);
+                    sum[1] = _mm256_add_ps(sum[1], strand[r][1]);
+                }
+                let to = self.sums.add(r * self.sums_step);
+                _mm256_storeu_ps(to, sum[0]);
+                _mm256_storeu_ps(to.add(8), sum[1]);
+            }
+        }
+    }
+}
