@@ -7,6 +7,8 @@
 
 mod block;
 mod linear;
+#[cfg(target_os = "linux")]
+mod openmp;
 mod real;
 pub mod threads;
 
