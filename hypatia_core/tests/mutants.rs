@@ -56,6 +56,7 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("an-inverse-fails-where-the-factors-do", "on the right, false becomes true", TRANSPOSED),
     ("norm-of-a-residual-of-low-rank", "on the right, true becomes false", EXPANDED),
     ("norm-of-a-residual-of-low-rank", "without the condition 'is-matrix ?x'", TYPED),
+    ("a-narrow-band-needs-its-diagonals-alone", "without the condition 'is-narrow-band ?j ?k'", DENSE),
     ("root-of-squares-is-hypot", "on the right, operands 1 and 2 of hypot are swapped", SYMMETRIC),
     ("units-pass-through-difference", "without the condition 'same-shape ?a ?b'", TYPED),
     ("reshape-passes-through-quotient", "without the condition 'is-vector ?c'", TYPED),
