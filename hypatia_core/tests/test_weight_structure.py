@@ -20,21 +20,17 @@ N = 512
 
 
 def matrix(structure: Structure | None, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    drawn = torch.randn(N, N, dtype=dtype) / N**0.5
-    match structure:
-        case Structure.ZERO:
-            return torch.zeros(N, N, dtype=dtype)
-        case Structure.IDENTITY:
-            return torch.eye(N, dtype=dtype)
-        case Structure.DIAGONAL:
-            return drawn.diagonal().diag()
-        case Structure.LOWER:
-            return drawn.tril()
-        case Structure.UPPER:
-            return drawn.triu()
-        case Structure.SYMMETRIC:
-            return drawn + drawn.T
-    return drawn
+    drawn: torch.Tensor = torch.randn(N, N, dtype=dtype) / N**0.5
+    made: dict[Structure | None, torch.Tensor] = {
+        None: drawn,
+        Structure.ZERO: torch.zeros(N, N, dtype=dtype),
+        Structure.IDENTITY: torch.eye(N, dtype=dtype),
+        Structure.DIAGONAL: drawn.diagonal().diag(),
+        Structure.LOWER: drawn.tril(),
+        Structure.UPPER: drawn.triu(),
+        Structure.SYMMETRIC: drawn + drawn.T,
+    }
+    return made[structure]
 
 
 class Product(nn.Module):

@@ -207,7 +207,7 @@ pub fn triangle<A: Arithmetic>(
     })
 }
 
-/// A product of which a triangle of the left factor takes part; what lies beyond is not looked at.
+/// A product of which a triangle of the left factor takes part: what is zero beyond it is not looked at.
 pub fn triangle_product<A: Arithmetic>(
     a: &A,
     x: &Tensor<A::Scalar>,
@@ -215,21 +215,20 @@ pub fn triangle_product<A: Arithmetic>(
     upper: bool,
     c: &Call<'_>,
 ) -> Result<A> {
-    let inner = x.shape[x.shape.len() - 1];
+    let (inner, zero) = (x.shape[x.shape.len() - 1], a.number(0.0, c.result)?);
     let mut line = Vec::with_capacity(inner);
     Tensor::from_fn(c.shape.to_vec(), |index| {
         let rank = index.len();
         let (mut left, mut right) = (index.to_vec(), index.to_vec());
         let row = index[rank - 2];
-        let kept = if upper {
-            row.min(inner)..inner
-        } else {
-            0..(row + 1).min(inner)
-        };
         line.clear();
-        for k in kept {
+        for k in 0..inner {
             left[rank - 1] = k;
             right[rank - 2] = k;
+            let beyond = if upper { k < row } else { k > row };
+            if beyond && x.at(&left) == zero {
+                continue;
+            }
             line.push(a.mul(x.at(&left), y.at(&right), c.result));
         }
         a.sum(&mut line, c.result, c.salt)
