@@ -58,9 +58,11 @@ def _upper_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def _banded_product(a: torch.Tensor, b: torch.Tensor, least: int, most: int) -> torch.Tensor:
     """The diagonals of a from `least` to `most`, times b: one pass over b for each."""
     n = a.shape[0]
-    result = b.new_zeros(b.shape)  # dense, however b lies
     if least <= 0 <= most:
+        result = b.new_empty(b.shape)  # dense, however b lies
         torch.mul(a.diagonal().unsqueeze(1), b, out=result)
+    else:
+        result = b.new_zeros(b.shape)
     for offset in range(max(least, 1 - n), min(most, n - 1) + 1):
         factor = a.diagonal(offset).unsqueeze(1)
         if offset > 0:
