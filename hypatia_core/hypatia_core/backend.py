@@ -36,6 +36,7 @@ from hypatia_core.search import Found, search
 from hypatia_core.sizes import Unsupported
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
+from hypatia_core.weight_structure import Structures, Watch, while_it_holds
 from hypatia_core.weights import Memo, dependent_on, divide, positions
 
 #: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
@@ -72,6 +73,9 @@ def hypatia_backend(
         logger.debug("the graph belongs to %s", name)
     reports = graphs_of(compat.compiling_backend())
     tables = Tables.captured(gm, example_inputs)
+    structures = None
+    if chosen.numerics == "reals" and chosen.weights != "off":
+        structures = Structures.captured(gm, example_inputs)
 
     def joint(**settings: Any) -> Compilation:
         return Compilation("joint", chosen, reports=reports, dynamo_graph=gm, tables=tables, **settings)
@@ -86,7 +90,9 @@ def hypatia_backend(
             half = training.served(stage, graph)
             if half is not None:
                 return half
-            compilation = Compilation(stage, chosen, runners, reports, gm, tables=tables)
+            compilation = Compilation(
+                stage, chosen, runners, reports, gm, tables=tables, structures=structures
+            )
             run = compilation.compile(graph, inputs)
             if stage == "forward" and training.refusal is not None:
                 compilation.report.refusals.insert(0, training.refusal)
@@ -143,6 +149,7 @@ class Compilation:
         dynamo_graph: GraphModule | None = None,
         weights: frozenset[int] | None = None,
         tables: Tables | None = None,
+        structures: Structures | None = None,
         names: Mapping[str, str] | None = None,
         plain: Executor | None = None,
         guard: Callable[[Runnable, Runnable, Mapping[int, torch.Tensor]], Runnable] = while_they_hold,
@@ -175,6 +182,7 @@ class Compilation:
         self.lowered: GraphModule | None = None
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
+        self.structures = Structures({}, 0) if structures is None else structures
         self.names = names
         self.plain = executors.named("aten")[0] if plain is None else plain
         self.guard = guard
@@ -221,11 +229,19 @@ class Compilation:
         tiered = self._is_tiered(imported, best, fake_inputs)
         if tiered:
             self.runners = [r for r in self.runners if r.name != "inductor"] or executors.named("aten")
+        watch: Watch | None = None
+        if imported is not None and imported.structures:
+            watch = Watch(imported.structures, self.options.weights == "strict", self._refuse)
 
         def guarded(candidate: Candidate) -> Candidate:
-            if imported is None or not candidate.rewritten or not imported.assumed:
+            if imported is None or not candidate.rewritten:
                 return candidate
-            return replace(candidate, run=self.guard(candidate.run, original.run, imported.assumed))
+            run = candidate.run
+            if imported.assumed:
+                run = self.guard(run, original.run, imported.assumed)
+            if watch is not None:
+                run = while_it_holds(run, original.run, watch)
+            return replace(candidate, run=run)
 
         self._guarded = guarded
         repeatable = is_repeatable(graph.graph) if imported is None else not imported.observable
@@ -319,7 +335,10 @@ class Compilation:
         with self._timed("import"):
             known = self.tables.among(graph.graph)
             exact = self.options.numerics == "exact"
-            return Reader(frozenset(positions(self._static(), graph)), exact, known).read(graph.graph)
+            weights = frozenset(positions(self._static(), graph))
+            structured = self.structures.among(graph.graph, weights) if self.stage == "inference" else {}
+            masks = self.options.numerics == "reals"
+            return Reader(weights, exact, known, structured, masks).read(graph.graph)
 
     def _static(self) -> frozenset[int]:
         if self.weights is not None:

@@ -379,3 +379,5 @@ def _register() -> None:
 
 
 _register()
+
+ROWS_BY_MATRIX = torch.ops.hypatia.rows_by_matrix.default

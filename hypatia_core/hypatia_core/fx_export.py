@@ -256,6 +256,10 @@ class Writer:
             aten.full.default, shape, number.value, dtype=number.dtype, device=self._device, pin_memory=False
         )
 
+    def ones(self, shape: list[Any], dtype: torch.dtype) -> fx.Node:
+        """A tensor filled with ones."""
+        return self.call(aten.ones.default, shape, dtype=dtype, device=self._device, pin_memory=False)
+
     def size(self, operand: Any) -> int:
         """How many elements an operand has, for ordering; by hint where that is symbolic."""
         if not isinstance(operand, fx.Node):

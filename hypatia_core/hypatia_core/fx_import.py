@@ -13,8 +13,10 @@ from torch import fx
 from hypatia_core import compat
 from hypatia_core.linear_systems import CHECKS
 from hypatia_core.literals import is_readable
+from hypatia_core.masks import Band, bands
 from hypatia_core.ops import DTYPES, ITEM_READS, READS, SHARED_ITEM_READS
 from hypatia_core.sizes import Sizes, Unsupported
+from hypatia_core.weight_structure import Structure
 
 WIRE_VERSION = 1
 
@@ -50,10 +52,14 @@ class Imported:
     random: bool
     #: The node whose value each position of the wire has; a position may be between nodes and have none.
     nodes: dict[int, fx.Node]
+    #: Whether results have to be equal bit by bit.
+    exact: bool
     #: Inputs read as constants, by position: what the search finds holds while they have these values.
     assumed: dict[int, torch.Tensor]
     #: Nodes whose value is a number that is read off a tensor at run time.
     numbers: set[fx.Node]
+    #: Weights read as matrices of a structure, by position: the same.
+    structures: dict[int, Structure]
 
 
 @dataclass
@@ -65,6 +71,10 @@ class Reader:
     exact: bool = False
     #: Inputs whose values may be used, by position.
     values: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    #: Inputs whose structure may be used, by position.
+    structures: Mapping[int, Structure] = field(default_factory=dict)
+    #: Whether masks that the graph makes of numbers alone are computed.
+    masks: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     opaque_nodes: dict[str, fx.Node] = field(default_factory=dict)
@@ -76,6 +86,8 @@ class Reader:
     #: Nodes whose value is a number that is read off a tensor at run time; they stay as they are.
     numbers: set[fx.Node] = field(default_factory=set)
     _places: dict[fx.Node, int] = field(default_factory=dict)
+    _bands: Mapping[fx.Node, Band] = field(default_factory=dict)
+    _symmetric: set[fx.Node] = field(default_factory=set)
 
     def read(self, graph: fx.Graph) -> Imported:
         """Reads a whole graph.
@@ -85,6 +97,8 @@ class Reader:
         """
         returned: Any = ()
         inputs, tables = 0, set[fx.Node]()
+        if self.masks:
+            self._bands = bands(graph)
         for node in graph.nodes:
             if node.op == "placeholder":
                 if inputs in self.values:
@@ -92,10 +106,17 @@ class Reader:
                     self._places[node] = self.literal(self.values[inputs], node)
                 elif isinstance(node.meta.get("val"), torch.Tensor):
                     attributes = [{"int": inputs}, {"bool": inputs in self.weights}]
-                    self._places[node] = self._add("input", [], attributes, self.type_of(node))
+                    self._places[node] = given = self._add("input", [], attributes, self.type_of(node))
+                    structure = self.structures.get(inputs)
+                    if structure is not None:
+                        self._places[node] = structure.read(self, node, given)
+                    if structure is not None and structure.is_symmetric:
+                        self._symmetric.add(node)
                 inputs += 1
             elif node.op == "output":
                 returned = node.args[0]
+            elif node in self._bands:
+                self._places[node] = self._bands[node].read(self, node)
             elif self._is_tensor_work(node):
                 read = _read_attribute if node.op == "get_attr" else READS.get(node.target)
                 place = read(self, node) if read is not None and self._is_plain(node) else None
@@ -122,8 +143,10 @@ class Reader:
             self.observable,
             self.random,
             nodes,
+            self.exact,
             dict(self.values),
             self.numbers,
+            dict(self.structures),
         )
 
     def _is_tensor_work(self, node: fx.Node) -> bool:
@@ -162,6 +185,10 @@ class Reader:
     def is_size(self, node: fx.Node) -> bool:
         """Whether a node is a size and no tensor."""
         return isinstance(node.meta.get("val"), (torch.SymInt, int)) and node not in self.numbers
+
+    def is_symmetric(self, node: fx.Node) -> bool:
+        """Whether a node is a weight that is known to be its transpose."""
+        return node in self._symmetric
 
     def tensor(self, node: Any) -> int:
         """The place of a tensor that was read before."""

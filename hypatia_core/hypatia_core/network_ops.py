@@ -110,7 +110,12 @@ def write_boolean_attention(writer: Writer, operands: list[Any], attributes: lis
     return writer.call(aten.masked_fill.Scalar, result, none, float("nan"))
 
 
-def _attention(writer: Writer, mask: Any, operands: list[Any], scale: float) -> Any:
+def write_causal_attention(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
+    """Each query sees the keys up to its own place."""
+    return _attention(writer, None, operands, attributes[0], causal=True)
+
+
+def _attention(writer: Writer, mask: Any, operands: list[Any], scale: float, causal: bool = False) -> Any:
     q, k, v = map(writer.node, operands)
     k = writer.call(aten.transpose.int, k, -2, -1)
     while mask is not None and mask.meta["val"].dim() in (0, 1):
@@ -121,7 +126,7 @@ def _attention(writer: Writer, mask: Any, operands: list[Any], scale: float) -> 
         q, k, v = (writer.call(aten.unsqueeze.default, n, n.meta["val"].dim() - 2) for n in (q, k, v))
         if mask is not None and mask.meta["val"].dim() > 2:
             mask = writer.call(aten.unsqueeze.default, mask, mask.meta["val"].dim() - 2)
-    result = writer.call(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, False, scale=scale)
+    result = writer.call(aten.scaled_dot_product_attention.default, q, k, v, mask, 0.0, causal, scale=scale)
     for _ in range(added):
         result = writer.call(aten.squeeze.dim, result, result.meta["val"].dim() - 3)
     return result

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from hypatia_core import compat, panels
+from hypatia_core import compat, masks, panels, products
 from hypatia_core import linear_systems as systems
 from hypatia_core import network_ops as network
 from hypatia_core.bilinear import terms_text
-from hypatia_core.inner_product import INNER_PRODUCT
 from hypatia_core.sizes import is_dense
 
 if TYPE_CHECKING:
@@ -133,65 +132,6 @@ def _write_two_tensors(target: Any) -> WriteFunction:
     )
 
 
-def _read_matmul(reader: Reader, node: fx.Node) -> int | None:
-    return reader.known("matmul", [reader.tensor(a) for a in node.args], [], node)
-
-
-def _read_mv(reader: Reader, node: fx.Node) -> int | None:
-    """A matrix or a vector times a vector, as products of matrices with one row or column."""
-    if reader.exact:  # another kernel adds up in another order
-        return None
-    a, b = (argument.meta["val"] for argument in node.args)  # type: ignore[union-attr]
-    inner = b.shape[0]
-    if reader.sizes.dimension(a.shape[-1]) != reader.sizes.dimension(inner):
-        return None  # two symbols that torch knows to be equal, and the engine does not
-    column = reader.computed(
-        "reshape",
-        [reader.tensor(node.args[1])],
-        [reader.shape_attribute([inner, 1])],
-        reader.type_of(node, [inner, 1]),
-    )
-    left, rows = reader.tensor(node.args[0]), a.shape[0]
-    if a.dim() == 1:
-        rows = 1
-        row = reader.shape_attribute([1, inner])
-        left = reader.computed("reshape", [left], [row], reader.type_of(node, [1, inner]))
-    product = reader.computed("matmul", [left, column], [], reader.type_of(node, [rows, 1]))
-    return reader.known("reshape", [product], [reader.shape(node)], node)
-
-
-def _write_matmul(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    a, b = operands[0].meta["val"], operands[1].meta["val"]
-    if a.dim() == 2 and b.dim() == 2:
-        return _inner_product(writer, *operands) or writer.call(aten.mm.default, *operands)
-    if a.dim() == 3 and b.dim() == 3 and writer.same_size(a.shape[0], b.shape[0]):
-        return writer.call(aten.bmm.default, *operands)
-    return writer.call(aten.matmul.default, *operands)
-
-
-def _inner_product(writer: Writer, left: fx.Node, right: fx.Node) -> fx.Node | None:
-    """A row by a column: as a product of matrices it takes many times as long, and loses digits."""
-    a, b = left.meta["val"], right.meta["val"]
-    one = all(writer.same_size(size, 1) for size in (a.shape[0], b.shape[1]))
-    if not one or not isinstance(a.shape[1], int) or a.dtype not in (torch.float32, torch.float64):
-        return None
-    vectors = (writer.call(aten.reshape.default, operand, [a.shape[1]]) for operand in (left, right))
-    return writer.call(aten.view.default, writer.call(INNER_PRODUCT, *vectors), [1, 1])
-
-
-def _read_addmm(reader: Reader, node: fx.Node) -> int | None:
-    if node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
-        return None
-    return reader.known("addmm", [reader.tensor(a) for a in node.args], [], node)
-
-
-def _write_addmm(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    product = _inner_product(writer, operands[1], operands[2])
-    if product is not None:
-        return writer.call(aten.add.Tensor, operands[0], product)
-    return writer.call(aten.addmm.default, *map(writer.node, operands))
-
-
 def _axis(node: fx.Node, argument: Any, axis: int) -> int:
     rank: int = argument.meta["val"].dim()
     return axis % max(rank, 1)
@@ -208,6 +148,8 @@ def _read_permute(reader: Reader, node: fx.Node) -> int | None:
         axes[i], axes[j] = axes[j], axes[i]
     elif rank == 2:
         axes = [1, 0]
+    if axes == [1, 0] and reader.is_symmetric(source):
+        return reader.tensor(source)
     return reader.known("permute", [reader.tensor(source)], [{"axes": axes}], node)
 
 
@@ -481,41 +423,6 @@ def _write_triangle(target: Any) -> WriteFunction:
     return lambda writer, operands, attributes: writer.call(target, writer.node(operands[0]), attributes[0])
 
 
-def _read_masked_fill(reader: Reader, node: fx.Node) -> int | None:
-    source, mask, value = node.args
-    if not _float_result(node) or not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    filled = reader.constant(float(value), node)
-    return reader.known("where", [reader.tensor(mask), filled, reader.tensor(source)], [], node)
-
-
-def _read_masked_fill_tensor(reader: Reader, node: fx.Node) -> int | None:
-    source, mask, value = node.args
-    if not _float_result(node) or value.meta["val"].dtype != node.meta["val"].dtype:  # type: ignore[union-attr]
-        return None
-    return reader.known("where", [reader.tensor(a) for a in (mask, value, source)], [], node)
-
-
-def _read_where(reader: Reader, node: fx.Node) -> int | None:
-    operands: Any = node.args
-    dtypes = {operand.meta["val"].dtype for operand in operands[1:]}
-    if dtypes != {node.meta["val"].dtype} or operands[0].meta["val"].dtype is not torch.bool:
-        return None
-    if not _float_result(node):
-        return None
-    return reader.known("where", [reader.tensor(operand) for operand in operands], [], node)
-
-
-def _write_where(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    return writer.call(aten.where.self, *map(writer.node, operands))
-
-
-def _read_not(reader: Reader, node: fx.Node) -> int | None:
-    if node.args[0].meta["val"].dtype is not torch.bool:  # type: ignore[union-attr]
-        return None
-    return reader.known("not", [reader.tensor(node.args[0])], [], node)
-
-
 def _read_scalar(reader: Reader, node: fx.Node) -> int | None:
     value: Any = node.args[0]
     return reader.constant(float(value), node) if _float_result(node) and _is_exact(value, node) else None
@@ -611,17 +518,18 @@ TABLE: tuple[Op, ...] = (
     Op(
         "matmul",
         {
-            aten.mm.default: _read_matmul,
-            aten.bmm.default: _read_matmul,
-            aten.mv.default: _read_mv,
-            aten.dot.default: _read_mv,
+            aten.mm.default: products.read_matmul,
+            aten.bmm.default: products.read_matmul,
+            aten.mv.default: products.read_mv,
+            aten.dot.default: products.read_mv,
         },
-        _write_matmul,
+        products.write_matmul,
     ),
-    Op("addmm", {aten.addmm.default: _read_addmm}, _write_addmm),
+    Op("addmm", {aten.addmm.default: products.read_addmm}, products.write_addmm),
     Op("attention", {}, network.write_attention),
     Op("masked_attention", {}, network.write_masked_attention),
     Op("boolean_attention", {}, network.write_boolean_attention),
+    Op("causal_attention", {}, network.write_causal_attention),
     Op("inverting", {}, systems.write_inverting),
     Op("inverse", {}, systems.write_item(0)),
     Op("inverse_info", {}, systems.write_item(1)),
@@ -632,17 +540,18 @@ TABLE: tuple[Op, ...] = (
     Op(
         "where",
         {
-            aten.where.self: _read_where,
-            aten.masked_fill.Scalar: _read_masked_fill,
-            aten.masked_fill.Tensor: _read_masked_fill_tensor,
+            aten.where.self: masks.read_where,
+            aten.masked_fill.Scalar: masks.read_masked_fill,
+            aten.masked_fill.Tensor: masks.read_masked_fill_tensor,
         },
-        _write_where,
+        masks.write_where,
     ),
     Op(
         "not",
-        dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), _read_not),
+        dict.fromkeys((aten.logical_not.default, aten.bitwise_not.default), masks.read_not),
         _write_call(aten.logical_not.default),
     ),
+    Op("band", {}, masks.write_band),
     Op(
         "convolution",
         {aten.convolution.default: network.read_convolution},
@@ -660,6 +569,7 @@ TABLE: tuple[Op, ...] = (
     Op("gram", {}, _write_call(panels.GRAM)),
     Op("lower_product", {}, _write_call(panels.LOWER_PRODUCT)),
     Op("upper_product", {}, _write_call(panels.UPPER_PRODUCT)),
+    Op("banded_product", {}, lambda w, o, a: w.call(panels.BANDED_PRODUCT, w.node(o[0]), w.node(o[1]), *a)),
     Op(
         "permute",
         dict.fromkeys((aten.t.default, aten.transpose.int, aten.permute.default), _read_permute),

@@ -122,6 +122,22 @@ class GraphReport:
         )
 
     @property
+    def extraction(self) -> str | None:
+        """How the program was chosen in the e-graph, and how near to the cheapest it is proved to be.
+
+        >>> GraphReport("inference", 1, 1, search={"extractions": {"exact": 2}, "proven gap": 0.0}).extraction
+        'exact, proved cheapest by the costs'
+        """
+        counts: dict[str, int] = self.search.get("extractions") or {}
+        if not counts:
+            return None
+        if set(counts) == {"exact"}:
+            return "exact, proved cheapest by the costs"
+        exact = f", of {counts['exact']} other parts exact" if "exact" in counts else ""
+        gap = 100 * self.search["proven gap"]
+        return f"greedy and improved{exact}: no program is cheaper than by {gap:.2g} % (proved)"
+
+    @property
     def speedup(self) -> float | None:
         """Times that the installed program is faster than the original, as measured."""
         original, installed = self.measured.get("original"), self.measured.get(self.installed)
@@ -136,6 +152,8 @@ class GraphReport:
             lines.append(f"  measured   {times}")
         if self.cost_before is not None and self.cost_after is not None:
             lines.append(f"  estimated  {1e3 * self.cost_before:.3f} → {1e3 * self.cost_after:.3f} ms")
+        if self.extraction is not None:
+            lines.append(f"  extraction {self.extraction}")
         if self.error is not None and self.original_error is not None:
             lines.append(
                 f"  error      {self.error:.1e} (original {self.original_error:.1e}), {self.verified}"

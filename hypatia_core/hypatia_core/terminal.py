@@ -53,6 +53,8 @@ def _graph(graph: GraphReport) -> list[Any]:
         facts.add_row("measured", f"{1e3 * seconds:10.3f} ms  {name}")
     if graph.cost_before is not None and graph.cost_after is not None:
         facts.add_row("estimated", f"{1e3 * graph.cost_before:10.3f} → {1e3 * graph.cost_after:.3f} ms")
+    if graph.extraction is not None:
+        facts.add_row("extraction", graph.extraction)
     if graph.error is not None and graph.original_error is not None:
         facts.add_row("error", f"{graph.error:.1e} (original {graph.original_error:.1e}), {graph.verified}")
     parts.append(Padding(facts, (0, 0, 0, 2)))

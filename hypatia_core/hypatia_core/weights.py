@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import fx
@@ -255,7 +255,7 @@ class Memo:
         #: Positions of the weights that are compared on each call: all sources but those that were released.
         self._watched = division.sources
         self._released = False
-        _MEMOS.add(self)
+        drop_with_others(self)
 
     @property
     def bytes(self) -> int:
@@ -309,7 +309,7 @@ class Memo:
                 raise HypatiaError("the weights changed while they were to be released")
             self._watched = [i for i in self.division.sources if i not in gone]
             weights = [inputs[i] for i in self._watched]
-            snapshot = Snapshot(weights, [_readable(w) for w in weights], self._strict)
+            snapshot = snapshot_of(weights, self._strict)
             storages = [weight.untyped_storage() for weight in weights]
             self._last = replace(entry, snapshot=snapshot, storages=storages)
             self._entries = [self._last]
@@ -374,7 +374,7 @@ class Memo:
 
     def _folded(self, weights: list[Any]) -> Entry:
         # The snapshot comes first: what changes meanwhile is noticed on the next call.
-        snapshot = Snapshot(weights, [_readable(w) for w in weights], self._strict)
+        snapshot = snapshot_of(weights, self._strict)
         with torch.no_grad():
             values = list(self._fold(list(weights)))
         storages = [weight.untyped_storage() for weight in weights]
@@ -386,7 +386,19 @@ def _is_left(entry: Entry) -> bool:
     return any(compat.holders(storage) == 1 for storage in entry.storages)
 
 
-_MEMOS: weakref.WeakSet[Memo] = weakref.WeakSet()
+class Droppable(Protocol):
+    """Something that knows weights as they were."""
+
+    def drop(self, addresses: set[int] | None = None) -> None:
+        """Forgets what it knows of weights whose storage is at one of these addresses, or everything."""
+
+
+_DROPPABLE: weakref.WeakSet[Droppable] = weakref.WeakSet()
+
+
+def drop_with_others(knows: Droppable) -> None:
+    """Has `invalidate` reach this too, as long as it lives."""
+    _DROPPABLE.add(knows)
 
 
 def invalidate(model: torch.nn.Module | torch.Tensor | None = None) -> None:
@@ -406,13 +418,18 @@ def invalidate(model: torch.nn.Module | torch.Tensor | None = None) -> None:
     if model is not None:
         tensors = [model] if isinstance(model, torch.Tensor) else [*model.parameters(), *model.buffers()]
         addresses = {t.untyped_storage().data_ptr() for t in tensors if t.device.type != "meta"}
-    for memo in list(_MEMOS):
-        memo.drop(addresses)
+    for knows in list(_DROPPABLE):
+        knows.drop(addresses)
 
 
 def extent(tensor: torch.Tensor) -> int:
     """Elements from a tensor's first to its last in memory; of a tensor that has any."""
     return 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def snapshot_of(tensors: Sequence[torch.Tensor], strict: bool) -> Snapshot:
+    """Tensors as they are now; with `strict` every byte of them."""
+    return Snapshot(tensors, [_readable(tensor) for tensor in tensors], strict)
 
 
 def _readable(tensor: torch.Tensor) -> int:

@@ -64,6 +64,10 @@ conditions! {
     "is-last-axis"    2 is_last_axis    "the axis is the last one of the tensor";
     "is-just-last"    2 is_just_last    "just the last axis of the tensor is reduced";
     "same-matrices"   2 same_matrices   "the last two dimensions of both shapes are the same";
+    "is-shape-of-scores" 3 is_shape_of_scores "it has a row for each query and a column for each key";
+    "adds-leading-units" 2 adds_leading_units "the reshape only adds dimensions of extent one in front";
+    "is-narrow-band"  2 is_narrow_band  "from the one diagonal to the other there are at most eight";
+    "is-line"         1 is_line         "it has one dimension";
     "is-channelwise"  2 is_channelwise  "it has one element for each filter, along axis 1 of the result";
     "has-channel-shape" 2 has_channel_shape "the shape has one place for each filter, along axis 1 of the result";
     "windows-meet"    5 windows_meet    "each window of the convolution holds an element";
@@ -303,6 +307,35 @@ fn same_matrices(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         known.attribute(ids[1])?.shape()?,
     );
     Some(s.len() >= 2 && t.len() >= 2 && s[s.len() - 2..] == t[t.len() - 2..])
+}
+
+/// Asks about a shape, the queries and the transposed keys.
+fn is_shape_of_scores(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let shape = known.attribute(ids[0])?.shape()?;
+    let (q, k) = (known.tensor_type(ids[1])?, known.tensor_type(ids[2])?);
+    let rows = q.shape[q.rank().checked_sub(2)?];
+    Some(shape == [rows, *k.shape.last()?])
+}
+
+fn adds_leading_units(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let shape = &known.tensor_type(ids[0])?.shape;
+    let wider = known.attribute(ids[1])?.shape()?;
+    let Some(more) = wider.len().checked_sub(shape.len()) else {
+        return Some(false);
+    };
+    Some(wider[more..] == shape[..] && wider[..more].iter().all(|d| d.is(1)))
+}
+
+fn is_narrow_band(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (least, most) = (
+        known.attribute(ids[0])?.int()?,
+        known.attribute(ids[1])?.int()?,
+    );
+    Some(most.checked_sub(least)? < 8)
+}
+
+fn is_line(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    Some(known.tensor_type(ids[0])?.rank() == 1)
 }
 
 fn along_filters(shape: &[Dim], known: &dyn Known, weight: Id) -> Option<bool> {

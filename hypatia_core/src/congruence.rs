@@ -367,7 +367,8 @@ mod tests {
         let back = bank.add(Head::Op(Op::Permute), [turned, axes]);
         let like = TensorType::new(DType::F32, &[]);
         let zero = bank.add_constant(0.0, &like);
-        let shape = bank.add_attribute(Attribute::Shape(TensorType::new(DType::F32, &[4, 4]).shape));
+        let shape =
+            bank.add_attribute(Attribute::Shape(TensorType::new(DType::F32, &[4, 4]).shape));
         let zeros = zero.map(|zero| bank.add(Head::Op(Op::Expand), [zero, shape]));
         assert_eq!(bank.constant(back), None);
         bank.equate(x[0], zeros.expect("a constant"), 0);

@@ -31,6 +31,8 @@ pub mod linear;
 pub mod memory;
 mod merge;
 pub mod op;
+#[cfg(target_os = "linux")]
+mod openmp;
 pub mod optimize;
 pub mod pattern;
 #[cfg(feature = "python")]

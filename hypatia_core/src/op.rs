@@ -95,6 +95,7 @@ ops! {
     Attention  "attention"   Exactly(3), 1, Contraction,     attention;
     MaskedAttention "masked_attention" Exactly(4), 1, Contraction, masked_attention;
     BooleanAttention "boolean_attention" Exactly(4), 1, Contraction, boolean_attention;
+    CausalAttention "causal_attention" Exactly(3), 1, Contraction, attention;
     Inverting  "inverting"   Exactly(1), 0, Contraction,     square;
     Inverse    "inverse"     Exactly(1), 0, View,            square;
     InverseInfo "inverse_info" Exactly(1), 0, View,          info;
@@ -105,10 +106,12 @@ ops! {
     Gram       "gram"        Exactly(1), 0, Contraction,     gram;
     LowerProduct "lower_product" Exactly(2), 0, Contraction, triangular;
     UpperProduct "upper_product" Exactly(2), 0, Contraction, triangular;
+    BandedProduct "banded_product" Exactly(2), 2, Elementwise(6), banded;
     Tril       "tril"        Exactly(1), 1, Elementwise(1),  triangle;
     Triu       "triu"        Exactly(1), 1, Elementwise(1),  triangle;
     Where      "where"       Exactly(3), 0, Elementwise(1),  select;
     Not        "not"         Exactly(1), 0, Elementwise(1),  not;
+    Band       "band"        Exactly(0), 3, Elementwise(1),  band;
     Convolution "convolution" Exactly(2), 4, Contraction,    convolution;
     BiasedConvolution "biased_convolution" Exactly(3), 4, Contraction, biased_convolution;
     DiagEmbed  "diag_embed"  Exactly(1), 0, Elementwise(1),  diag_embed;
@@ -271,6 +274,13 @@ fn triangular(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> 
     matmul(operands, &[])
 }
 
+/// The diagonals of a square matrix from one to another, which the attributes name, times a matrix.
+fn banded(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    attributes[0].int()?;
+    attributes[1].int()?;
+    triangular(operands, &[])
+}
+
 /// Zeros on one side of a diagonal; the attribute says which one, from the main diagonal upwards.
 fn triangle(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
     attributes[0].int()?;
@@ -287,6 +297,18 @@ fn select(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
 
 fn not(operands: &[&TensorType], _: &[&Attribute]) -> Option<TensorType> {
     (operands[0].dtype == DType::Bool).then(|| operands[0].clone())
+}
+
+/// What is true from a diagonal downwards; attributes: the shape, the diagonal, the device.
+fn band(_: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let shape = attributes[0].shape()?.to_vec();
+    attributes[1].int()?;
+    let device = u32::try_from(attributes[2].int()?).ok()?;
+    (shape.len() == 2).then_some(TensorType {
+        dtype: DType::Bool,
+        shape,
+        device,
+    })
 }
 
 /// Attributes: stride, padding and dilation of each spatial axis, groups. Spatial extents have to be known.

@@ -35,14 +35,16 @@ PYTHON = [
         "enclosure",
         "inner_product",
         "linear_systems",
+        "masks",
         "network_ops",
         "panels",
     ],
+    ["products"],
     ["ops"],
     ["program", "page", "terminal"],
     ["report"],
     ["schema", "literals", "implementations", "weights"],
-    ["timing", "packed_call"],
+    ["timing", "packed_call", "weight_structure"],
     ["fx_import", "lowering", "split"],
     ["trace"],
     ["user_rules"],
@@ -59,7 +61,7 @@ PYTHON = [
 ]
 
 RUST = [
-    ["error", "tensor_type", "bits"],
+    ["error", "tensor_type", "bits", "openmp"],
     ["attribute", "clifford", "symbolic", "view"],
     ["op", "table", "bilinear"],
     ["graph", "language", "cost", "inner_product", "team"],

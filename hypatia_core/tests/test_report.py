@@ -144,7 +144,13 @@ def test_in_a_terminal() -> None:
     console = pytest.importorskip("rich.console").Console(width=120, file=io.StringIO(), color_system=None)
     console.print(report(compiled_chain()))
     text = console.file.getvalue()
-    for words in ("inference graph", "matmul-associates", "(a b) v  →  a (b v)", "estimated"):
+    for words in (
+        "inference graph",
+        "matmul-associates",
+        "(a b) v  →  a (b v)",
+        "estimated",
+        "proved cheapest",
+    ):
         assert words in text
 
 

@@ -34,6 +34,14 @@ SPELLINGS: dict[str, tuple[Callable[..., Any], str, str]] = {
     "tril @": (lambda x: x.tril() @ x, "lower-triangle-needs-half-of-the-products", "reals"),
     "triu, mm": (lambda x: torch.mm(torch.triu(x), x), "upper-triangle-needs-half-of-the-products", "reals"),
     "transposed tril": (lambda x: torch.tril(x).T @ x, "upper-triangle-needs-half-of-the-products", "reals"),
+    "tridiagonal": (lambda x: x.tril(1).triu(-1) @ x, "a-narrow-band-needs-its-diagonals-alone", "reals"),
+    "band, the other way": (
+        lambda x: x.triu(-3).tril(-1) @ x,
+        "a-narrow-band-needs-its-diagonals-alone",
+        "reals",
+    ),
+    "x @ tril": (lambda x: x @ x.tril(), "lower-triangle-on-the-right-needs-half-of-the-products", "reals"),
+    "x @ triu": (lambda x: x @ x.triu(), "upper-triangle-on-the-right-needs-half-of-the-products", "reals"),
     "zeros": (lambda x: x @ torch.zeros_like(x) + x, "product-with-zeros-on-the-right-is-zero", "reals"),
     "eye": (lambda x: torch.eye(N, dtype=x.dtype) @ x, "diagonal-on-the-left-scales-rows", "reals"),
     "diag_embed": (lambda x: x @ torch.diag_embed(x[0]), "diagonal-on-the-right-scales-columns", "reals"),
@@ -56,6 +64,15 @@ def test_panels_of_any_number_of_rows(rows: int) -> None:
     torch.testing.assert_close(torch.ops.hypatia.gram(x), x @ x.T)
     torch.testing.assert_close(torch.ops.hypatia.lower_product(a.tril(), b), a.tril() @ b)
     torch.testing.assert_close(torch.ops.hypatia.upper_product(a.triu(), b), a.triu() @ b)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 9])
+@pytest.mark.parametrize("band", [(-1, 1), (0, 0), (1, 3), (-5, -2), (2, 1), (-20, 20)])
+def test_bands_of_any_width(band: tuple[int, int], rows: int) -> None:
+    a, b = torch.randn(rows, rows, dtype=torch.float64), torch.randn(rows, 3, dtype=torch.float64)
+    least, most = band
+    given = torch.ops.hypatia.banded_product(a, b, least, most)
+    torch.testing.assert_close(given, a.tril(most).triu(least) @ b)
 
 
 def test_a_symmetric_product_is_not_transposed() -> None:

@@ -71,6 +71,7 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 FAVOURABLE: dict[str, tuple[Callable[..., Tensor], Callable[[], list[Tensor]], int]] = {
     # What is computed, of what, and the most floating operations that any one product may still take.
     "chain": (chain, lambda: [leaf(N, N), leaf(N, N), leaf(N, 1)], 2 * N * N),
+    "chain with a vector": (chain, lambda: [leaf(256, 256), leaf(256, 256), leaf(256)], 2 * 256 * 256),
     "LoRA": (
         lora,
         lambda: [torch.randn(8, N), torch.randn(N, N), leaf(N, 4), leaf(4, N)],

@@ -1,5 +1,5 @@
 //! One small matrix over many rows: a rotation of a million points, where a library's product has too few columns to
-//! be at its best.
+//! be at its best; or one of few columns over long rows, which a library copies before it multiplies.
 
 use super::block::{self, Scratch};
 use super::real::Real;
@@ -48,6 +48,17 @@ impl<T: Real> Matrix<'_, T> {
     }
 }
 
+/// Rows so long that turning a block of them would take longer than the product.
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 64;
+/// Rows whose sums are in registers together.
+#[cfg(target_arch = "x86_64")]
+const TOGETHER: usize = 5;
+/// Elements of a row that are summed before the sum is added to the result: the columns that they meet stay in the
+/// nearest cache, and rounding errors grow with the square root of their number at most.
+#[cfg(target_arch = "x86_64")]
+const PART: usize = 512;
+
 struct Rows<'a, T> {
     matrix: Matrix<'a, T>,
     x: &'a [T],
@@ -61,6 +72,8 @@ impl<T: Real> Job for Rows<'_, T> {
             (2, 2) => self.one_by_one::<2>(),
             (3, 3) => self.one_by_one::<3>(),
             (4, 4) => self.one_by_one::<4>(),
+            #[cfg(target_arch = "x86_64")]
+            (LONG.., _) if REGISTERS => self.line_by_line(),
             _ => self.block_by_block::<REGISTERS>(),
         }
     }
@@ -79,6 +92,51 @@ impl<T: Real> Rows<'_, T> {
         for (x, to) in rows.iter().zip(results) {
             *to =
                 std::array::from_fn(|k| (1..N).fold(x[0] * m[0][k], |sum, i| sum + x[i] * m[i][k]));
+        }
+    }
+
+    /// Each element of several rows meets a line of the matrix: two registers of it at a time.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn line_by_line(self) {
+        let Matrix {
+            elements,
+            rows: n,
+            columns: p,
+        } = self.matrix;
+        let width = 2 * T::LANES;
+        // The columns that two registers hold lie together; what is missing of the last ones is zero.
+        let mut columns = vec![T::ZERO; p.div_ceil(width) * n * width];
+        for (i, line) in elements.chunks_exact(p).enumerate() {
+            for (tile, part) in line.chunks(width).enumerate() {
+                columns[(tile * n + i) * width..][..part.len()].copy_from_slice(part);
+            }
+        }
+        let mut sums = vec![T::ZERO; TOGETHER * width];
+        let parts = self.x.chunks(TOGETHER * n);
+        for (x, to) in parts.zip(self.result.chunks_mut(TOGETHER * p)) {
+            for (tile, lines) in columns.chunks_exact(n * width).enumerate() {
+                sums.fill(T::ZERO);
+                for (start, part) in (0..n).step_by(PART).zip(lines.chunks(PART * width)) {
+                    // SAFETY: there are registers; the rows are n elements long, `part` is lines of `width` that
+                    // meet those from `start` on, and there are as many sums as rows by `width`.
+                    unsafe {
+                        let from = x.as_ptr().add(start);
+                        if x.len() == TOGETHER * n {
+                            add_lines::<T, TOGETHER>(from, n, part, &mut sums);
+                        } else {
+                            for (row, sums) in (0..x.len() / n).zip(sums.chunks_mut(width)) {
+                                add_lines::<T, 1>(from.add(row * n), n, part, sums);
+                            }
+                        }
+                    }
+                }
+                let first = tile * width;
+                for (row, sums) in to.chunks_exact_mut(p).zip(sums.chunks_exact(width)) {
+                    let row = &mut row[first..p.min(first + width)];
+                    row.copy_from_slice(&sums[..row.len()]);
+                }
+            }
         }
     }
 
@@ -112,6 +170,39 @@ impl<T: Real> Rows<'_, T> {
     }
 }
 
+/// Adds to the sums of so many rows what their elements make of these lines, two registers wide each.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA; each row, `stride` elements after the one before, must have an element for each
+/// line; there must be two registers of sums for each row.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn add_lines<T: Real, const ROWS: usize>(
+    x: *const T,
+    stride: usize,
+    lines: &[T],
+    sums: &mut [T],
+) {
+    // SAFETY: as the function asks.
+    unsafe {
+        let mut total = [[T::splat(T::ZERO); 2]; ROWS];
+        for (i, line) in lines.chunks_exact(2 * T::LANES).enumerate() {
+            let line = line.as_ptr();
+            let (low, high) = (T::load(line), T::load(line.add(T::LANES)));
+            for (row, total) in total.iter_mut().enumerate() {
+                let factor = T::splat(*x.add(row * stride + i));
+                total[0] = T::plus(total[0], factor, low);
+                total[1] = T::plus(total[1], factor, high);
+            }
+        }
+        let one = T::splat(T::from_f64(1.0));
+        for (at, value) in total.into_iter().flatten().enumerate() {
+            let to = sums.as_mut_ptr().add(at * T::LANES);
+            T::store(to, T::plus(T::load(to), value, one));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +216,10 @@ mod tests {
             (1, 3, 33),
             (9, 17, 200),
             (8, 8, 64),
+            (64, 16, 7),
+            (1200, 3, 11),
+            (513, 17, 5),
+            (70, 1, 1),
         ] {
             let x: Vec<f64> = (0..rows * n).map(|i| (i % 11) as f64 - 5.0).collect();
             let elements: Vec<f64> = (0..n * p).map(|i| (i % 7) as f64 - 3.0).collect();

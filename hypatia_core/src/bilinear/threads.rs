@@ -1,6 +1,6 @@
 //! Work shared among threads that stay alive: starting one takes as long as some thousand rows.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// Memory of fewer bytes is not worth asking for large pages.
 #[cfg(target_os = "linux")]
@@ -43,26 +43,37 @@ pub(super) fn rows_of_one(rows: usize, terms: usize, block: usize, threads: usiz
     rows.div_ceil(threads).next_multiple_of(block)
 }
 
-/// Does the parts, each with its number, all at once where there are threads for it.
+/// Does the parts, each with its number, all at once where there are threads for it: torch's own, else ours.
 pub fn each<P: Send>(parts: impl Iterator<Item = P>, work: impl Fn(usize, P) + Sync) {
-    let mut parts = parts.enumerate();
-    let Some((_, first)) = parts.next() else {
+    let mut parts: Vec<_> = parts.map(|part| Mutex::new(Some(part))).collect();
+    if parts.is_empty() {
         return;
-    };
-    let others: Vec<_> = parts.collect();
-    match pool() {
-        Some(pool) if !others.is_empty() => pool.in_place_scope(|scope| {
-            for (number, part) in others {
-                let work = &work;
-                scope.spawn(move |_| work(number, part));
-            }
-            work(0, first);
-        }),
-        _ => {
-            work(0, first);
-            others
-                .into_iter()
-                .for_each(|(number, part)| work(number, part));
+    }
+    let take = |slot: &mut Mutex<Option<P>>| slot.get_mut().ok().and_then(Option::take);
+    if let [only] = &mut parts[..] {
+        if let Some(part) = take(only) {
+            work(0, part);
         }
+        return;
+    }
+    let one = |number: usize| {
+        let part = parts[number].lock().ok().and_then(|mut slot| slot.take());
+        if let Some(part) = part {
+            work(number, part);
+        }
+    };
+    #[cfg(target_os = "linux")]
+    if crate::openmp::each(parts.len(), &one) {
+        return;
+    }
+    match pool() {
+        Some(pool) => pool.in_place_scope(|scope| {
+            for number in 1..parts.len() {
+                let one = &one;
+                scope.spawn(move |_| one(number));
+            }
+            one(0);
+        }),
+        None => (0..parts.len()).for_each(one),
     }
 }

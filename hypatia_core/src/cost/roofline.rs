@@ -74,6 +74,8 @@ impl Roofline {
                     Op::Inverting => 4.0,
                     // By six panels (`panels.py`), which are less than whole products' peak.
                     Op::Gram | Op::LowerProduct | Op::UpperProduct => 0.68,
+                    // Blocks above the diagonal are left out.
+                    Op::CausalAttention => 0.6,
                     _ => 1.0,
                 };
                 let calls = match op {

@@ -65,6 +65,7 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Attention => |a, x, at, c| network::attention(a, None, x, at, c),
         Op::MaskedAttention => |a, x, at, c| network::attention(a, Some(x[0]), &x[1..], at, c),
         Op::BooleanAttention => |a, x, at, c| network::boolean_attention(a, x[0], &x[1..], at, c),
+        Op::CausalAttention => |a, x, at, c| network::causal_attention(a, x, at, c),
         // What is inverted or factored stands for the matrices themselves.
         Op::Inverting | Op::Factored => |_, x, _, _| Ok(x[0].clone()),
         Op::Inverse => |a, x, _, c| solve::inverse(a, x[0], c),
@@ -78,6 +79,7 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         },
         Op::LowerProduct => |a, x, _, c| network::triangle_product(a, x[0], x[1], false, c),
         Op::UpperProduct => |a, x, _, c| network::triangle_product(a, x[0], x[1], true, c),
+        Op::BandedProduct => |a, x, at, c| network::banded_product(a, x[0], x[1], at, c),
         Op::Tril => {
             |a, x, at, c| network::triangle(a, x[0], at[0].int().ok_or(Failure::Outside)?, false, c)
         }
@@ -94,6 +96,10 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Not => |a, x, _, c| {
             let (no, yes) = (a.number(0.0, c.result)?, a.number(1.0, c.result)?);
             map(x, |v| Ok(if v == no { yes } else { no }))
+        },
+        Op::Band => |a, _, at, c| {
+            let offset = at[1].int().ok_or(Failure::Outside)?;
+            network::band(a, c.shape.to_vec(), offset, c)
         },
         Op::Convolution => |a, x, at, c| network::convolution(a, x[0], x[1], None, at, c),
         Op::BiasedConvolution => {

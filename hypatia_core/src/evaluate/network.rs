@@ -53,6 +53,54 @@ pub fn boolean_attention<A: Arithmetic>(
     attention(a, Some(&summands), x, at, c)
 }
 
+/// The same where column j counts for row i if j ≤ i.
+pub fn causal_attention<A: Arithmetic>(
+    a: &A,
+    x: Operands<'_, A>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let (q, k) = (&x[0].shape, &x[1].shape);
+    let mask = band(a, vec![q[q.len() - 2], k[k.len() - 1]], 0, c)?;
+    boolean_attention(a, &mask, x, at, c)
+}
+
+/// One in column j of row i if j − i ≤ offset, else zero.
+pub fn band<A: Arithmetic>(a: &A, shape: Vec<usize>, offset: i64, c: &Call<'_>) -> Result<A> {
+    let (no, yes) = (a.number(0.0, c.result)?, a.number(1.0, c.result)?);
+    let place = |n: usize| i64::try_from(n).map_err(|_| Failure::Outside);
+    Tensor::from_fn(shape, |index| {
+        let below = place(index[1])? - place(index[0])? <= offset;
+        Ok(if below { yes } else { no })
+    })
+}
+
+/// The diagonals of x from one to another, which the attributes name, times y.
+pub fn banded_product<A: Arithmetic>(
+    a: &A,
+    x: &Tensor<A::Scalar>,
+    y: &Tensor<A::Scalar>,
+    at: &[Attribute],
+    c: &Call<'_>,
+) -> Result<A> {
+    let (least, most) = (at[0].int(), at[1].int());
+    let (least, most) = (
+        least.ok_or(Failure::Outside)?,
+        most.ok_or(Failure::Outside)?,
+    );
+    let place = |n: usize| i64::try_from(n).map_err(|_| Failure::Outside);
+    Tensor::from_fn(c.shape.to_vec(), |index| {
+        let mut line = Vec::new();
+        for k in 0..x.shape[1] {
+            let diagonal = place(k)? - place(index[0])?;
+            if (least..=most).contains(&diagonal) {
+                line.push(a.mul(x.at(&[index[0], k]), y.at(&[k, index[1]]), c.result));
+            }
+        }
+        a.sum(&mut line, c.result, c.salt)
+    })
+}
+
 /// w / √(v + ε).
 pub fn scale<A: Arithmetic>(
     a: &A,
@@ -159,7 +207,7 @@ pub fn triangle<A: Arithmetic>(
     })
 }
 
-/// A product of which a triangle of the left factor takes part; what lies beyond is not looked at.
+/// A product of which a triangle of the left factor takes part: what is zero beyond it is not looked at.
 pub fn triangle_product<A: Arithmetic>(
     a: &A,
     x: &Tensor<A::Scalar>,
@@ -167,21 +215,20 @@ pub fn triangle_product<A: Arithmetic>(
     upper: bool,
     c: &Call<'_>,
 ) -> Result<A> {
-    let inner = x.shape[x.shape.len() - 1];
+    let (inner, zero) = (x.shape[x.shape.len() - 1], a.number(0.0, c.result)?);
     let mut line = Vec::with_capacity(inner);
     Tensor::from_fn(c.shape.to_vec(), |index| {
         let rank = index.len();
         let (mut left, mut right) = (index.to_vec(), index.to_vec());
         let row = index[rank - 2];
-        let kept = if upper {
-            row.min(inner)..inner
-        } else {
-            0..(row + 1).min(inner)
-        };
         line.clear();
-        for k in kept {
+        for k in 0..inner {
             left[rank - 1] = k;
             right[rank - 2] = k;
+            let beyond = if upper { k < row } else { k > row };
+            if beyond && x.at(&left) == zero {
+                continue;
+            }
             line.push(a.mul(x.at(&left), y.at(&right), c.result));
         }
         a.sum(&mut line, c.result, c.salt)

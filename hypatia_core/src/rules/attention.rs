@@ -57,6 +57,9 @@ rules! {
     "what-is-masked-is-what-is-not-kept"
         "(where ?m -inf ?x)" => "(where (not ?m) ?x -inf)" BitExact;
         "a choice turns with its condition"; "m: bool[3,4] x: f32[3,4]";
+    "what-is-not-dropped-is-kept"
+        "(where (not ?m) ?x ?y)" => "(where ?m ?y ?x)" BitExact;
+        "a choice turns with its condition"; "m: bool[3,4] x: f32[3,4] y: f32[3,4]";
     "attention-of-one-head-with-a-mask"
         "(matmul (softmax (where ?m (matmul ?q ?k) ?h) ?d) ?v)" => "(boolean_attention ?m ?q ?k ?v float:1)" RealsOnly
         if "is-column-axis ?d ?q ?k", "hides-in-product ?h ?q ?k";
@@ -70,4 +73,24 @@ rules! {
         if "is-last-of ?d ?s", "same-matrices ?s ?t", "hides-in-shape ?h ?s";
         "a score of −∞ has the weight 0; a NaN in a key that is masked, or in its value, may spread otherwise";
         "m: bool[3,5] q: f32[4,3,2] k: f32[4,2,5] s: [2,2,3,5] h: (expand -inf ?e) e: [] d: 3 t: [4,3,5] v: f32[4,5,2]";
+    "leading-units-of-a-mask-are-nothing"
+        "(boolean_attention (reshape ?m ?t) ?q ?k ?v ?c)" => "(boolean_attention ?m ?q ?k ?v ?c)" Reassociates
+        if "adds-leading-units ?m ?t";
+        "a mask is repeated along the axes that it does not have";
+        "m: bool[3,5] t: [1,3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] c: 0.5";
+    "leading-units-of-a-summand-are-nothing"
+        "(masked_attention (reshape ?m ?t) ?q ?k ?v ?c)" => "(masked_attention ?m ?q ?k ?v ?c)" Reassociates
+        if "adds-leading-units ?m ?t";
+        "a summand is repeated along the axes that it does not have";
+        "m: f32[3,5] t: [1,3,5] q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] c: 0.5";
+    "a-triangle-is-the-causal-mask"
+        "(boolean_attention (band ?s int:0 ?b) ?q ?k ?v ?c)" => "(causal_attention ?q ?k ?v ?c)" RealsOnly
+        if "is-shape-of-scores ?s ?q ?k";
+        "query i sees the keys j ≤ i (Vaswani and others, 2017, 3.2.3); a NaN in a key that is masked may spread otherwise";
+        "s: [3,5] b: 0 q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] c: 0.5";
+    "a-triangle-of-infinities-is-the-causal-mask"
+        "(masked_attention (where (band ?s int:0 ?b) 0 -inf) ?q ?k ?v ?c)" => "(causal_attention ?q ?k ?v ?c)" RealsOnly
+        if "is-shape-of-scores ?s ?q ?k";
+        "query i sees the keys j ≤ i (Vaswani and others, 2017, 3.2.3); a NaN in a key that is masked may spread otherwise";
+        "s: [3,5] b: 0 q: f32[2,3,4] k: f32[2,4,5] v: f32[2,5,4] c: 0.5";
 }

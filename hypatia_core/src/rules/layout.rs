@@ -17,6 +17,10 @@ rules! {
         => "(reshape (permute ?x {permutation-below ?x ?s ?p}) {permuted-shape (reshape ?x ?s) ?p})" BitExact
         if "only-units ?x ?s";
         "extents of one do not change which element stands where"; "x: f32[2,3] s: [1,2,3] p: [0,2,1]";
+    "a-repeated-number-has-no-order"
+        "(permute (expand ?x ?s) ?p)" => "(expand ?x {permuted-shape (expand ?x ?s) ?p})" BitExact
+        if "is-scalar ?x";
+        "each element is the same"; "x: f32[] s: [2,3] p: [1,0]";
     "reshape-of-reshape-is-one"
         "(reshape (reshape ?x ?s) ?t)" => "(reshape ?x ?t)" BitExact;
         "both keep the elements in row-major order"; "x: f32[6,4] s: [2,3,4] t: [24]";

@@ -24,6 +24,10 @@ rules! {
     "column-scaling-passes-through-matmul"
         "(matmul ?a (mul ?d ?b))" == "(mul ?d (matmul ?a ?b))" Reassociates if "is-row ?d";
         "A(BD) = (AB)D for a diagonal D, kept as a row"; "d: f32[4] a: f32[6,5] b: f32[5,4]";
+    "row-scaling-of-one-line-passes-through-matmul"
+        "(matmul (mul ?d ?v) ?b)" => "(mul ?d (matmul (reshape ?v {row-shape ?v}) ?b))" Reassociates
+        if "is-column ?d", "is-line ?v";
+        "(d vᵀ)B = d(vᵀB): a column times a line is of rank one"; "d: f32[6,1] v: f32[5] b: f32[5,4]";
     "transpose-of-matmul-swaps"
         "(permute (matmul ?a ?b) ?p)" => "(matmul (permute ?b {swap ?b}) (permute ?a {swap ?a}))" Reassociates
         if "swaps-last-two ?p";

@@ -64,6 +64,9 @@ rules! {
     "diagonal-on-the-right-scales-columns"
         "(matmul ?a (diag_embed ?d))" => "(mul ?a (reshape ?d {row-shape ?d}))" RealsOnly;
         "(AD)ᵢⱼ = aᵢⱼ dⱼ; the products with zero are lost"; "d: f32[5] a: f32[4,5]";
+    "transpose-of-a-diagonal-is-itself"
+        "(permute (diag_embed ?d) ?p)" => "(diag_embed ?d)" BitExact if "swaps-last-two ?p";
+        "what is not on the diagonal is zero on both sides"; "d: f32[4] p: [1,0]";
     "inverse-times-matrix-is-a-solution"
         "(matmul (inverse (inverting ?a)) ?b)" => "(lu_solve (factored ?a false) ?b)" Reassociates;
         "X = A⁻¹B solves AX = B; the solution errs less than the product by the inverse (Higham, 2002, chapter 14)";
@@ -86,6 +89,20 @@ rules! {
     "upper-triangle-needs-half-of-the-products"
         "(matmul (triu ?a int:0) ?b)" => "(upper_product (triu ?a int:0) ?b)" RealsOnly;
         "row i of UB is Σⱼ uᵢⱼ bⱼ over j ≥ i; the products with zero are lost"; "a: f32[3,3] b: f32[3,2]";
+    "lower-triangle-on-the-right-needs-half-of-the-products"
+        "(matmul ?b (tril ?a int:0))"
+        => "(permute (upper_product (permute (tril ?a int:0) {swap ?a}) (permute ?b {swap ?b})) {swap ?b})" RealsOnly;
+        "column j of BL is Σᵢ bᵢ lᵢⱼ over i ≥ j; the products with zero are lost"; "a: f32[3,3] b: f32[2,3]";
+    "upper-triangle-on-the-right-needs-half-of-the-products"
+        "(matmul ?b (triu ?a int:0))"
+        => "(permute (lower_product (permute (triu ?a int:0) {swap ?a}) (permute ?b {swap ?b})) {swap ?b})" RealsOnly;
+        "column j of BU is Σᵢ bᵢ uᵢⱼ over i ≤ j; the products with zero are lost"; "a: f32[3,3] b: f32[2,3]";
+    "a-triangle-of-a-triangle-is-a-band"
+        "(tril (triu ?a ?j) ?k)" => "(triu (tril ?a ?k) ?j)" BitExact;
+        "what has j ≤ column − row ≤ k is left by both"; "a: f32[4,5] j: -1 k: 1";
+    "a-narrow-band-needs-its-diagonals-alone"
+        "(matmul (triu (tril ?a ?k) ?j) ?b)" => "(banded_product ?a ?b ?j ?k)" RealsOnly if "is-narrow-band ?j ?k";
+        "row i is Σ aᵢₗ bₗ over j ≤ l − i ≤ k; the products with zero are lost"; "a: f32[4,4] j: -1 k: 1 b: f32[4,3]";
     "transpose-of-a-lower-triangle-is-upper"
         "(permute (tril ?a ?k) ?p)" => "(triu (permute ?a ?p) {opposite ?k})" BitExact if "swaps-last-two ?p";
         "j − i ≤ k where i − j ≥ −k"; "a: f32[3,4] k: 1 p: [1,0]";
