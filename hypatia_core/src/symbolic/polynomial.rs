@@ -271,13 +271,13 @@ impl Polynomial {
 
     /// The generators that occur, in rising order.
     pub fn generators(&self) -> Vec<u32> {
-        let mut found: Vec<u32> = self
-            .terms
-            .iter()
-            .flat_map(|(m, _)| m.0.iter().map(|(g, _)| *g))
-            .collect();
-        found.sort_unstable();
-        found.dedup();
+        // A few among many terms: looked up, not sorted.
+        let mut found: Vec<u32> = Vec::new();
+        for (generator, _) in self.terms.iter().flat_map(|(monomial, _)| &monomial.0) {
+            if let Err(place) = found.binary_search(generator) {
+                found.insert(place, *generator);
+            }
+        }
         found
     }
 
