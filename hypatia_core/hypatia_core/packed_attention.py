@@ -7,6 +7,8 @@ position, all heads of one together, as the product that follows reads it. For i
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,12 @@ def _rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
+def _place(x: Tensor) -> tuple[int, int, int, int]:
+    """Where vectors lie, and the steps between them."""
+    example, head, position, _ = x.stride()
+    return x.data_ptr(), example, head, position
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
     """`torch.ops.hypatia.attention` past the dispatcher."""
     batch, heads, queries, width = q.shape
@@ -31,18 +39,16 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
     if k.shape != (batch, heads, keys, width) or v.shape != k.shape:
         raise ValueError(f"attention of {tuple(q.shape)} to {tuple(k.shape)} with {tuple(v.shape)}")
     q, k, v = _rows(q), _rows(k), _rows(v)
-    steps: tuple[int, ...] = (0, 0, 0)
     if mask is not None:
         mask = mask.expand(batch, heads, queries, keys)
         if mask.stride(3) != 1:
             mask = mask.contiguous()
-        steps = mask.stride()[:3]
     result = _type_of_result(q, k, v, mask, causal, scale)
     native(
-        (q.data_ptr(), *q.stride()[:3]),
-        (k.data_ptr(), *k.stride()[:3]),
-        (v.data_ptr(), *v.stride()[:3]),
-        (0 if mask is None else mask.data_ptr(), *steps),
+        _place(q),
+        _place(k),
+        _place(v),
+        (0, 0, 0, 0) if mask is None else _place(mask),
         result.data_ptr(),
         (batch, heads, queries, keys, width),
         causal,
@@ -63,4 +69,4 @@ def _type_of_result(
 _LIBRARY.impl("attention", attention, "CPU")
 torch.library.register_fake("hypatia::attention", _type_of_result, lib=_LIBRARY)
 
-ATTENTION = torch.ops.hypatia.attention.default
+ATTENTION: Any = torch.ops.hypatia.attention.default

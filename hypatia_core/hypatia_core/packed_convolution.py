@@ -9,6 +9,7 @@ For inference: neither has a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,5 +156,5 @@ _LIBRARY.impl("depthwise_convolution", depthwise, "CPU")
 torch.library.register_fake("hypatia::pixels_on_panels", _type_of_pixels, lib=_LIBRARY)
 torch.library.register_fake("hypatia::depthwise_convolution", _type_of_depthwise, lib=_LIBRARY)
 
-PIXELS_ON_PANELS = torch.ops.hypatia.pixels_on_panels.default
-DEPTHWISE_CONVOLUTION = torch.ops.hypatia.depthwise_convolution.default
+PIXELS_ON_PANELS: Any = torch.ops.hypatia.pixels_on_panels.default
+DEPTHWISE_CONVOLUTION: Any = torch.ops.hypatia.depthwise_convolution.default

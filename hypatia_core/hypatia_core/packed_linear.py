@@ -9,6 +9,7 @@ For inference: neither has a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,5 +108,5 @@ _LIBRARY.impl("linear_on_panels", on_panels, "CPU")
 torch.library.register_fake("hypatia::panels_of_weight", _type_of_panels, lib=_LIBRARY)
 torch.library.register_fake("hypatia::linear_on_panels", _type_of_product, lib=_LIBRARY)
 
-PANELS_OF_WEIGHT = torch.ops.hypatia.panels_of_weight.default
-LINEAR_ON_PANELS = torch.ops.hypatia.linear_on_panels.default
+PANELS_OF_WEIGHT: Any = torch.ops.hypatia.panels_of_weight.default
+LINEAR_ON_PANELS: Any = torch.ops.hypatia.linear_on_panels.default

@@ -430,6 +430,8 @@ def test_our_own_convolutions_add_before_they_activate(groups: int) -> None:
 class Heads(nn.Module):
     """Attention over heads that projections leave side by side, under a mask that its inputs do not say."""
 
+    mask: torch.Tensor | None
+
     def __init__(self, mask: torch.Tensor | None, causal: bool, scale: float | None) -> None:
         super().__init__()
         self.inward, self.outward = nn.Linear(24, 72), nn.Linear(24, 24)

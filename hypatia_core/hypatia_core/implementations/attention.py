@@ -72,18 +72,18 @@ def attention(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Atte
     nodes = [x for x in (q, k, v, mask) if isinstance(x, fx.Node)]
     if len(nodes) != 3 + (mask is not None) or not on_cpu_in_float32(*nodes):
         return None
-    if not _are_heads(*nodes[:3]) or not _is_mask(mask):
+    if not _are_heads(*nodes[:3]) or any(node.meta["val"].dim() not in (2, 4) for node in nodes[3:]):
         return None
-    last, covered = node, (node,)
+    last, covered = node, [node]
     if node.target is _IN_PARTS:
         results = {user.args[1]: user for user in node.users if user.target is operator.getitem}
         if len(results) != len(node.users) or any(i != 0 and user.users for i, user in results.items()):
             return None
         if 0 not in results:
             return None
-        last, covered = results[0], (node, *results.values())
+        last, covered = results[0], [node, *results.values()]
     causal, scale = bool(given.get("is_causal")), given.get("scale")
-    return Attention(last, q, k, v, mask, causal, scale, node.target, covered)  # type: ignore[arg-type]
+    return Attention(last, q, k, v, mask, causal, scale, node.target, tuple(covered))  # type: ignore[arg-type]
 
 
 def _are_heads(*nodes: fx.Node) -> bool:
@@ -96,16 +96,12 @@ def _are_heads(*nodes: fx.Node) -> bool:
     )
 
 
-def _is_mask(node: fx.Node | None) -> bool:
-    return node is None or node.meta["val"].dim() in (2, 4)
-
-
 def _as_torch_does(emitter: Emitter, unit: Attention) -> fx.Node:
     if unit.target is _WHOLE:
         call = (unit.target, unit.q, unit.k, unit.v, unit.mask, 0.0, unit.causal)
         return emitter.call(*call, scale=unit.scale)
-    call = (unit.target, unit.q, unit.k, unit.v, 0.0, unit.causal)
-    both = emitter.call(*call, attn_mask=unit.mask, scale=unit.scale)
+    taken = (unit.q, unit.k, unit.v, 0.0, unit.causal)
+    both = emitter.call(unit.target, *taken, attn_mask=unit.mask, scale=unit.scale)
     return emitter.call(operator.getitem, both, 0)
 
 
@@ -115,7 +111,7 @@ def _own(emitter: Emitter, unit: Attention) -> fx.Node:
     return emitter.call(*call)
 
 
-IMPLEMENTATIONS = [
+IMPLEMENTATIONS: list[Implementation] = [
     Implementation("torch", "attention", lambda unit: True, _as_torch_does),
     Implementation("own kernel, heads in panels", "attention", lambda unit: True, _own),
 ]

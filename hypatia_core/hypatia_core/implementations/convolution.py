@@ -295,7 +295,7 @@ def _depthwise(emitter: Emitter, unit: Convolution) -> fx.Node:
     return node if known else _completed(emitter, unit, node)
 
 
-IMPLEMENTATIONS = [
+IMPLEMENTATIONS: list[Implementation] = [
     Implementation("torch", "convolution", lambda unit: True, _as_torch_does),
     Implementation(
         "torch, norm and shift in the weight",

@@ -276,7 +276,7 @@ def _in_bfloat16(emitter: Emitter, unit: Linear) -> fx.Node:
     return _activated(emitter, unit, emitter.call(aten._to_copy.default, rows, dtype=torch.float32))
 
 
-IMPLEMENTATIONS = [
+IMPLEMENTATIONS: list[Implementation] = [
     Implementation("torch", "linear", lambda unit: True, _as_torch_does),
     Implementation(
         "MKL, packed weight",

@@ -111,7 +111,7 @@ def _product_of_each_tap(emitter: Emitter, unit: Convolution) -> fx.Node:
     )
 
 
-IMPLEMENTATIONS = [
+IMPLEMENTATIONS: list[Implementation] = [
     Implementation("product of the windows", "convolution", _is_along_one_axis, _product_of_windows),
     Implementation(
         "products of the taps",
