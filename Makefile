@@ -90,13 +90,15 @@ lint: $(NATIVE)
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
 
+# The peers come with: pip install "hypatia-core[bench]". A benchmark that fails is named at the end; the others run.
 bench: $(RELEASE) compiler
 	$(PY) hypatia_core/tests/mlp_perf_test.py
-	$(PY) benchmarks/overhead.py
-	$(PY) benchmarks/linear_algebra.py
-	$(PY) benchmarks/graphs.py
-	$(PY) benchmarks/compile_time.py
-	$(PY) benchmarks/models.py  # pip install "hypatia-core[bench]" for the two runtimes
+	failed=
+	for name in overhead cost_model linear_algebra graphs training compile_time convolution accuracy symbolic geometric models; do
+	    $(PY) benchmarks/$$name.py || failed="$$failed $$name"
+	done
+	$(PY) benchmarks/tables.py
+	[[ -z "$$failed" ]] || { echo "failed or not whole:$$failed"; exit 1; }
 
 docs: $(NATIVE)
 	$(PY) -m mkdocs build --strict

@@ -1,6 +1,6 @@
 """Geometric algebra against clifford, kingdon and NumPy by hand; Clifford layers against Inductor.
 
-    pip install clifford kingdon
+    pip install "hypatia-core[bench]"
     python benchmarks/geometric.py            # everything
     python benchmarks/geometric.py --rounds 3 --points 100000 --only points
 
@@ -21,11 +21,11 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from records import RESULTS, save
 
 import hypatia_core
 from hypatia_core import PyAlgebra, PyMultiVector
@@ -33,7 +33,6 @@ from hypatia_core.clifford import Algebra, CliffordLinear, GeometricProduct, MVA
 
 Contender = Callable[[], Any]
 RNG = np.random.default_rng(0)
-RESULTS = Path(__file__).parent / "results" / "geometric.json"
 #: What was measured in this run: title, and seconds by contender.
 ROWS: list[dict[str, Any]] = []
 
@@ -82,14 +81,14 @@ def lines_of(row: dict[str, Any]) -> str:
 
 
 def keep(part: str, machine: str) -> None:
-    """Puts the rows of a part into the results, as data and as text."""
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"parts": {}}
-    known["parts"][part] = {"machine": machine, "rows": list(ROWS)}
-    RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    text = []
-    for name, found in known["parts"].items():
+    """Puts the rows of a part into the results."""
+    path = RESULTS / "geometric.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else {}
+    parts[part] = {"machine": machine, "rows": list(ROWS)}
+    text: list[str] = []
+    for name, found in parts.items():
         text += [f"== {name}: {found['machine']}", "", *(lines_of(row) + "\n" for row in found["rows"])]
-    RESULTS.with_suffix(".txt").write_text("\n".join(text), encoding="utf-8")
+    save("geometric", {"parts": parts}, text)
     ROWS.clear()
 
 

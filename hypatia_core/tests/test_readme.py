@@ -1,6 +1,8 @@
 """What the README says of the package is so."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,9 @@ def test_the_files_it_points_to_are_there(name: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     targets += re.findall(r"`((?:hypatia_core|docs|examples)/[\w./-]+)`", text)
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_tables_of_measurements_are_those_that_the_benchmarks_left() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "\n"), done

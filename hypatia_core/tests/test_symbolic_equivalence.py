@@ -336,6 +336,14 @@ def test_no_answer_over_many_random_identities_is_wrong() -> None:
     assert not wrong, wrong
 
 
+@pytest.mark.parametrize(
+    "right", ["1 + silu(tanh(-1))", "tanh(-1)*sigmoid(tanh(-1)) + 1", "tanh(-1)/(1 + exp(-tanh(-1))) + 1"]
+)
+def test_a_proof_through_nested_exponentials_replays(right: str) -> None:
+    answer = prove_equivalent("silu(tanh(-1)) + 1", right)
+    assert answer.status == "proved" and answer.check()
+
+
 def test_conditions_reasons_and_limits_are_reported() -> None:
     assert prove_equivalent("x/x", "1").conditions == ("x != 0",)
     assert "defined" in (prove_equivalent("0/0", "1").reason or "")

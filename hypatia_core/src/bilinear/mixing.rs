@@ -761,6 +761,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_passes_the_zeros_of_a_table_where_they_count() {
         let terms = [(0, 0, 0, 1.0), (1, 1, 1, 1.0)];
+        let holed = [1.0, f64::NAN, 1.0, 1.0];
         let weight = |values| Weight {
             values,
             channels: [2, 1],
@@ -773,8 +774,8 @@ mod tests {
             map.apply(&x, weight(&[1.0; 4]), &mut result, 2, 1).unwrap();
             assert_eq!(result[1].is_nan(), zeros_count);
             assert_eq!(result[4..], [1.0; 4]);
-            let w = [1.0, f64::NAN, 1.0, 1.0];
-            map.apply(&[1.0; 4], weight(&w), &mut result, 2, 1).unwrap();
+            map.apply(&[1.0; 4], weight(&holed), &mut result, 2, 1)
+                .unwrap();
             assert_eq!(result[0].is_nan(), zeros_count);
             assert!(result[1].is_nan());
             assert_eq!(result[2..4], [1.0; 2]);

@@ -11,7 +11,8 @@ use num_traits::One;
 
 use super::canonical::Context;
 use super::domain::{Condition, Relation, conditions};
-use super::expression::Expression;
+use super::expression::{Expression, Operator};
+use super::function::Function;
 use super::kernel::{Fraction, Kernel};
 use super::polynomial::Polynomial;
 use super::print::to_text;
@@ -267,7 +268,11 @@ impl<'a> Proof<'a> {
     fn attempt(mut self) -> Result<Option<Vec<Step>>> {
         let (forms, difference) = self.forms()?;
         if let Some(steps) = self.by_forms(&forms, &difference)? {
-            return Ok(Some(steps));
+            return Ok(Some(if self.is_read_again(&steps) {
+                steps
+            } else {
+                self.directly("canonical-form")
+            }));
         }
         // What the search found counts once it was replayed without it.
         if let Some(steps) = chain(self.left, self.right, self.assumptions, SEARCH)
@@ -279,6 +284,22 @@ impl<'a> Proof<'a> {
             return Ok(Some(self.directly("cases-by-sign")));
         }
         Ok(None)
+    }
+
+    /// Whether each link follows by itself: a form with exponentials may be taken apart otherwise when it is read.
+    fn is_read_again(&self, steps: &[Step]) -> bool {
+        let exponential = |operator: &Operator| *operator == Operator::Function(Function::Exp);
+        let follows = |step: &Step| {
+            let found = by_algebra(
+                &step.before,
+                &step.after,
+                self.sides,
+                self.assumptions,
+                PROOF_STEPS,
+            );
+            matches!(found, Ok(Some(_)))
+        };
+        steps.len() < 2 || !steps[0].after.any(exponential) || steps.iter().all(follows)
     }
 
     /// The forms of both sides and their difference.
