@@ -17,7 +17,7 @@ from torch.fx import GraphModule
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
-from hypatia_core.choice import Candidate, Choice, Deferred
+from hypatia_core.choice import LEAST_GAIN, Candidate, Choice, Deferred
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
@@ -41,6 +41,9 @@ from hypatia_core.weights import Memo, dependent_on, divide, positions
 
 #: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
 SMALL = 16
+#: Of graphs of so few it takes a second or two, and what their nodes take one by one is mostly the price of calls:
+#: it is left out only where twice the least measured time is predicted of it.
+MODERATE, DOUBT = 100, 2.0
 
 
 def hypatia_backend(
@@ -609,7 +612,8 @@ class Compilation:
             found = shares(timed, inputs, once)
             return found.laid_out() if timed is self.lowered else found
 
-        return Deferred(form.name, compiled, shared, op_by_op)
+        doubt = DOUBT if work_of(form.graph) <= MODERATE else 1 - LEAST_GAIN
+        return Deferred(form.name, compiled, shared, op_by_op, doubt)
 
     def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
         holds = isinstance(runner, executors.HoldingExecutor)

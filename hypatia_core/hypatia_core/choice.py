@@ -58,6 +58,8 @@ class Deferred:
     #: What the nodes of its graph take on these inputs, and which candidate runs the same graph op by op.
     shares: Callable[[list[Any]], Shares]
     beside: str
+    #: It is compiled where less than so many times the least measured time is predicted of it.
+    doubt: float = 1 - LEAST_GAIN
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Choice:
             shares = waiting.pop(deferred)
             least = measured[chosen.name]
             predicted = shares.predicted(left)
-            if predicted > (1 - LEAST_GAIN) * least:
+            if predicted > deferred.doubt * least:
                 self._refused(
                     f"{deferred.name}: not compiled, for {1e3 * predicted:.3f} ms are predicted of it, "
                     f"and {chosen.name} takes {1e3 * least:.3f} ms"
