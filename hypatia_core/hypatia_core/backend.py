@@ -41,8 +41,8 @@ from hypatia_core.weights import Memo, dependent_on, divide, positions
 
 #: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
 SMALL = 16
-#: Of graphs of so few it takes a second or two, and what their nodes take one by one is mostly the price of calls:
-#: it is left out only where twice the least measured time is predicted of it.
+#: Of graphs of so few it takes a second or two, and what their nodes take one by one is mostly the price of
+#: calls: it is left out only where twice the least measured time is predicted of it.
 MODERATE, DOUBT = 100, 2.0
 
 
