@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::linear::COLUMNS;
 use crate::linear::activation::exp_of_negative;
 use crate::linear::tile::{ROWS, Tile};
-use crate::team;
+use crate::registers::{Job, dispatch};
+use crate::team::{self, Parts};
 
 /// Below so many multiplications a further thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 15;
@@ -104,37 +105,24 @@ impl Attention<'_> {
         };
         let share = self.queries.div_ceil(pieces).next_multiple_of(ROWS);
         let pieces = self.queries.div_ceil(share);
-        let to = Shared(result.as_mut_ptr());
+        let to = Parts::of(result);
         team::each(b * h * pieces, threads, |task| {
             let (head, piece) = (task / pieces, task % pieces);
-            let job = Job {
+            let task = Task {
                 attention: self,
                 example: head / h,
                 head: head % h,
                 queries: piece * share..self.queries.min((piece + 1) * share),
                 result: to.address(),
             };
-            // SAFETY: lengths were checked, and no other task writes these queries of this head.
-            unsafe { job.dispatch() };
+            dispatch(task);
         });
         Ok(())
     }
 }
 
-/// The result, of which each task writes a part of its own.
-struct Shared(*mut f32);
-
-// SAFETY: tasks write different elements.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn address(&self) -> *mut f32 {
-        self.0
-    }
-}
-
 /// Some queries of one head.
-struct Job<'a> {
+struct Task<'a> {
     attention: &'a Attention<'a>,
     example: usize,
     head: usize,
@@ -142,34 +130,20 @@ struct Job<'a> {
     result: *mut f32,
 }
 
-impl Job<'_> {
+impl Job for Task<'_> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        // SAFETY: `apply`, which makes tasks, has checked the lengths and divides the result among them.
+        unsafe { self.attend::<REGISTERS>() };
+    }
+}
+
+impl Task<'_> {
     /// # Safety
     /// The attention's slices and the result fit, and nobody else uses these elements of the result.
-    unsafe fn dispatch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { self.in_registers() };
-            return;
-        }
-        // SAFETY: as the caller vouches.
-        unsafe { self.run::<false>() };
-    }
-
-    /// # Safety
-    /// As `dispatch`, and the processor has AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn in_registers(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe { self.run::<true>() };
-    }
-
-    /// # Safety
-    /// As `dispatch`, and where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Where `REGISTERS` is true the processor has AVX2 and FMA.
     #[inline(always)]
-    unsafe fn run<const REGISTERS: bool>(&self) {
+    unsafe fn attend<const REGISTERS: bool>(&self) {
         let Attention {
             q,
             k,

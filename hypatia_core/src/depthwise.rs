@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::linear::Activation;
+use crate::registers::{Job, dispatch};
 use crate::team;
 
 /// Below so many multiplications a further thread costs more than it saves.
@@ -69,6 +70,20 @@ pub struct Depthwise<'a> {
     pub axes: [Axis; 2],
 }
 
+/// One row of one image, and where it is written.
+struct Row<'a> {
+    of: &'a Depthwise<'a>,
+    row: usize,
+    to: &'a mut [f32],
+}
+
+impl Job for Row<'_> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        self.of.row::<REGISTERS>(self.row, self.to);
+    }
+}
+
 impl Depthwise<'_> {
     /// Writes the images that come of it, (batch, positions down, positions across, channels), with so many threads at
     /// most.
@@ -116,28 +131,12 @@ impl Depthwise<'_> {
             // Each is taken once.
             if let Ok(mut part) = parts[task].try_lock() {
                 for (row, to) in part.chunks_exact_mut(width).enumerate() {
-                    self.dispatch(task * share + row, to);
+                    let row = task * share + row;
+                    dispatch(Row { of: self, row, to });
                 }
             }
         });
         Ok(())
-    }
-
-    fn dispatch(&self, row: usize, to: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { self.row_in_registers(row, to) };
-            return;
-        }
-        self.row::<false>(row, to);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn row_in_registers(&self, row: usize, to: &mut [f32]) {
-        self.row::<true>(row, to);
     }
 
     /// One row of one image.

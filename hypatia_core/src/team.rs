@@ -4,6 +4,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bilinear::threads;
 
+/// Memory of which each task writes a part of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts(*mut f32);
+
+// SAFETY: to write through the address is unsafe, and whoever does vouches that no other task writes there.
+unsafe impl Sync for Parts {}
+
+impl Parts {
+    pub(crate) fn of(memory: &mut [f32]) -> Self {
+        Self(memory.as_mut_ptr())
+    }
+
+    /// Where the memory begins.
+    pub(crate) fn address(&self) -> *mut f32 {
+        self.0
+    }
+}
+
 struct Shared<'a, W> {
     work: &'a W,
     next: AtomicUsize,

@@ -37,15 +37,6 @@ pub(super) struct Weights<'a, T> {
     pub(super) stride: usize,
 }
 
-/// Whether the processor has what the code for registers is compiled for.
-pub(super) fn has_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
-}
-
 /// `places[c · block + r] = rows[r · width + c]`; missing rows are zero.
 #[inline(always)]
 pub(super) fn turn_in<T: Real, const REGISTERS: bool>(from: &[T], width: usize, places: &mut [T]) {

@@ -3,8 +3,9 @@
 
 use super::block::{self, Scratch};
 use super::real::Real;
-use super::{Job, dispatch, threads};
+use super::threads;
 use crate::error::{Error, Result};
+use crate::registers::{Job, dispatch};
 
 /// A matrix, row by row: `result[r, k] = Σᵢ x[r, i]·m[i, k]`.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,9 @@
 //! one kernel serves all: a register holds places of one channel, and each weight is a register of weights.
 
 use super::real::Real;
-use super::{Job, dispatch, threads};
+use super::threads;
 use crate::error::{Error, Result};
+use crate::registers::{Job, dispatch};
 
 /// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
 const TILE: [usize; 2] = [4, 3];

@@ -18,6 +18,7 @@ pub use real::Real;
 pub use threads::prefer_large_pages;
 
 use crate::error::{Error, Result};
+use crate::registers::{Job, dispatch};
 
 /// Terms (i, j, c).
 type Terms = Vec<(usize, usize, f64)>;
@@ -284,27 +285,6 @@ impl<T: Real> Turned<T> {
             stride: self.stride,
         }
     }
-}
-
-/// What is compiled twice, for wide registers and without.
-trait Job {
-    fn run<const REGISTERS: bool>(self);
-}
-
-fn dispatch(job: impl Job) {
-    #[cfg(target_arch = "x86_64")]
-    if block::has_registers() {
-        // SAFETY: the processor has the instructions that the function is compiled for.
-        unsafe { in_registers(job) };
-        return;
-    }
-    job.run::<false>();
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn in_registers(job: impl Job) {
-    job.run::<true>();
 }
 
 struct Product<'a, T> {

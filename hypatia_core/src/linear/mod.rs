@@ -12,7 +12,8 @@ pub use tile::COLUMNS;
 use tile::{ROWS, Tile};
 
 use crate::error::{Error, Result};
-use crate::team;
+use crate::registers::{Job, dispatch};
+use crate::team::{self, Parts};
 
 /// Of a panel so many rows are read at a time, so that they stay in the first cache from one tile to the next.
 const DEPTH: usize = 320;
@@ -105,71 +106,43 @@ impl Linear<'_> {
             _ => (panels * blocks).div_ceil(threads * TASKS).min(WIDE),
         };
         let across = panels.div_ceil(wide);
-        let to = Shared(result.as_mut_ptr());
+        let to = Parts::of(result);
         team::each(blocks * across, threads, |task| {
             let (block, group) = (task / across, task % across);
-            let job = Job {
+            let task = Task {
                 linear: self,
                 result: to.address(),
                 rows: block * tall..rows.min((block + 1) * tall),
                 panels: group * wide..panels.min((group + 1) * wide),
             };
-            // SAFETY: the lengths were checked, and no other task writes these rows of these panels.
-            unsafe { job.dispatch() };
+            dispatch(task);
         });
         Ok(())
     }
 }
 
-/// The result, of which each task writes a part of its own.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-// SAFETY: tasks write different elements.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn address(&self) -> *mut f32 {
-        self.0
-    }
-}
-
 /// Some rows by some panels.
-struct Job<'a> {
+struct Task<'a> {
     linear: &'a Linear<'a>,
     result: *mut f32,
     rows: std::ops::Range<usize>,
     panels: std::ops::Range<usize>,
 }
 
-impl Job<'_> {
+impl Job for Task<'_> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        // SAFETY: `apply`, which makes tasks, has checked the lengths and divides the result among them.
+        unsafe { self.multiply::<REGISTERS>() };
+    }
+}
+
+impl Task<'_> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these elements of the result.
-    unsafe fn dispatch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { self.in_registers() };
-            return;
-        }
-        // SAFETY: as the caller vouches.
-        unsafe { self.run::<false>() };
-    }
-
-    /// # Safety
-    /// As `dispatch`, and the processor has AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn in_registers(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe { self.run::<true>() };
-    }
-
-    /// # Safety
-    /// As `dispatch`.
+    /// Where `REGISTERS` is true the processor has AVX2 and FMA.
     #[inline(always)]
-    unsafe fn run<const REGISTERS: bool>(&self) {
+    unsafe fn multiply<const REGISTERS: bool>(&self) {
         let Linear {
             x,
             panels,
@@ -341,7 +314,7 @@ mod tests {
                 };
                 let mut result = vec![f32::NAN; rows * n];
                 linear.apply(&mut result, rows, 2).unwrap();
-                let plain = Job {
+                let plain = Task {
                     linear: &linear,
                     result: vec![f32::NAN; rows * n].leak().as_mut_ptr(),
                     rows: 0..rows,
@@ -349,7 +322,7 @@ mod tests {
                 };
                 // SAFETY: the result is as long as it has to be.
                 let plain = unsafe {
-                    plain.run::<false>();
+                    plain.multiply::<false>();
                     std::slice::from_raw_parts(plain.result, rows * n)
                 };
                 for r in 0..rows {
