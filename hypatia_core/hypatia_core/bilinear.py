@@ -113,7 +113,7 @@ def _rows(x: Tensor, y: Tensor, widths: tuple[int, int, int]) -> tuple[Tensor, T
     return x.contiguous(), y.contiguous(), batch
 
 
-def _is_ours(*values: Tensor) -> bool:
+def is_ours(*values: Tensor) -> bool:
     """Whether the engine's code takes elements of this type."""
     dtype = values[0].dtype
     if dtype is not torch.float32 and dtype is not torch.float64:
@@ -123,7 +123,7 @@ def _is_ours(*values: Tensor) -> bool:
 
 def on_rows(x: Tensor, y: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.bilinear` past the dispatcher: the engine's own code on the memory of dense rows."""
-    if not _is_ours(x, y):
+    if not is_ours(x, y):
         return _by_matrix(x, y, terms)
     widths = _parsed(terms).widths
     x, y, batch = _rows(x, y, widths)
@@ -137,7 +137,7 @@ def on_rows(x: Tensor, y: Tensor, terms: str) -> Tensor:
 
 def weighted_on_rows(x: Tensor, y: Tensor, weight: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.weighted_bilinear` past the dispatcher."""
-    if not _is_ours(x, y, weight):
+    if not is_ours(x, y, weight):
         return _weighted_by_matrix(x, y, weight, terms)
     widths, weights, _ = _parsed(terms)
     x, y, batch = _rows(x, y, widths)
@@ -159,7 +159,7 @@ def weighted_on_rows(x: Tensor, y: Tensor, weight: Tensor, terms: str) -> Tensor
 
 def weight_gradient_on_rows(x: Tensor, y: Tensor, gradient: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.bilinear_weight_gradient` past the dispatcher."""
-    if not _is_ours(x, y, gradient):
+    if not is_ours(x, y, gradient):
         return _weight_gradient_by_matrix(x, y, gradient, terms)
     widths, weights, _ = _parsed(terms)
     x, y, batch = _rows(x, y, widths)
@@ -180,7 +180,7 @@ def weight_gradient_on_rows(x: Tensor, y: Tensor, gradient: Tensor, terms: str) 
 
 def many_rows_by_matrix(x: Tensor, matrix: Tensor) -> Tensor:
     """`torch.ops.hypatia.rows_by_matrix` past the dispatcher."""
-    if not _is_ours(x, matrix):
+    if not is_ours(x, matrix):
         return x @ matrix
     if x.dim() == 0 or matrix.dim() != 2 or x.shape[-1] != matrix.shape[0]:
         raise ValueError(f"rows of shape {tuple(x.shape)} by a matrix of shape {tuple(matrix.shape)}")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import ChannelMap
+from hypatia_core.bilinear import is_ours
 
 _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
 for _signature in (
@@ -112,13 +113,6 @@ def _dense(text: str) -> Tensor:
     return table
 
 
-def _is_ours(*values: Tensor) -> bool:
-    dtype = values[0].dtype
-    if dtype is not torch.float32 and dtype is not torch.float64:
-        return False
-    return all(value.dtype is dtype and value.is_cpu for value in values)
-
-
 def _check(x: Sequence[int], other: Sequence[int], wanted: tuple[int, ...], name: str) -> None:
     fits = len(x) >= 2 and len(other) == len(wanted)
     if not fits or any(n not in (-1, m) for n, m in zip(wanted, other, strict=True)):
@@ -127,7 +121,7 @@ def _check(x: Sequence[int], other: Sequence[int], wanted: tuple[int, ...], name
 
 def mixed(x: Tensor, weight: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.channel_map` past the dispatcher: the engine's code on the memory of rows."""
-    if not _is_ours(x, weight):
+    if not is_ours(x, weight):
         return _by_einsum(x, weight, terms)
     compiled, weights, places, results = _map(terms)
     _check(x.shape, weight.shape, (-1, x.shape[-2] if x.dim() > 1 else -1, weights), "channel_map")
@@ -153,7 +147,7 @@ def mixed(x: Tensor, weight: Tensor, terms: str) -> Tensor:
 
 def weight_gradient(x: Tensor, gradient: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.channel_map_weight_gradient` past the dispatcher."""
-    if not _is_ours(x, gradient):
+    if not is_ours(x, gradient):
         return _weight_gradient_by_einsum(x, gradient, terms)
     compiled, weights, places, results = _map(terms)
     wanted = (*x.shape[:-2], -1, results)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import attention as native
+from hypatia_core.packed_linear import require_float32
 
 #: The operation's declaration; kept alive as long as the module.
 _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
@@ -34,6 +35,7 @@ def _place(x: Tensor) -> tuple[int, int, int, int]:
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
     """`torch.ops.hypatia.attention` past the dispatcher."""
+    require_float32("attention", q, k, v, mask)
     batch, heads, queries, width = q.shape
     keys = k.shape[2]
     if k.shape != (batch, heads, keys, width) or v.shape != k.shape:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hypatia_core._hypatia_core import depthwise_convolution, linear_on_panels
+from hypatia_core._hypatia_core import depthwise_convolution
+from hypatia_core.packed_linear import require_float32, write_product
 
 #: The operations' declarations; kept alive as long as the module.
 _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
@@ -47,28 +48,12 @@ def pixels_on_panels(
     batch, depth, height, width = x.shape
     if depth != panels.shape[1]:
         raise ValueError(f"pixels of {depth} channels by a weight of {panels.shape[1]}")
+    result = _image(x, batch, channels, height, width)
     x = x.contiguous(memory_format=torch.channels_last)
-    if bias is not None:
-        bias = bias.contiguous()
     if other is not None:
         other = other.contiguous(memory_format=torch.channels_last)
-    result = _image(x, batch, channels, height, width)
-    low, high = numbers or (0.0, 0.0)
-    linear_on_panels(
-        x.data_ptr(),
-        panels.data_ptr(),
-        0 if bias is None else bias.data_ptr(),
-        0 if other is None else other.data_ptr(),
-        result.data_ptr(),
-        batch * height * width,
-        channels,
-        depth,
-        activation,
-        low,
-        high,
-        algorithm,
-        torch.get_num_threads(),
-    )
+    rows = batch * height * width
+    write_product(x, panels, bias, other, result, rows, channels, activation, numbers, algorithm)
     return result
 
 
@@ -107,11 +92,12 @@ def depthwise(
     algorithm: str,
 ) -> Tensor:
     """`torch.ops.hypatia.depthwise_convolution` past the dispatcher."""
+    require_float32("a depthwise convolution", x, filters, bias)
     result = _type_of_depthwise(x, filters, bias, stride, padding, dilation, activation, numbers, algorithm)
     batch, channels, height, width = x.shape
     down, across, own = filters.shape
-    if own != channels:
-        raise ValueError(f"images of {channels} channels by filters of {own}")
+    if own != channels or (bias is not None and bias.numel() != channels):
+        raise ValueError(f"images of {channels} channels by filters of {own}, or by a bias of another size")
     x, filters = x.contiguous(memory_format=torch.channels_last), filters.contiguous()
     if bias is not None:
         bias = bias.contiguous()

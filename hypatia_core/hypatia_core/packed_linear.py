@@ -36,6 +36,17 @@ for _declaration in (
     _LIBRARY.define(_declaration, tags=(torch.Tag.pt2_compliant_tag,))
 
 
+def require_float32(what: str, *operands: Tensor | None) -> None:
+    """Refuses what native code would read as numbers that it does not hold.
+
+    Raises:
+        ValueError: an operand is not of float32, or not on the CPU.
+    """
+    for operand in operands:
+        if operand is not None and not (operand.dtype is torch.float32 and operand.is_cpu):
+            raise ValueError(f"{what} takes float32 on the CPU, not {operand.dtype} on {operand.device}")
+
+
 def panels_of(weight: Tensor) -> Tensor:
     """`torch.ops.hypatia.panels_of_weight` past the dispatcher."""
     if weight.dtype is not torch.float32 or weight.dim() != 2:
@@ -65,12 +76,44 @@ def on_panels(
     rows, depth = x.shape
     if depth != panels.shape[1]:
         raise ValueError(f"rows of {depth} by a weight of {panels.shape[1]}")
-    x = x.contiguous()
-    if bias is not None:
-        bias = bias.contiguous()
+    result = x.new_empty((rows, columns))
     if other is not None:
         other = other.contiguous()
-    result = x.new_empty((rows, columns))
+    x = x.contiguous()
+    write_product(x, panels, bias, other, result, rows, columns, activation, numbers, algorithm)
+    return result
+
+
+def write_product(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    result: Tensor,
+    rows: int,
+    columns: int,
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> None:
+    """Writes act(x Wᵀ + bias + other) into memory that lies row by row, as x and `other` do.
+
+    Raises:
+        ValueError: these are not tensors of float32 on the CPU, of the sizes that rows and columns ask for.
+    """
+    require_float32("a product on panels", x, panels, bias, other)
+    depth = panels.shape[1]
+    fits = (
+        x.numel() == rows * depth
+        and panels.numel() == -(-columns // COLUMNS) * depth * COLUMNS
+        and (bias is None or bias.numel() == columns)
+        and (other is None or other.numel() == rows * columns)
+    )
+    if not fits:
+        shapes = [None if t is None else tuple(t.shape) for t in (x, panels, bias, other)]
+        raise ValueError(f"a product of {rows} rows and {columns} columns on panels: operands of {shapes}")
+    if bias is not None:
+        bias = bias.contiguous()
     low, high = numbers or (0.0, 0.0)
     linear_on_panels(
         x.data_ptr(),
@@ -87,7 +130,6 @@ def on_panels(
         algorithm,
         torch.get_num_threads(),
     )
-    return result
 
 
 def _type_of_product(

@@ -479,3 +479,30 @@ def test_what_is_no_number_is_seen_in_attention() -> None:
     q[0, 0, 4, 2] = math.nan
     found = torch.ops.hypatia.attention(q, k, v, None, False, 0.25)
     assert found[0, 0, 4].isnan().all() and not found[0, 0, 5].isnan().any()
+
+
+def test_our_kernels_refuse_what_is_not_float32_or_does_not_fit() -> None:
+    ours = torch.ops.hypatia
+    x, weight = torch.randn(3, 8), torch.randn(5, 8)
+    panels = ours.panels_of_weight(weight)
+    none: tuple[str, list[float], str] = ("none", [], "")
+    assert ours.linear_on_panels(x, panels, None, None, 5, *none).shape == (3, 5)
+    for wrong in (x.double(), x.half()):
+        with pytest.raises(ValueError, match="takes float32"):
+            ours.linear_on_panels(wrong, panels, None, None, 5, *none)
+    for bias, other in ((torch.zeros(4), None), (None, torch.zeros(3, 4))):
+        with pytest.raises(ValueError, match="on panels: operands"):
+            ours.linear_on_panels(x, panels, bias, other, 5, *none)
+    with pytest.raises(ValueError, match="on panels: operands"):
+        ours.linear_on_panels(x, panels, None, None, 40, *none)
+    image = torch.randn(1, 8, 4, 4)
+    with pytest.raises(ValueError, match="takes float32"):
+        ours.pixels_on_panels(image.double(), panels, None, None, 5, *none)
+    filters, once = torch.randn(3, 3, 8), ([1, 1], [1, 1], [1, 1])
+    with pytest.raises(ValueError, match="takes float32"):
+        ours.depthwise_convolution(image.half(), filters, None, *once, *none)
+    with pytest.raises(ValueError, match="bias of another size"):
+        ours.depthwise_convolution(image, filters, torch.zeros(7), *once, *none)
+    heads = torch.randn(1, 2, 4, 8)
+    with pytest.raises(ValueError, match="takes float32"):
+        ours.attention(heads, heads, heads, torch.zeros(4, 4).half(), False, 1.0)

@@ -20,9 +20,10 @@ PYTHON = [
     ["_native"],
     ["_hypatia_core"],
     [
-        *("bilinear", "channel_map", "cache_folder", "check", "machine", "compat", "log", "sizes"),
-        *("symbolic", "graph_json", "packed_attention", "packed_convolution", "packed_linear"),
+        *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic"),
+        *("graph_json", "packed_linear"),
     ],
+    ["channel_map", "packed_attention", "packed_convolution"],
     ["profile", "node_times"],
     ["clifford"],
     ["fusion"],
@@ -61,7 +62,7 @@ PYTHON = [
 ]
 
 RUST = [
-    ["error", "tensor_type", "bits", "openmp"],
+    ["error", "tensor_type", "bits", "openmp", "registers"],
     ["attribute", "clifford", "symbolic", "view"],
     ["op", "table", "bilinear"],
     ["graph", "language", "cost", "inner_product", "team"],
