@@ -17,12 +17,12 @@ from torch.fx import GraphModule
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
-from hypatia_core.choice import LEAST_GAIN, Candidate, Choice, Deferred
+from hypatia_core.choice import Candidate, Choice, Deferred
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain, input_names, profile
-from hypatia_core.fusion import Shares, shares
+from hypatia_core.fusion import CONVOLVED, Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
 from hypatia_core.literals import Tables, while_they_hold
@@ -41,9 +41,9 @@ from hypatia_core.weights import Memo, dependent_on, divide, positions
 
 #: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
 SMALL = 16
-#: Of graphs of so few it takes a second or two, and what their nodes take one by one is mostly the price of
-#: calls: it is left out only where twice the least measured time is predicted of it.
-MODERATE, DOUBT = 100, 2.0
+#: Of graphs of so few it takes a second or two, and what their nodes take one by one may be the price of
+#: calls: so many seconds a node may be less than is predicted.
+MODERATE, CALL = 100, 5e-6
 
 
 def hypatia_backend(
@@ -183,6 +183,8 @@ class Compilation:
         self.searched: GraphModule | None = None
         #: That or the original with other implementations; None where none was chosen.
         self.lowered: GraphModule | None = None
+        #: Seconds of the convolutions by their fastest implementations; 0 where they were not measured.
+        self._convolutions = 0.0
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
         self.structures = Structures({}, 0) if structures is None else structures
@@ -411,10 +413,11 @@ class Compilation:
                     if self._may_lower()
                     else None
                 )
-                lowered, implementations = found or (best, {})
-                self.report.implementations |= implementations
-                self.lowered = None if found is None else lowered
-                division = divide(lowered, static)
+                self.lowered = None
+                if found is not None:
+                    self.report.implementations |= found.implementations
+                    self.lowered, self._convolutions = found.graph, found.convolutions
+                division = divide(self.lowered or best, static)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"weights were not folded: {brief(error)}", error)
             return None
@@ -610,10 +613,13 @@ class Compilation:
 
         def shared(inputs: list[Any]) -> Shares:
             found = shares(timed, inputs, once)
-            return found.laid_out() if timed is self.lowered else found
+            if timed is self.lowered:
+                return found.with_convolutions(found.convolutions)
+            known = min(self._convolutions, found.convolutions)
+            return found.with_convolutions(known) if known > CONVOLVED * found.convolutions else found
 
-        doubt = DOUBT if work_of(form.graph) <= MODERATE else 1 - LEAST_GAIN
-        return Deferred(form.name, compiled, shared, op_by_op, doubt)
+        nodes = work_of(form.graph)
+        return Deferred(form.name, compiled, shared, op_by_op, CALL * nodes if nodes <= MODERATE else 0.0)
 
     def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
         holds = isinstance(runner, executors.HoldingExecutor)

@@ -20,7 +20,7 @@ from hypatia_core.executors.base import Runnable
 from hypatia_core.fusion import Left, Shares
 from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
-from hypatia_core.timing import are_settled
+from hypatia_core.timing import are_settled, is_out
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
@@ -58,8 +58,8 @@ class Deferred:
     #: What the nodes of its graph take on these inputs, and which candidate runs the same graph op by op.
     shares: Callable[[list[Any]], Shares]
     beside: str
-    #: It is compiled where less than so many times the least measured time is predicted of it.
-    doubt: float = 1 - LEAST_GAIN
+    #: So many seconds of what is predicted may be the price of calls.
+    calls: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Choice:
             shares = waiting.pop(deferred)
             least = measured[chosen.name]
             predicted = shares.predicted(left)
-            if predicted > deferred.doubt * least:
+            if predicted - deferred.calls > (1 - LEAST_GAIN) * least:
                 self._refused(
                     f"{deferred.name}: not compiled, for {1e3 * predicted:.3f} ms are predicted of it, "
                     f"and {chosen.name} takes {1e3 * least:.3f} ms"
@@ -344,13 +344,16 @@ class Choice:
         begun = time.perf_counter()
         entrants = [self._original, *accepted]
         times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
+        running = entrants
         # The runs that verified do not count: a first run allocates, packs and warms up.
         for done in range(1, PATIENCE * ROUNDS + 1):
-            for entrant in entrants:
+            for entrant in running:
                 arguments = list(inputs)
                 start = time.perf_counter()
                 entrant.run(arguments)
                 times[entrant.name].append(time.perf_counter() - start)
+            least = min(map(min, times.values()))
+            running = [e for e in running if not is_out(times[e.name], least)]
             settled = are_settled(times)
             patience = 1 if settled else PATIENCE
             late = time.perf_counter() - begun > patience * ENOUGH_SECONDS

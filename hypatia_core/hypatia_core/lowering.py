@@ -36,10 +36,21 @@ _LAYOUT_READERS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A graph with operations run by the implementations that measured fastest."""
+
+    graph: GraphModule
+    #: How many by which.
+    implementations: dict[str, int]
+    #: Seconds of all convolutions with what is fused to them, each by its fastest implementation.
+    convolutions: float
+
+
 def lower(
     graph: GraphModule, weights: Iterable[int], timings: Timings, precision: str = "float32"
-) -> tuple[GraphModule, dict[str, int]] | None:
-    """The graph with operations run by faster implementations, and how many by which; None for none.
+) -> Lowered | None:
+    """The graph with operations run by faster implementations; None where there is none.
 
     Args:
         graph: a functional ATen graph; it stays as it is.
@@ -63,7 +74,9 @@ def lower(
     if not units:
         return None
     lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}))
-    return (GraphModule(graph, lowered.graph), dict(lowered.chosen)) if lowered.chosen else None
+    if not lowered.chosen:
+        return None
+    return Lowered(GraphModule(graph, lowered.graph), dict(lowered.chosen), lowered.convolutions)
 
 
 def _planned(greedy: _Lowering) -> _Lowering:
@@ -74,7 +87,7 @@ def _planned(greedy: _Lowering) -> _Lowering:
     greedy.run()
     if not greedy.stayed:
         return greedy
-    bold = replace(greedy, graph=fx.Graph(), chosen=Counter(), enter=True, seconds=0.0)
+    bold = replace(greedy, graph=fx.Graph(), chosen=Counter(), enter=True, seconds=0.0, convolutions=0.0)
     try:
         bold.run()
     except Unsupported:
@@ -99,6 +112,8 @@ class _Lowering:
     #: What the plan takes, as far as implementations compete; and whether one stayed out of channels last.
     seconds: float = 0.0
     stayed: bool = False
+    #: The least that its convolutions can take.
+    convolutions: float = 0.0
 
     def __post_init__(self) -> None:
         values = [n.meta.get("val") for n in self.original.graph.nodes if n.op == "placeholder"]
@@ -149,6 +164,8 @@ class _Lowering:
             self.stayed = True
             faster = self.enter
         self.seconds += seconds[best.name if faster else own.name]
+        if unit.operation == "convolution":
+            self.convolutions += min(seconds.values())
         return best if faster else None
 
     def _copy(self, node: fx.Node) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,10 @@ ROUNDS = 5
 MOST_ROUNDS = 12
 #: Seconds after which no further round is begun, once there were two: what is long needs fewer.
 ENOUGH_SECONDS = 0.1
-#: After two rounds what takes so many times the least is out of the race.
+#: After two rounds what takes so many times the least is out of the race …
 HOPELESS = 1.5
+#: … and before the first, where that took these seconds and so many times the least: no start costs as much.
+LONG, LOST = 0.01, 3.0
 #: The least time is settled once another round came so close to it.
 SETTLED = 1.1
 #: Weights take turns until so many bytes lie between two uses, as in a model, where caches hold none of them…
@@ -85,23 +87,44 @@ def race(runs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
     Args:
         runs: what is timed, by name.
     """
-    repeats = {name: max(1, int(LONG_ENOUGH / max(_seconds(run, 1), 1e-7))) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    running = dict(runs)
     begun = time.perf_counter()
+    first = {name: _seconds(run, 1) for name, run in runs.items()}
+    repeats = {name: max(1, int(LONG_ENOUGH / max(seconds, 1e-7))) for name, seconds in first.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    running = {name: run for name, run in runs.items() if not is_lost(first[name], min(first.values()))}
+    for name in first.keys() - running.keys():
+        times[name].append(first[name])
     for done in range(1, MOST_ROUNDS + 1):
         for name, run in running.items():
             times[name].append(_seconds(run, repeats[name]))
+        least = min(map(min, times.values()))
+        running = {name: run for name, run in running.items() if not is_out(times[name], least)}
         if done == 1:
             continue
-        least = min(map(min, times.values()))
-        running = {name: run for name, run in running.items() if min(times[name]) < HOPELESS * least}
         late = time.perf_counter() - begun > ENOUGH_SECONDS
         if len(running) == 1 or ((late or done >= ROUNDS) and are_settled({n: times[n] for n in running})):
             break
         if late and done >= ROUNDS:
             break
     return times
+
+
+def is_lost(seconds: float, least: float) -> bool:
+    """Whether one run says enough: it was long, and much longer than another's.
+
+    >>> is_lost(0.5, 0.1), is_lost(5e-4, 1e-4)
+    (True, False)
+    """
+    return seconds > LONG and seconds > LOST * least
+
+
+def is_out(times: Sequence[float], least: float) -> bool:
+    """Whether these times are out of a race whose least time is known: two of them, or a single long one.
+
+    >>> is_out([2.0, 1.6], 1.0), is_out([2.0], 1.0), is_out([3.5], 1.0)
+    (True, False, True)
+    """
+    return is_lost(min(times), least) or (len(times) > 1 and min(times) >= HOPELESS * least)
 
 
 def are_settled(times: Mapping[str, Iterable[float]]) -> bool:

@@ -65,7 +65,7 @@ def assert_as_good(model: nn.Module, x: torch.Tensor, row: str, hidden: bool) ->
         found = lowering.lower(graph, positions, Preferring(row))
         if found is None:
             return {}
-        lowered, chosen = found
+        lowered, chosen = found.graph, found.implementations
         division = weights.divide(lowered, positions)
         (expected, result) = (graph(*inputs), None)
         if division is None:
@@ -257,8 +257,8 @@ def test_a_shift_of_each_channel_is_a_bias(row: str, bias: bool) -> None:
         graph, _, positions = captured(model, x)
         found = lowering.lower(graph, positions, Preferring(row))
         assert found is not None
-        division = weights.divide(found[0], positions)
-        rest = found[0] if division is None else division.rest
+        division = weights.divide(found.graph, positions)
+        rest = found.graph if division is None else division.rest
         sums = [node for node in rest.graph.nodes if node.target is torch.ops.aten.add.Tensor]
         assert not sums
 
@@ -325,7 +325,7 @@ def test_a_batch_of_matrices_times_one_weight(row: str) -> None:
         assert found is not None or row.startswith("weight stored")
     if found is not None:
         with torch.no_grad():
-            result = found[0](*inputs)
+            result = found.graph(*inputs)
             torch.testing.assert_close(result, wide(model, x).float(), rtol=1e-5, atol=1e-5)
 
 
@@ -353,9 +353,9 @@ def test_a_network_goes_channels_last_where_that_pays_as_a_whole(entry: float, g
     found = lowering.lower(graph, positions, ByLayout(outside=(1.0, entry), inside=(1.0, 0.5)))
     assert (found is not None) == goes
     if found is not None:
-        assert sum(found[1].values()) == 4
+        assert sum(found.implementations.values()) == 4
         with torch.no_grad():
-            result, expected = found[0](*inputs), graph(*inputs)
+            result, expected = found.graph(*inputs), graph(*inputs)
         torch.testing.assert_close(result, expected)
         assert result.stride() == expected.stride()
 
@@ -374,11 +374,11 @@ def test_bfloat16_is_taken_where_it_is_asked_for() -> None:
     graph, inputs, positions = captured(model, x)
     row = Preferring("product in bfloat16")
     found = lowering.lower(graph, positions, row)
-    assert found is None or "linear: product in bfloat16" not in found[1]
+    assert found is None or "linear: product in bfloat16" not in found.implementations
     found = lowering.lower(graph, positions, row, "bfloat16")
-    assert found is not None and found[1] == {"linear: product in bfloat16": 1}
+    assert found is not None and found.implementations == {"linear: product in bfloat16": 1}
     with torch.no_grad():
-        result, expected = found[0](*inputs), model(x)
+        result, expected = found.graph(*inputs), model(x)
     assert result.dtype is torch.float32
     error = (result - expected).abs().max() / expected.abs().max()
     assert 0 < error < 2**-7
