@@ -48,6 +48,7 @@ def compile_fx_graph(
 def rows_by_matrix(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> None: ...
+
 @final
 class NativeProgram:
     def __new__(cls, text: str) -> NativeProgram: ...

@@ -115,17 +115,20 @@ class Reference:
             x = self.view(load, sizes)
             assert x.dtype is not torch.int64
             registers.append(x[..., :1].float() if load["strides"][-1] == 0 else x.float())
-        reduces = False
+        numbers: dict[int, float] = {}
         for name, *rest in code:
             if name == "const":
                 registers.append(torch.full([1] * len(sizes), float(rest[0])))
+                numbers[len(registers) - 1] = float(rest[0])
+                continue
+            if name == "pow" and rest[1] in numbers:  # torch has quicker ways for some, of other rounding
+                registers.append(torch.pow(registers[rest[0]], numbers[rest[1]]))
                 continue
             if name == "clamp":
                 registers.append(registers[rest[0]].clamp(float(rest[1]), float(rest[2])))
                 continue
             operands = [registers[i] for i in rest]
             if name in EITHER:
-                reduces |= len(operands) == 1
                 over, by_element = EITHER[name]
                 if len(operands) == 1:
                     registers.append(over(operands[0].expand(*operands[0].shape[:-1], row)))

@@ -21,6 +21,7 @@ from agreement import assert_agrees, hypatia
 from hypatia_core import native
 from hypatia_core._hypatia_core import NativeProgram
 from hypatia_core.executors.native import Native
+from hypatia_core.native.kernels import STEPS
 from hypatia_core.native.pointwise import OF_BOOL, POINTWISE
 from hypatia_core.native.reductions import REDUCTIONS
 from hypatia_core.native.views import Buffer, View, contiguous, refined, restrided
@@ -38,7 +39,7 @@ Make = Callable[[str], Any]
 
 def captured(function: Callable[..., Any], inputs: Sequence[torch.Tensor]) -> fx.GraphModule:
     """A function as a functional graph with fake values."""
-    return make_fx(function, tracing_mode="fake")(*inputs)
+    return make_fx(lambda *given: function(*given), tracing_mode="fake")(*inputs)
 
 
 def programs(function: Callable[..., Any], *inputs: torch.Tensor) -> list[native.Written]:
@@ -115,7 +116,14 @@ ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
     **{f"aten::{name}.Scalar": [("t", 0.5)] for name in ("gt", "ge", "lt", "le", "eq", "ne")},
 }
 #: Where torch's own function is a good deal less exact than rounding, or cancels.
-WIDE = {"aten::gelu_backward": 1e-4, "aten::exp2": 1e-4, "aten::pow.Tensor_Tensor": 1e-4}
+WIDE = {
+    "aten::tanh_backward": 1e-4,
+    "aten::gelu_backward": 1e-4,
+    "aten::exp2": 1e-4,
+    "aten::pow.Tensor_Tensor": 1e-4,
+}
+#: Torch rounds once where these say twice, which shows where the product overflows.
+CONTRACTED = {"aten::addcmul"}
 
 
 def arguments(target: Any) -> list[tuple[Any, ...]]:
@@ -135,7 +143,8 @@ def test_each_row_of_elements(target: Any, make: Make) -> None:
         name + (f".{target._schema.overload_name}" if target._overloadname != "default" else ""), 1e-5
     )
     for given_arguments in arguments(target):
-        for shape, make_input in (((37,), drawn), ((3, 5, 17), special), ((4, 1), drawn), ((), drawn)):
+        odd = drawn if name in CONTRACTED else special
+        for shape, make_input in (((37,), drawn), ((3, 5, 17), odd), ((4, 1), drawn), ((), drawn)):
             tensors: list[torch.Tensor] = []
             places: list[Any] = []
             for argument in given_arguments:
@@ -291,6 +300,8 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]
 @pytest.mark.parametrize("name", list(CASES))
 def test_what_is_fused(name: str, make: Make) -> None:
     function, inputs, kinds = CASES[name]
+    if not STEPS.issuperset(kinds):
+        pytest.skip("the machine has no such step")
     given_inputs = inputs()
     assert [step["step"] for step in steps(function, *given_inputs)] == kinds
     assert_same(make, function, *given_inputs)
@@ -472,7 +483,7 @@ def interpreted(program: list[Any], inputs: Sequence[torch.Tensor]) -> list[torc
 
 @pytest.mark.parametrize("make", MACHINES)
 @given(program=graphs(), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_drawn_graphs(make: Make, program: list[Any], seed: int) -> None:
     torch.manual_seed(seed)
     inputs = [torch.randn(SHAPES[(seed + i) % len(SHAPES)]) for i in range(3)]

@@ -64,8 +64,10 @@ class Native(Executor):
         found, programs = native.phases(graph.graph)
         make = self._make or _hypatia_core.NativeProgram
         made = [make(written.text) for written in programs]
-        if len(found.parts) == 1 and (straight := _straight(graph, found, programs[0], made[0])) is not None:
-            return compat.boxed(straight)
+        if len(found.parts) == len(programs) == 1:
+            straight = _straight(graph, found, programs[0], made[0])
+            if straight is not None:
+                return compat.boxed(straight)
         return compat.boxed_function(graph, _written(graph, found, programs, made))
 
 

@@ -186,21 +186,25 @@ class KernelRow:
     """One operation with a step of its own."""
 
     write: Callable[[Lowering, fx.Node], Value]
+    #: The kind of step that it is.
+    step: str
     takes: Callable[[fx.Node], bool] = _known
     #: Whether it reads indices.
     indices: bool = False
 
 
+#: Kinds of step that the machine has.
+STEPS = frozenset({"rows", "linear", "gather"})
 #: One row an overload.
 KERNELS: dict[Any, KernelRow] = {
-    LINEAR_ON_PANELS: KernelRow(_linear),
-    PIXELS_ON_PANELS: KernelRow(_pixels),
-    DEPTHWISE_CONVOLUTION: KernelRow(_depthwise),
-    ATTENTION: KernelRow(_attention),
-    aten.mm.default: KernelRow(_product_of_two, _is_small),
-    aten.bmm.default: KernelRow(_product_of_two, _is_small),
-    aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
-    aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
+    LINEAR_ON_PANELS: KernelRow(_linear, "linear"),
+    PIXELS_ON_PANELS: KernelRow(_pixels, "linear"),
+    DEPTHWISE_CONVOLUTION: KernelRow(_depthwise, "depthwise"),
+    ATTENTION: KernelRow(_attention, "attention"),
+    aten.mm.default: KernelRow(_product_of_two, "matmul", _is_small),
+    aten.bmm.default: KernelRow(_product_of_two, "matmul", _is_small),
+    aten.embedding.default: KernelRow(_gather, "gather", _is_gather, indices=True),
+    aten.index_select.default: KernelRow(_gather, "gather", _is_gather, indices=True),
 }
 
 

@@ -117,7 +117,7 @@ def _threshold_backward(e: Emitter, gradient: Any, x: Any, threshold: float) -> 
 
 
 def _sigmoid_backward(e: Emitter, gradient: Any, y: Any) -> Register:
-    return e("mul", gradient, e("mul", e("sub", 1.0, y), y))
+    return e("mul", e("mul", gradient, e("sub", 1.0, y)), y)
 
 
 def _tanh_backward(e: Emitter, gradient: Any, y: Any) -> Register:

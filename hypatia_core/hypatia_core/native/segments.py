@@ -32,6 +32,8 @@ class Segment:
     @property
     def worth(self) -> int:
         """How much it saves, in operations of torch."""
+        if not self.exports:
+            return 0
         own = (n for n in self.nodes if not n.name.startswith("getitem"))
         return sum(2 if _is_ours(node) else 1 for node in own)
 

@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from hypatia_core.native.aliases import ALIASES, COPIES, LISTS
-from hypatia_core.native.kernels import KERNELS, taken_in
+from hypatia_core.native.kernels import KERNELS, STEPS, taken_in
 from hypatia_core.native.lowering import (
     DTYPES,
     KINDS,
@@ -83,7 +83,7 @@ def is_known(node: fx.Node) -> bool:
     if node.target in KERNELS:
         row = KERNELS[node.target]
         fits = operands <= ({"float32", "int64"} if row.indices else {"float32"})
-        return fits and result == "float32" and row.takes(node)
+        return fits and row.step in STEPS and result == "float32" and row.takes(node)
     if result == "int64" or "int64" in operands:
         return False
     if node.target in COPIES:
