@@ -533,7 +533,7 @@ class Compilation:
                 continue
             if self._waits(form, fake_inputs):
                 self._deferred.append(self._later(form, make, divided, fake_inputs))
-            elif (candidate := self._made(form, make)) is not None:
+            elif (candidate := self._made(form, make, divided)) is not None:
                 candidates.append(candidate)
         return candidates
 
@@ -569,7 +569,7 @@ class Compilation:
         else:
             self._fall_back(f"{form.runner.name} failed: {brief(error)}", error)
 
-    def _made(self, form: Form, make: Callable[[], Runnable]) -> Candidate | None:
+    def _made(self, form: Form, make: Callable[[], Runnable], divided: Memo | None) -> Candidate | None:
         """A candidate; None where it cannot be compiled, which is told."""
         try:
             with self._timed(f"compile {form.runner.name}"):
@@ -577,6 +577,8 @@ class Compilation:
         except Exception as error:  # the next executor may do better
             self._not_made(form, error)
             return None
+        graph = form.graph if divided is None or form.as_it_came else divided.division.rest
+        self.report.programs = form.runner.account(graph) or self.report.programs
         optional = len(self.runners) > 1 and isinstance(form.runner, executors.HoldingExecutor)
         return self._guarded(Candidate(form.name, form.runner.name, form.rewritten, run, optional))
 
@@ -609,7 +611,7 @@ class Compilation:
         def compiled() -> Candidate | None:
             mode = compat.fake_mode([x for x in fake_inputs if x is not None])
             with compat.as_while_compiling(mode):
-                return self._made(form, make)
+                return self._made(form, make, divided)
 
         def shared(inputs: list[Any]) -> Shares:
             found = shares(timed, inputs, once)

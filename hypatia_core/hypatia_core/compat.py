@@ -146,6 +146,18 @@ def tensor_check(
     return check
 
 
+def empty_strided() -> Callable[[Sequence[int], Sequence[int], torch.dtype], torch.Tensor]:
+    """Makes a tensor on the CPU of sizes, strides and type, without its elements.
+
+    Inductor's own way past the dispatcher. Read in 2.15 (`torch._C._dynamo.guards._empty_strided_cpu`).
+    """
+    try:
+        from torch._C._dynamo.guards import _empty_strided_cpu
+    except ImportError:
+        return lambda sizes, strides, dtype: torch.empty_strided(sizes, strides, dtype=dtype, device="cpu")
+    return _empty_strided_cpu  # type: ignore[no-any-return]
+
+
 def set_grad_enabled() -> Callable[[bool], None]:
     """The function under `torch.set_grad_enabled`, which as a context costs a microsecond. Read in 2.15."""
     return torch._C._set_grad_enabled

@@ -72,6 +72,15 @@ def to_json(graph: fx.Graph) -> list[dict[str, Any]]:
             row["dtype"] = str(value.dtype).removeprefix("torch.")
             if all(type(n) is int for n in (*value.shape, *value.stride())):
                 row["size"], row["stride"] = list(value.shape), list(value.stride())
+        elif isinstance(value, (list, tuple)) and all(map(_has_plain_type, value)):
+            row["results"] = [
+                {
+                    "dtype": str(v.dtype).removeprefix("torch."),
+                    "size": list(v.shape),
+                    "stride": list(v.stride()),
+                }
+                for v in value
+            ]
         places[node] = len(rows)
         rows.append(row)
     return rows
@@ -104,15 +113,25 @@ def from_json(rows: Any, constants: dict[str, torch.Tensor]) -> fx.GraphModule:
                 case op:
                     raise HypatiaError(f"a node of kind {op!r}")
             if "dtype" in row:
-                dtype = _constant("dtype", row["dtype"])
-                sizes, strides = (row["size"], row["stride"]) if "size" in row else ([], [])
-                node.meta["val"] = torch.empty_strided(sizes, strides, dtype=dtype, device="meta")
+                node.meta["val"] = _of_type(row)
                 node.meta["unsized"] = "size" not in row
+            elif "results" in row:
+                node.meta["val"] = tuple(_of_type(result) for result in row["results"])
             nodes.append(node)
         graph.lint()
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, RuntimeError) as error:
         raise HypatiaError(f"the graph is malformed at node {len(nodes)}: {error}") from error
     return fx.GraphModule(root, graph)
+
+
+def _has_plain_type(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and all(type(n) is int for n in (*value.shape, *value.stride()))
+
+
+def _of_type(row: dict[str, Any]) -> torch.Tensor:
+    """What stands for a value of a type; that it has elements of it somewhere, nobody asks."""
+    sizes, strides = (row["size"], row["stride"]) if "size" in row else ([], [])
+    return torch.empty_strided(sizes, strides, dtype=_constant("dtype", row["dtype"]), device="meta")
 
 
 def _target_name(node: fx.Node) -> str:

@@ -59,7 +59,7 @@ class Options:
     )
     executor: str = _option(
         "auto",
-        "'auto' (measured), 'aten', 'inductor', 'onednn' or the name of any registered Dynamo backend",
+        "'auto' (measured), 'aten', 'native', 'inductor', 'onednn' or any registered Dynamo backend's name",
     )
     candidates: Candidates = _option(
         "likely",

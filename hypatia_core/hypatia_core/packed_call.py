@@ -138,7 +138,7 @@ def hide(rest: GraphModule, inputs: int) -> Hidden:
 def compiled_over(memo: Memo, runner: Executor) -> Runnable:
     """The rest of a divided graph, compiled by an executor and run on folded values that are fresh."""
     division = memo.division
-    if runner.name == "aten":
+    if runner.packs:
         run = runner.compile(division.rest, division.fake_inputs())
         return memo.around(lambda arguments, values: run(arguments + values), list)
     hidden = hide(division.rest, len(division.kept))

@@ -78,6 +78,8 @@ class GraphReport:
     installed: str = "original"
     #: How many operations each implementation runs, where it is not torch's own.
     implementations: dict[str, int] = field(default_factory=dict)
+    #: How much of the graph programs of our own kernels run, and what is left outside; "" where none do.
+    programs: str = ""
     #: Bytes of weights that folded values came from, and of folded values, as last computed.
     weights_read: int = 0
     weights_kept: int = 0
@@ -160,6 +162,8 @@ class GraphReport:
             )
         lines += [f"  {count:4d}×  {rule}" for rule, count in self.rules.items()]
         lines += [f"  {count:4d}×  {name}" for name, count in self.implementations.items()]
+        if self.programs:
+            lines.append(f"  programs   {self.programs}")
         if self.weights_read:
             lines.append(
                 f"  weights    {self.weights_kept / 1e6:.1f} MB computed once, "

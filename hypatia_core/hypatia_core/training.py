@@ -93,7 +93,7 @@ class InHalves(Executor):
 
     def divided(self, graph: GraphModule) -> Split:
         """The halves. Fused code computes again what is cheap; op by op that costs time."""
-        return self._divider.divided(graph, recompute=self.name != "aten")
+        return self._divider.divided(graph, recompute=not self._executor.packs)
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Both halves, made runnable."""

@@ -30,6 +30,7 @@ pub mod language;
 pub mod linear;
 pub mod memory;
 mod merge;
+pub mod native;
 pub mod op;
 #[cfg(target_os = "linux")]
 mod openmp;

@@ -218,6 +218,6 @@ def test_bad_options_name_what_is_accepted() -> None:
 
 
 def test_executors_are_found_by_name() -> None:
-    assert [e.name for e in executors.named("auto")] == ["inductor", "aten", "onednn"]
+    assert [e.name for e in executors.named("auto")] == ["inductor", "native", "aten", "onednn"]
     assert [e.name for e in executors.named("auto", exact=True)] == ["aten"]
     assert [e.name for e in executors.named("aot_eager")] == ["aot_eager"]

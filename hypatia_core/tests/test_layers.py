@@ -26,7 +26,7 @@ PYTHON = [
     ["channel_map", "packed_attention", "packed_convolution"],
     ["profile", "node_times"],
     ["clifford"],
-    ["fusion"],
+    ["fusion", "native"],
     [
         "options",
         "executors",

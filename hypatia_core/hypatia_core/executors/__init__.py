@@ -9,11 +9,12 @@ from hypatia_core.executors.aten import Aten
 from hypatia_core.executors.base import Executor, HoldingExecutor
 from hypatia_core.executors.dynamo import DynamoBackend
 from hypatia_core.executors.inductor import Inductor
+from hypatia_core.executors.native import Native
 from hypatia_core.executors.onednn import OneDnnGraph
 
 __all__ = ["Executor", "HoldingExecutor", "named"]
 
-_BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor(), OneDnnGraph())
+_BUILT_IN: tuple[Executor, ...] = (Aten(), Inductor(), Native(), OneDnnGraph())
 
 
 def named(name: str, *, exact: bool = False) -> list[Executor]:
@@ -27,7 +28,7 @@ def named(name: str, *, exact: bool = False) -> list[Executor]:
         HypatiaError: nothing goes by this name; the message lists what does.
     """
     if name == "auto":
-        return [Aten()] if exact else [Inductor(), Aten(), OneDnnGraph()]
+        return [Aten()] if exact else [Inductor(), Native(), Aten(), OneDnnGraph()]
     for executor in _BUILT_IN:
         if executor.name == name:
             return [executor]

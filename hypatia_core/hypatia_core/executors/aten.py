@@ -18,6 +18,7 @@ class Aten(Executor):
     """Flat Python over ATen, each value freed or written over at its last use. Needs no compiler."""
 
     name = "aten"
+    packs = True
 
     def refusal(self, graph: GraphModule) -> str | None:
         """It runs everything."""

@@ -23,6 +23,8 @@ class Executor(ABC):
     name: str
     #: Whether it generates code and fuses, which takes seconds to make: not every graph is worth them.
     generates = False
+    #: Whether it runs kernels over packed weights itself, so that these need not be out of its sight.
+    packs = False
 
     def claims(self, graph: GraphModule) -> bool:
         """Whether it is worth a try where several executors are; all graphs unless one says otherwise."""
@@ -35,6 +37,10 @@ class Executor(ABC):
     @abstractmethod
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Makes the graph runnable. The graph stays as it is; the inputs are fake."""
+
+    def account(self, graph: GraphModule) -> str | None:
+        """What the report says of how it runs a graph; None for nothing."""
+        return None
 
     def later(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
         """What `compile` does, to be done at the first call, if at all."""

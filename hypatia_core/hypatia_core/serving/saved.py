@@ -200,13 +200,17 @@ def _runnable(
     programs: Programs, static: list[int], decision: dict[str, Any], here: bool
 ) -> tuple[Runnable, GraphReport]:
     """What runs the program: as decided before where that holds here, else by a choice still to be made."""
-    aten = executors.named("aten")[0]
+    (aten,), (native,) = executors.named("aten"), executors.named("native")
     best = programs.lowered or programs.rewritten or programs.original
     report = GraphReport("inference", work_of(programs.original), work_of(best))
     original = Candidate("original", "aten", False, aten.compile(programs.original, []))
     division = divide(best, static) if programs.watch != "off" else None
     onednn, installed = OneDnnGraph(), decision["installed"]
-    if best is programs.original and division is None and not installed.startswith(onednn.name):
+    if (
+        best is programs.original
+        and division is None
+        and not installed.startswith((onednn.name, native.name))
+    ):
         return original.run, report
     plain = programs.rewritten or programs.original
 
@@ -216,13 +220,18 @@ def _runnable(
 
     name = "aten, rewritten" if programs.rewritten is not None else "aten"
     run = aten.compile(best, []) if division is None else compiled_over(memo_of(division), aten)
-    candidate = Candidate(name, "aten", programs.rewritten is not None, run)
+    candidates = [Candidate(name, "aten", programs.rewritten is not None, run)]
+    if (not here or installed.startswith(native.name)) and native.refusal(best) is None:
+        run = native.compile(best, []) if division is None else compiled_over(memo_of(division), native)
+        own = name.replace(aten.name, native.name)
+        candidates.insert(0, Candidate(own, native.name, programs.rewritten is not None, run))
+        report.programs = native.account(best if division is None else division.rest) or ""
     report.rules = decision["rules"]
     if not here:
         logger.info("the program was saved on another machine or by other versions: it is measured anew")
         choice = Choice(
             original,
-            [candidate],
+            candidates,
             programs.original,
             by_region=None,
             verify=True,
@@ -243,12 +252,13 @@ def _runnable(
         faster = measured[name] < measured[original.name]
     else:
         faster = name == original.name or decision["installed"] != original.name
-    chosen = candidate if faster else original
+    chosen = candidates[-1] if faster else original
+    chosen = next((candidate for candidate in candidates if candidate.name == installed), chosen)
     held = divide(plain, positions(static, plain), whole=True) if installed.startswith(onednn.name) else None
     if held is not None and compat.has_onednn_graph():
         run = held_over(memo_of(held), onednn, decided=True)
         chosen = Candidate(installed, onednn.name, plain is not programs.original, run)
-    elif installed not in (original.name, name):
+    elif installed not in (original.name, *(candidate.name for candidate in candidates)):
         report.refusals.append(
             f"{installed}: the fastest where the program was saved; one that is loaded compiles nothing"
         )

@@ -81,7 +81,7 @@ impl Activation {
 
 /// a·b + c; rounded once, in one instruction, where the code is compiled for processors that have it.
 #[inline(always)]
-fn plus<const REGISTERS: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn plus<const REGISTERS: bool>(a: f32, b: f32, c: f32) -> f32 {
     if REGISTERS {
         a.mul_add(b, c)
     } else {
@@ -110,16 +110,15 @@ pub(crate) fn exp_of_negative<const REGISTERS: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid<const REGISTERS: bool>(x: f32) -> f32 {
+pub(crate) fn sigmoid<const REGISTERS: bool>(x: f32) -> f32 {
     let small = exp_of_negative::<REGISTERS>(-x.abs());
     // Of what is no number both would be: `exp_of_negative` keeps it.
     (if x < 0.0 { small } else { 1.0 }) / (1.0 + small)
 }
 
-/// x·Φ(x), of which the upper tail Q(|x|) = e^(−x²/2)·erfcx(|x|/√2)/2, and erfcx(z) = t·P(t), t = 1/(1 + z/2), P of
-/// least relative error over 0 ≤ z ≤ 10.
+/// erfcx(x/√2) = t·P(t) for x ≥ 0, t = 1/(1 + x/√8), P of least relative error over 0 ≤ x/√2 ≤ 10.
 #[inline(always)]
-fn gelu<const REGISTERS: bool>(x: f32) -> f32 {
+pub(crate) fn scaled_tail<const REGISTERS: bool>(x: f32) -> f32 {
     const TAIL: [f32; 9] = [
         -0.123_259_306,
         0.428_939_28,
@@ -131,12 +130,18 @@ fn gelu<const REGISTERS: bool>(x: f32) -> f32 {
         0.282_857_1,
         0.282_064_5,
     ];
-    let t = 1.0 / plus::<REGISTERS>(x.abs(), 0.353_553_4, 1.0);
+    let t = 1.0 / plus::<REGISTERS>(x, 0.353_553_4, 1.0);
     let mut sum = 0.012_284_724;
     for coefficient in TAIL {
         sum = plus::<REGISTERS>(sum, t, coefficient);
     }
-    let tail = sum * t * exp_of_negative::<REGISTERS>(-0.5 * x * x) * 0.5;
+    sum * t
+}
+
+/// x·Φ(x), of which the upper tail is e^(−x²/2)·erfcx(|x|/√2)/2.
+#[inline(always)]
+pub(crate) fn gelu<const REGISTERS: bool>(x: f32) -> f32 {
+    let tail = scaled_tail::<REGISTERS>(x.abs()) * exp_of_negative::<REGISTERS>(-0.5 * x * x) * 0.5;
     x * if x < 0.0 { tail } else { 1.0 - tail }
 }
 

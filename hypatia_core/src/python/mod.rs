@@ -7,6 +7,7 @@ mod inner_product;
 mod linear;
 mod logging;
 mod memory;
+mod native;
 mod rules;
 mod snapshot;
 mod symbolic;
@@ -38,6 +39,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bilinear::register(module)?;
     inner_product::register(module)?;
     linear::register(module)?;
+    native::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
     snapshot::register(module)?;

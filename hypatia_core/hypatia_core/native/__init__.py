@@ -1,0 +1,13 @@
+"""Graphs as programs of our own kernels: what is known of a graph runs with no Python between its steps.
+
+`segments.py` divides a graph, `lowering.py` writes a segment as a program by the rows of `table.py`
+(`aliases.py`, `pointwise.py`, `reductions.py`, `kernels.py`), `units.py` fuses, `call.py` calls.
+"""
+
+from __future__ import annotations
+
+from hypatia_core.native.call import called
+from hypatia_core.native.lowering import Written
+from hypatia_core.native.segments import Phases, Segment, base_of, divided, is_free, phases
+
+__all__ = ["Phases", "Segment", "Written", "base_of", "called", "divided", "is_free", "phases"]

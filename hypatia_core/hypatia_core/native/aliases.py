@@ -1,0 +1,129 @@
+"""Operations that compute nothing: other names, sizes and orders of what lies in memory, one row each."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+if TYPE_CHECKING:
+    from hypatia_core.native.lowering import Lowering
+
+aten = torch.ops.aten
+
+
+def _overloads(*packets: Any) -> list[Any]:
+    return [getattr(packet, name) for packet in packets for name in packet.overloads() if "out" not in name]
+
+
+#: Elements in their order, under other sizes.
+SHAPED = frozenset(
+    _overloads(aten.view, aten._unsafe_view, aten.reshape, aten.unsqueeze, aten.squeeze, aten.flatten)
+) - {aten.view.dtype}
+#: The same elements, for a caller in memory of their own.
+COPIES = frozenset({aten.clone.default})
+#: The same elements.
+SAME = frozenset({aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default}) | COPIES
+SAME_ORDER = SHAPED | SAME
+
+
+def _sizes(node: fx.Node) -> tuple[int, ...]:
+    return tuple(node.meta["val"].shape)
+
+
+def _shaped(low: Lowering, node: fx.Node) -> Any:
+    return low.shaped(low.value(node.args[0]), _sizes(node))
+
+
+def _same(low: Lowering, node: fx.Node) -> Any:
+    return low.value(node.args[0])
+
+
+def _permuted(low: Lowering, node: fx.Node) -> Any:
+    value, order = low.value(node.args[0]), node.args[1]
+    rank = len(value.sizes)
+    return low.turned(value, [axis % rank for axis in order])  # type: ignore[union-attr]
+
+
+def _transposed(low: Lowering, node: fx.Node) -> Any:
+    value = low.value(node.args[0])
+    order = list(range(len(value.sizes)))
+    if order:
+        a, b = (axis % len(order) for axis in (node.args[1:] or (0, len(order) - 1)))  # type: ignore[operator]
+        order[a], order[b] = order[b], order[a]
+    return low.turned(value, order)
+
+
+def _expanded(low: Lowering, node: fx.Node) -> Any:
+    return low.spread(low.value(node.args[0]), _sizes(node))
+
+
+def _selected(low: Lowering, node: fx.Node) -> Any:
+    x, axis, place = node.args
+    view = low.view(low.value(x))
+    axis %= len(view.sizes)  # type: ignore[operator]
+    return view.sliced(axis, place % view.sizes[axis], 1).without(axis)  # type: ignore[operator]
+
+
+def _sliced(low: Lowering, node: fx.Node) -> Any:
+    names = ("self", "dim", "start", "end", "step")
+    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    value = low.value(node.args[0])
+    sizes = _sizes(node)
+    if sizes == value.sizes:
+        return value
+    view = low.view(value)
+    axis = given.get("dim", 0) % len(view.sizes)
+    start = given.get("start") or 0
+    start = max(0, start + view.sizes[axis]) if start < 0 else min(start, view.sizes[axis])
+    return view.sliced(axis, start, sizes[axis], given.get("step", 1))
+
+
+def _parts(low: Lowering, node: fx.Node, axis: int) -> Any:
+    view = low.view(low.value(node.args[0]))
+    axis %= len(view.sizes)
+    parts, start = [], 0
+    for fake in node.meta["val"]:
+        count = fake.shape[axis]
+        parts.append(view.sliced(axis, start, count))
+        start += count
+    return parts
+
+
+def _split(low: Lowering, node: fx.Node) -> Any:
+    return _parts(low, node, node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0))  # type: ignore[arg-type]
+
+
+def _unbound(low: Lowering, node: fx.Node) -> Any:
+    view = low.view(low.value(node.args[0]))
+    axis = (node.args[1] if len(node.args) > 1 else 0) % len(view.sizes)  # type: ignore[operator]
+    return [view.sliced(axis, i, 1).without(axis) for i in range(view.sizes[axis])]
+
+
+def _item(low: Lowering, node: fx.Node) -> Any:
+    source, place = node.args
+    return low.values(source)[place]  # type: ignore[arg-type, index]
+
+
+#: One row an overload: what the node is, of a writer of programs and the node.
+ALIASES: dict[Any, Callable[[Lowering, fx.Node], Any]] = {
+    **dict.fromkeys(SHAPED, _shaped),
+    **dict.fromkeys(SAME, _same),
+    aten.permute.default: _permuted,
+    aten.transpose.int: _transposed,
+    aten.t.default: _transposed,
+    aten.expand.default: _expanded,
+    aten.select.int: _selected,
+    aten.slice.Tensor: _sliced,
+    aten.split.Tensor: _split,
+    aten.split_with_sizes.default: _split,
+    aten.unbind.int: _unbound,
+}
+#: Of these each result has a place in a list.
+LISTS = frozenset({aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int})
+
+item = operator.getitem
+ALIASES[item] = _item

@@ -1,0 +1,110 @@
+"""How a program is called: addresses of tensors that are as they were when it was written, and one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from hypatia_core import compat
+from hypatia_core.native.lowering import Written
+
+#: After so many others than it was written for, a call no longer tries to learn what it may take.
+PATIENCE = 16
+
+#: Makes what runs of a program's text; the tests put an interpreter here.
+Maker = Callable[[str], Any]
+
+
+def called(
+    written: Written,
+    program: Any,
+    plain: Callable[..., Any],
+    inputs: Sequence[fx.Node] | None = None,
+    returns: type = tuple,
+) -> Callable[..., Any]:
+    """A program as a function of its tensors, which gives one tensor or several; written for it alone.
+
+    Args:
+        written: the program.
+        program: what runs it.
+        plain: the same by operations of torch, for tensors that lie otherwise.
+        inputs: nodes whose values come as one list, which is emptied; None where the arguments come by
+            themselves.
+        returns: of a function of one list, a tuple or a list.
+    """
+    names = {node: f"x{i}" for i, node in enumerate(written.arguments)}
+    given = ", ".join(names.values())
+    lines = [f"def call({given}):"]
+    if inputs is not None:
+        taken = "".join(f"{names.get(node, '_')}, " for node in inputs)
+        lines = ["def call(inputs):", f"    {taken} = inputs", "    inputs.clear()"]
+    check = _Check(written)
+    rows = [f"r{i}" for i in range(len(written.results))]
+    back = f"plain({given})" if inputs is None else f"{returns.__name__}(plain_list({given}))"
+    lines += [f"    if not check.check({given}) and not check.learn({given}):", f"        return {back}"]
+    known: dict[str, Any] = {
+        "check": check,
+        "plain": plain,
+        "plain_list": lambda *tensors: _as_list(plain(*tensors), len(rows)),
+        "empty": compat.empty_strided(),
+        "run": program.run,
+        "threads": torch.get_num_threads,
+    }
+    for i, result in enumerate(written.results):
+        known[f"size{i}"], known[f"stride{i}"], known[f"type{i}"] = (
+            result.sizes,
+            result.strides,
+            result.dtype,
+        )
+        lines.append(f"    r{i} = empty(size{i}, stride{i}, type{i})")
+    addresses = ", ".join(f"{name}.data_ptr()" for name in (*names.values(), *rows))
+    lines.append(f"    run([{addresses}], threads())")
+    many = f"({', '.join(rows)},)" if returns is tuple else f"[{', '.join(rows)}]"
+    lines.append(f"    return {rows[0] if inputs is None and len(rows) == 1 else many}")
+    exec(compile("\n".join(lines), "<hypatia program>", "exec"), known)
+    function: Callable[..., Any] = known["call"]
+    function.__module__ = __name__
+    return function
+
+
+def _as_list(value: Any, count: int) -> list[Any]:
+    return [value] if count == 1 else list(value)
+
+
+class _Check:
+    """Whether tensors lie as a program takes them: natively where they are like those that came before."""
+
+    def __init__(self, written: Written) -> None:
+        self._wanted = [node.meta["val"] for node in written.arguments]
+        self._left = PATIENCE
+        self.check: Callable[..., bool] = lambda *_: False
+
+    def learn(self, *tensors: Any) -> bool:
+        """Whether these fit, found out slowly; where they do, their like passes natively."""
+        if not all(map(_fits, tensors, self._wanted)) or compat.is_transformed(*tensors):
+            return False
+        if self._left and tensors:
+            self._left -= 1
+            sizes = [list(x.shape) for x in tensors]
+            strides = [list(x.stride()) for x in tensors]
+            self.check = compat.tensor_check(tensors, sizes, strides)  # type: ignore[arg-type]
+        elif not tensors:
+            self.check = lambda *_: True
+        return True
+
+
+def _fits(tensor: Any, wanted: torch.Tensor) -> bool:
+    return (
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and tensor.dtype is wanted.dtype
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and tensor.shape == wanted.shape
+        and not (tensor.is_conj() or tensor.is_neg())
+        and all(
+            n == 1 or a == b for n, a, b in zip(wanted.shape, tensor.stride(), wanted.stride(), strict=True)
+        )
+    )

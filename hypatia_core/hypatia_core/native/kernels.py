@@ -1,0 +1,278 @@
+"""Operations that have a step of their own, one row each, and what they take into their one pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+
+from hypatia_core.native.aliases import SAME_ORDER
+from hypatia_core.native.lowering import Held, Lowering, Value
+from hypatia_core.native.units import Kernel
+from hypatia_core.native.views import View
+from hypatia_core.packed_attention import ATTENTION
+from hypatia_core.packed_convolution import DEPTHWISE_CONVOLUTION, PIXELS_ON_PANELS
+from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
+
+aten = torch.ops.aten
+
+#: Products of no more multiplications are ours; torch's libraries take the others.
+SMALL_PRODUCT = 1 << 17
+
+
+@dataclass(eq=False)
+class Product(Kernel):
+    """A product with a weight in panels; what follows it may still be taken in."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def _known(node: fx.Node) -> bool:
+    return True
+
+
+def _numbers(given: Any) -> list[Any]:
+    return [x if math.isfinite(x) else str(float(x)) for x in given or ()]
+
+
+def _product(
+    low: Lowering,
+    node: fx.Node,
+    x: View,
+    sizes: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    other: View | None,
+    order: tuple[int, ...] | None = None,
+) -> Any:
+    """A product of rows with a weight in panels: its cell."""
+    panels, bias, activation, numbers, algorithm = arguments
+    (rows, depth), columns = x.sizes, sizes[-1]
+    packed = low.whole(low.value(panels), -(-columns // COLUMNS) * depth * COLUMNS, node)
+    shift = None if bias is None else low.whole(low.value(bias), columns, node)
+    unit, cell = low.kernel(node, sizes, [x, packed, shift, other], Product, order)
+    assert isinstance(unit, Product)
+    unit.data = {
+        **{"step": "linear", "rows": rows, "columns": columns, "depth": depth, "x": x, "panels": packed},
+        **{"bias": shift, "other": other, "activation": activation, "numbers": _numbers(numbers)},
+        **{"algorithm": algorithm},
+    }
+    unit.fields = lambda: {**unit.data, "result": low.home(cell).shaped((rows, columns))}
+    return cell
+
+
+def _linear(low: Lowering, node: fx.Node) -> Value:
+    x, panels, bias, other, _, *activation = node.args
+    sizes = tuple(node.meta["val"].shape)
+    view = low.packed(low.value(x), tuple(x.meta["val"].shape))  # type: ignore[union-attr]
+    added = None if other is None else low.packed(low.value(other), sizes)
+    cell = _product(low, node, view, sizes, (panels, bias, *activation), added)
+    return Held(cell, sizes)
+
+
+def _images(low: Lowering, node: Any) -> View:
+    """Images as (batch, height, width, channels), one after the other."""
+    view = low.view(low.value(node)).permuted((0, 2, 3, 1))
+    return low.packed(view, view.sizes, rows=4)
+
+
+def _pixels(low: Lowering, node: fx.Node) -> Value:
+    x, panels, bias, other, columns, *activation = node.args
+    images = _images(low, x)
+    batch, height, width, depth = images.sizes
+    rows = batch * height * width
+    flat = images.shaped((rows, depth))
+    assert flat is not None
+    added = None if other is None else _images(low, other).shaped((rows, columns))  # type: ignore[arg-type]
+    made: tuple[int, ...] = (batch, height, width, columns)  # type: ignore[assignment]
+    cell = _product(low, node, flat, made, (panels, bias, *activation), added, (0, 2, 3, 1))
+    return low.turned(Held(cell, made), (0, 3, 1, 2))
+
+
+def _depthwise(low: Lowering, node: fx.Node) -> Value:
+    x, filters, bias, stride, padding, dilation, activation, numbers, algorithm = node.args
+    images = _images(low, x)
+    batch, height, width, channels = images.sizes
+    down, across, _ = filters.meta["val"].shape  # type: ignore[union-attr]
+    taps = low.whole(low.value(filters), down * across * channels, node)
+    shift = None if bias is None else low.whole(low.value(bias), channels, node)
+    _, _, high, wide = node.meta["val"].shape
+    unit, cell = low.kernel(node, (batch, high, wide, channels), [images, taps, shift], order=(0, 2, 3, 1))
+    given = [stride, padding, dilation]
+    data = {
+        **{"step": "depthwise", "batch": batch, "channels": channels},
+        **{"down": [height, down, *(pair[0] for pair in given)]},  # type: ignore[index]
+        **{"across": [width, across, *(pair[1] for pair in given)]},  # type: ignore[index]
+        **{"x": images, "filters": taps, "bias": shift, "activation": activation},
+        **{"numbers": _numbers(numbers), "algorithm": algorithm},
+    }
+    unit.fields = lambda: {**data, "result": low.home(cell)}
+    return low.turned(Held(cell, (batch, high, wide, channels)), (0, 3, 1, 2))
+
+
+def _attention(low: Lowering, node: fx.Node) -> Value:
+    q, k, v, mask, causal, scale = node.args
+    views = [low.packed(low.value(x), tuple(x.meta["val"].shape)) for x in (q, k, v)]  # type: ignore[union-attr]
+    batch, heads, queries, width = views[0].sizes
+    keys = views[1].sizes[2]
+    hidden = None
+    if mask is not None:
+        sizes = (batch, heads, queries, keys)
+        own = low.view(low.value(mask))
+        kept = low.packed(own, own.sizes) if own.sizes[-1] != 1 or keys == 1 else own
+        hidden = kept.expanded(sizes)
+        if hidden.strides[-1] != 1 and keys != 1:
+            hidden = low.packed(hidden, sizes)
+    unit, cell = low.kernel(node, (batch, heads, queries, width), [*views, hidden])
+    data = {
+        **{"step": "attention", "batch": batch, "heads": heads, "queries": queries, "keys": keys},
+        **{"width": width, "q": views[0], "k": views[1], "v": views[2], "mask": hidden},
+        **{"causal": bool(causal), "scale": scale},
+    }
+    unit.fields = lambda: {**data, "result": low.home(cell)}
+    return Held(cell, cell.sizes)
+
+
+def _matmul(low: Lowering, node: fx.Node, a: View, b: View, sizes: tuple[int, ...]) -> Value:
+    unit, cell = low.kernel(node, sizes, [a, b])
+    data = {
+        **{"step": "matmul", "batch": list(sizes[:-2]), "rows": sizes[-2], "columns": sizes[-1]},
+        **{"depth": a.sizes[-1], "a": a, "b": b},
+    }
+    unit.fields = lambda: {**data, "result": low.home(cell)}
+    return Held(cell, sizes)
+
+
+def _product_of_two(low: Lowering, node: fx.Node) -> Value:
+    a, b = (low.view(low.value(x)) for x in node.args[:2])
+    return _matmul(low, node, a, b, tuple(node.meta["val"].shape))
+
+
+def _is_small(node: fx.Node) -> bool:
+    a, b = (x.meta["val"] for x in node.args[:2])  # type: ignore[union-attr]
+    return bool(math.prod(a.shape) * b.shape[-1] <= SMALL_PRODUCT)
+
+
+def _gather(low: Lowering, node: fx.Node) -> Value:
+    table, indices = (low.value(x) for x in _table_and_indices(node))
+    rows = low.packed(table, table.sizes)
+    asked = low.view(indices)
+    count, width = table.sizes
+    sizes = (*asked.sizes, width)
+    unit, cell = low.kernel(node, sizes, [rows, asked])
+    data = {
+        **{"step": "gather", "outer": list(asked.sizes), "count": count, "width": width, "table": rows},
+        **{"indices": asked},
+    }
+    unit.fields = lambda: {**data, "result": low.home(cell)}
+    return Held(cell, sizes)
+
+
+def _table_and_indices(node: fx.Node) -> tuple[Any, Any]:
+    return node.args[0], node.args[2 if node.target is aten.index_select.default else 1]
+
+
+def _is_gather(node: fx.Node) -> bool:
+    table, indices = (x.meta["val"] for x in _table_and_indices(node))
+    first = node.target is not aten.index_select.default or node.args[1] in (0, -2)
+    return bool(first and table.dim() == 2 and table.dtype is torch.float32 and indices.dtype is torch.int64)
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """One operation with a step of its own."""
+
+    write: Callable[[Lowering, fx.Node], Value]
+    #: The kind of step that it is.
+    step: str
+    takes: Callable[[fx.Node], bool] = _known
+    #: Whether it reads indices.
+    indices: bool = False
+
+
+#: Kinds of step that the machine has.
+STEPS = frozenset({"rows", "linear", "gather"})
+#: One row an overload.
+KERNELS: dict[Any, KernelRow] = {
+    LINEAR_ON_PANELS: KernelRow(_linear, "linear"),
+    PIXELS_ON_PANELS: KernelRow(_pixels, "linear"),
+    DEPTHWISE_CONVOLUTION: KernelRow(_depthwise, "depthwise"),
+    ATTENTION: KernelRow(_attention, "attention"),
+    aten.mm.default: KernelRow(_product_of_two, "matmul", _is_small),
+    aten.bmm.default: KernelRow(_product_of_two, "matmul", _is_small),
+    aten.embedding.default: KernelRow(_gather, "gather", _is_gather, indices=True),
+    aten.index_select.default: KernelRow(_gather, "gather", _is_gather, indices=True),
+}
+
+
+#: What a product may apply to its result, by what follows it.
+_ACTIVATIONS: dict[Any, str] = {
+    aten.relu.default: "relu",
+    aten.sigmoid.default: "sigmoid",
+    aten.silu.default: "swish",
+    aten.hardswish.default: "hardswish",
+    aten.gelu.default: "gelu",
+    aten.hardtanh.default: "hardtanh",
+}
+
+
+def taken_in(low: Lowering, node: fx.Node) -> Value | None:
+    """What an operation of elements is where the product before it takes it into its pass; None if not."""
+    operands = [x for x in node.args if isinstance(x, fx.Node)]
+    for x in operands:
+        value = low.value(x)
+        if not isinstance(value, Held) or value.sizes != tuple(node.meta["val"].shape):
+            continue
+        unit, cell = value.cell.unit.root(), value.cell
+        if not isinstance(unit, Product) or cell.home is not None or cell.export or not _is_alone(x):
+            continue
+        if unit.data["activation"] != "none":
+            continue
+        if (node.target is aten.add.Tensor and not node.kwargs and len(operands) == 2) and _adds(
+            low, unit, cell, operands[1 - operands.index(x)], value.sizes
+        ):
+            low.rename(cell, node)
+            return value
+        name = _ACTIVATIONS.get(node.target)
+        if name is not None and len(operands) == 1:
+            algorithm = str(node.kwargs.get("approximate", "none")) if name == "gelu" else ""
+            numbers = list(node.args[1:])
+            if name == "hardtanh":
+                numbers = [*numbers, *(-1.0, 1.0)[len(numbers) :]]
+            elif numbers:
+                continue
+            if (name, algorithm) not in ACTIVATIONS:
+                continue
+            unit.data |= {"activation": name, "algorithm": algorithm, "numbers": _numbers(numbers)}
+            low.rename(cell, node)
+            return value
+    return None
+
+
+def _adds(low: Lowering, unit: Product, cell: Any, other: fx.Node, sizes: tuple[int, ...]) -> bool:
+    """Has a product add another value, where that is there before it."""
+    value = low.value(other)
+    if unit.data["other"] is not None or value.sizes != sizes:
+        return False
+    if isinstance(value, Held) and value.cell.unit.root() is unit:
+        return False
+    view = low.packed(value, cell.sizes)
+    if low.follows(unit, view):
+        return False
+    low.depend(unit, view)
+    unit.data["other"] = view
+    return True
+
+
+def _is_alone(node: fx.Node) -> bool:
+    """Whether nothing else reads a product, by whatever name."""
+    while len(node.users) == 1:
+        if node.target not in SAME_ORDER:
+            return True
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        node = source
+    return False

@@ -1,0 +1,22 @@
+//! Programs of our own kernels, run with nothing between them.
+//!
+//! A program is written as text once ([`Program::new`]); everything that it says is checked then. A run
+//! ([`Program::run`]) is given where the caller's memory lies, and goes from step to step.
+
+#[cfg(test)]
+mod accuracy;
+mod buffer;
+mod elementary;
+mod gather;
+mod instruction;
+mod lanes;
+mod linear;
+mod memory;
+mod number;
+mod plan;
+mod program;
+mod rows;
+mod step;
+mod view;
+
+pub use program::Program;

@@ -1,0 +1,262 @@
+//! The blocks of a step over rows, one after another.
+
+use std::cell::RefCell;
+
+use smallvec::SmallVec;
+
+use super::Rows;
+use super::registers::{Home, Register, Shape};
+use super::strided::Strided;
+use crate::native::instruction::Instruction;
+use crate::native::lanes::{self, Operand};
+use crate::native::memory::Memory;
+use crate::registers::Job;
+
+/// A line of the caches, of numbers.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[expect(dead_code, reason = "read and written by address")] [f32; 16]);
+
+thread_local! {
+    /// The registers of what this thread runs.
+    static REGISTERS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where a register lies for the block at hand, and elements from one row of it to the next.
+#[derive(Clone, Copy)]
+struct Source {
+    at: *mut f32,
+    step: usize,
+}
+
+/// Some blocks of a step.
+pub(super) struct Task<'a> {
+    pub rows: &'a Rows,
+    pub memory: &'a Memory,
+    pub blocks: std::ops::Range<usize>,
+}
+
+impl Job for Task<'_> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        // Taken and given back: a closure would be compiled for any processor.
+        let mut lines = self::REGISTERS.take();
+        let wanted = self.rows.slots.div_ceil(16);
+        if lines.len() < wanted {
+            lines.resize(wanted, Line([0.0; 16]));
+        }
+        // SAFETY: the program has checked that each view lies in its buffer, tasks are given blocks that no other task
+        // has, and the memory of registers is as long as they need.
+        unsafe { self.blocks::<REGISTERS>(lines.as_mut_ptr().cast()) };
+        self::REGISTERS.set(lines);
+    }
+}
+
+impl Task<'_> {
+    /// # Safety
+    /// Views lie in the memory, nobody else writes where these blocks read or write, and `slots` is so long.
+    #[inline(always)]
+    unsafe fn blocks<const REGISTERS: bool>(&self, slots: *mut f32) {
+        let rows = self.rows;
+        let (loads, block) = (&rows.loads, rows.block);
+        let mut sources: SmallVec<[Source; 24]> = SmallVec::with_capacity(rows.registers.len());
+        for register in &rows.registers {
+            let at = match register.home {
+                // SAFETY: slots are inside that memory.
+                Home::Slot(at) => unsafe { slots.add(at) },
+                _ => slots,
+            };
+            let step = if register.shape == Shape::Full {
+                block.columns
+            } else {
+                0
+            };
+            sources.push(Source { at, step });
+        }
+        for (at, instruction) in rows.code.iter().enumerate() {
+            if let Instruction::Const(value) = *instruction {
+                // SAFETY: a constant has a slot.
+                unsafe { *sources[loads.len() + at].at = value };
+            }
+        }
+        let across = rows.axes.columns.div_ceil(block.columns).max(1);
+        let down = rows.axes.rows.div_ceil(block.rows).max(1);
+        let ways = rows.loads.len() + rows.stores.len();
+        let mut begins: SmallVec<[usize; 16]> = SmallVec::from_elem(0, ways);
+        let mut at_outer = usize::MAX;
+        for number in self.blocks.clone() {
+            let (rest, column) = (number / across, number % across * block.columns);
+            let (outer, row) = (rest / down, rest % down * block.rows);
+            if outer != at_outer {
+                at_outer = outer;
+                rows.begin(outer, &mut begins);
+            }
+            let count = block.rows.min(rows.axes.rows - row);
+            let width = block.columns.min(rows.axes.columns - column);
+            let place = |of: usize| {
+                let access = rows.access(of);
+                let begin = begins[of] + row * access.way.row + column * access.way.column;
+                // SAFETY: the program has checked that the view lies in its buffer.
+                unsafe { self.memory.at(access.way.buffer, begin, access.kind) }
+            };
+            for (register, Register { shape, home }) in rows.registers.iter().enumerate() {
+                match *home {
+                    Home::Load => {
+                        let step = if *shape == Shape::Full {
+                            loads[register].way.row
+                        } else {
+                            0
+                        };
+                        let at = place(register).cast();
+                        sources[register] = Source { at, step };
+                    }
+                    Home::Store(store) => {
+                        let step = rows.stores[store].way.row;
+                        let at = place(loads.len() + store).cast();
+                        sources[register] = Source { at, step };
+                    }
+                    Home::Slot(_) => {}
+                }
+            }
+            for &load in &rows.copied {
+                let Register { shape, .. } = rows.registers[load];
+                let way = &loads[load].way;
+                let (count, width) = extent(shape, count, width);
+                let column = if shape == Shape::PerRow {
+                    way.row
+                } else {
+                    way.column
+                };
+                let from = Strided {
+                    at: place(load),
+                    row: way.row,
+                    column,
+                };
+                let Source { at, step } = sources[load];
+                // SAFETY: the view lies in its buffer, and the register holds so many.
+                unsafe { from.read(loads[load].kind, at, step, count, width) };
+            }
+            for (at, instruction) in rows.code.iter().enumerate() {
+                let out = loads.len() + at;
+                // SAFETY: registers hold what their shapes say, and a result has a place of its own.
+                unsafe { self.execute::<REGISTERS>(*instruction, out, &sources, count, width) };
+            }
+            for &store in &rows.written {
+                let to = &rows.stores[store];
+                let to_place = Strided {
+                    at: place(loads.len() + store),
+                    row: to.way.row,
+                    column: to.way.column,
+                };
+                let shape = rows.registers[to.register].shape;
+                let Source { at, step } = sources[to.register];
+                // SAFETY: as above; of a number per row one is written where the view has one place.
+                unsafe { to_place.write(to.kind, shape, at, step, count, width) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// Sources are of the registers' shapes for a block of so many rows and columns, and no operand lies where the
+    /// result does.
+    #[inline(always)]
+    unsafe fn execute<const REGISTERS: bool>(
+        &self,
+        instruction: Instruction,
+        out: usize,
+        sources: &[Source],
+        count: usize,
+        width: usize,
+    ) {
+        if let Instruction::Const(_) = instruction {
+            return;
+        }
+        let registers = &self.rows.registers;
+        let shape = registers[out].shape;
+        if let Instruction::Reduce(of, a) = instruction {
+            let (a, own) = (sources[a], registers[a].shape);
+            let rows = if shape == Shape::PerRow { count } else { 1 };
+            for row in 0..rows {
+                // SAFETY: as the caller vouches.
+                unsafe {
+                    let to = sources[out].at.add(row);
+                    *to = match own {
+                        Shape::Full | Shape::PerColumn => {
+                            let row = std::slice::from_raw_parts(a.at.add(row * a.step), width);
+                            lanes::reduce(of, row)
+                        }
+                        Shape::PerRow => {
+                            lanes::repeated(of, *a.at.add(row), self.rows.axes.columns)
+                        }
+                        Shape::Single => lanes::repeated(of, *a.at, self.rows.axes.columns),
+                    };
+                }
+            }
+            return;
+        }
+        let (mut rows, mut columns) = extent(shape, count, width);
+        let out = sources[out];
+        // Rows that lie one after another, in all operands, are one.
+        if rows > 1
+            && out.step == width
+            && instruction
+                .operands()
+                .all(|operand| match registers[operand].shape {
+                    Shape::Single => true,
+                    Shape::Full => sources[operand].step == width,
+                    _ => false,
+                })
+        {
+            (rows, columns) = (1, rows * columns);
+        }
+        for row in 0..rows {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let operand = |register: usize| {
+                    let source = sources[register];
+                    let own = registers[register].shape;
+                    if own == shape && shape != Shape::Single {
+                        let at = source.at.add(row * source.step);
+                        return Operand::Each(std::slice::from_raw_parts(at, columns));
+                    }
+                    match own {
+                        Shape::PerColumn => {
+                            Operand::Each(std::slice::from_raw_parts(source.at, columns))
+                        }
+                        Shape::PerRow => Operand::All(*source.at.add(row)),
+                        _ => Operand::All(*source.at),
+                    }
+                };
+                let to = std::slice::from_raw_parts_mut(out.at.add(row * out.step), columns);
+                match instruction {
+                    Instruction::Unary(of, a) => match operand(a) {
+                        Operand::Each(a) => lanes::unary::<REGISTERS>(of, a, to),
+                        Operand::All(a) => lanes::unary::<REGISTERS>(of, &[a], to),
+                    },
+                    Instruction::Clamp(a, low, high) => match operand(a) {
+                        Operand::Each(a) => lanes::clamp(a, low, high, to),
+                        Operand::All(a) => lanes::clamp(&[a], low, high, to),
+                    },
+                    Instruction::Binary(of, a, b) => {
+                        lanes::binary::<REGISTERS>(of, operand(a), operand(b), to);
+                    }
+                    Instruction::Where(c, a, b) => {
+                        lanes::choose(operand(c), operand(a), operand(b), to);
+                    }
+                    Instruction::Const(_) | Instruction::Reduce(..) => {}
+                }
+            }
+        }
+    }
+}
+
+/// How many rows of how many elements a register of this shape has in a block. A number per row is one row of them.
+#[inline(always)]
+fn extent(shape: Shape, count: usize, width: usize) -> (usize, usize) {
+    match shape {
+        Shape::Single => (1, 1),
+        Shape::PerRow => (1, count),
+        Shape::PerColumn => (1, width),
+        Shape::Full => (count, width),
+    }
+}

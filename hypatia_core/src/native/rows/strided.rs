@@ -1,0 +1,142 @@
+//! Elements of a block that do not lie one after another, read into a register and written from one.
+
+use super::registers::Shape;
+use crate::native::buffer::Kind;
+
+/// Where a block of a view lies in memory.
+pub(super) struct Strided {
+    pub at: *mut u8,
+    /// Elements from one row to the next, and from one column to the next.
+    pub row: usize,
+    pub column: usize,
+}
+
+/// Rows and columns that are turned at a time.
+const TILE: usize = 8;
+
+impl Strided {
+    /// Reads so many rows and columns; rows of the register are `step` elements apart.
+    ///
+    /// # Safety
+    /// The view holds so many elements of this kind, the register as many, and they lie apart.
+    #[inline(always)]
+    pub unsafe fn read(&self, kind: Kind, to: *mut f32, step: usize, rows: usize, columns: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if kind == Kind::Bool {
+                for row in 0..rows {
+                    let from = self.at.add(row * self.row);
+                    for column in 0..columns {
+                        *to.add(row * step + column) = f32::from(*from.add(column * self.column));
+                    }
+                }
+                return;
+            }
+            let from = self.at.cast::<f32>();
+            if self.column == 1 {
+                for row in 0..rows {
+                    let row = (from.add(row * self.row), to.add(row * step));
+                    std::ptr::copy_nonoverlapping(row.0, row.1, columns);
+                }
+            } else if self.row == 1 && rows > 1 {
+                self.turn(to, step, rows, columns);
+            } else {
+                for row in 0..rows {
+                    for column in 0..columns {
+                        *to.add(row * step + column) =
+                            *from.add(row * self.row + column * self.column);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads along the rows what is written along the columns, by tiles that stay in the first cache.
+    ///
+    /// # Safety
+    /// As `read`.
+    #[inline(always)]
+    unsafe fn turn(&self, to: *mut f32, step: usize, rows: usize, columns: usize) {
+        let from = self.at.cast::<f32>();
+        for column in (0..columns).step_by(TILE) {
+            for row in (0..rows).step_by(TILE) {
+                let (height, width) = (TILE.min(rows - row), TILE.min(columns - column));
+                // SAFETY: as the caller vouches.
+                unsafe {
+                    let from = from.add(row + column * self.column);
+                    let to = to.add(row * step + column);
+                    if (height, width) == (TILE, TILE) {
+                        let mut tile = [[0.0f32; TILE]; TILE];
+                        for (c, line) in tile.iter_mut().enumerate() {
+                            let line = line.as_mut_ptr();
+                            std::ptr::copy_nonoverlapping(from.add(c * self.column), line, TILE);
+                        }
+                        for r in 0..TILE {
+                            for (c, line) in tile.iter().enumerate() {
+                                *to.add(r * step + c) = line[r];
+                            }
+                        }
+                        continue;
+                    }
+                    for r in 0..height {
+                        for c in 0..width {
+                            *to.add(r * step + c) = *from.add(r + c * self.column);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a register of this shape; one that has fewer numbers than places is spread over them.
+    ///
+    /// # Safety
+    /// As `read`.
+    #[inline(always)]
+    pub unsafe fn write(
+        &self,
+        kind: Kind,
+        shape: Shape,
+        from: *const f32,
+        step: usize,
+        rows: usize,
+        columns: usize,
+    ) {
+        // One place for all columns is written once.
+        let columns = if self.column == 0 { 1 } else { columns };
+        for row in 0..rows {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let source = from.add(match shape {
+                    Shape::Full => row * step,
+                    Shape::PerRow => row,
+                    Shape::Single | Shape::PerColumn => 0,
+                });
+                let each = matches!(shape, Shape::Full | Shape::PerColumn);
+                if kind == Kind::Bool {
+                    let to = self.at.add(row * self.row);
+                    for column in 0..columns {
+                        let value = *source.add(if each { column } else { 0 });
+                        *to.add(column * self.column) = u8::from(value != 0.0);
+                    }
+                    continue;
+                }
+                let to = self.at.cast::<f32>().add(row * self.row);
+                match (each, self.column) {
+                    (true, 1) => std::ptr::copy_nonoverlapping(source, to, columns),
+                    (false, 1) => std::slice::from_raw_parts_mut(to, columns).fill(*source),
+                    (true, _) => {
+                        for column in 0..columns {
+                            *to.add(column * self.column) = *source.add(column);
+                        }
+                    }
+                    (false, _) => {
+                        for column in 0..columns {
+                            *to.add(column * self.column) = *source;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+"""What a program means, said once more in torch: the oracle of who writes programs and of who runs them."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+DTYPES = {"float32": torch.float32, "bool": torch.bool, "int64": torch.int64}
+
+Numbers = Callable[..., torch.Tensor]
+
+
+def _answer(name: str) -> Numbers:
+    compare = getattr(torch, name)
+    return lambda a, b: compare(a, b).float()
+
+
+INSTRUCTIONS: dict[str, Numbers] = {
+    **{
+        name: getattr(torch, name)
+        for name in ("neg", "abs", "relu", "sigmoid", "tanh", "exp", "exp2", "expm1")
+    },
+    **{
+        name: getattr(torch, name)
+        for name in ("log", "log1p", "sqrt", "rsqrt", "reciprocal", "erf", "sin", "cos")
+    },
+    **{
+        name: getattr(torch, name)
+        for name in ("floor", "ceil", "round", "trunc", "sub", "mul", "div", "pow", "add")
+    },
+    "sign": torch.sgn,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
+    **{name: _answer(name) for name in ("gt", "ge", "lt", "le", "eq", "ne")},
+    "where": lambda c, a, b: torch.where(c != 0, a, b),
+    "and": lambda a, b: ((a != 0) & (b != 0)).float(),
+    "or": lambda a, b: ((a != 0) | (b != 0)).float(),
+    "not": lambda a: (a == 0).float(),
+}
+#: Of one operand over the row, of two by element.
+EITHER: dict[str, tuple[Numbers, Numbers]] = {
+    "max": (lambda x: x.amax(-1, keepdim=True), torch.maximum),
+    "min": (lambda x: x.amin(-1, keepdim=True), torch.minimum),
+    "sum": (lambda x: x.sum(-1, keepdim=True), torch.add),
+    "prod": (lambda x: x.prod(-1, keepdim=True), torch.mul),
+}
+ACTIVATIONS: dict[tuple[str, str], Callable[..., torch.Tensor]] = {
+    ("none", ""): lambda x: x,
+    ("relu", ""): torch.relu,
+    ("hardtanh", ""): F.hardtanh,
+    ("swish", ""): F.silu,
+    ("sigmoid", ""): torch.sigmoid,
+    ("hardswish", ""): F.hardswish,
+    ("gelu", "none"): F.gelu,
+    ("gelu", "tanh"): lambda x: F.gelu(x, approximate="tanh"),
+}
+
+
+class Reference:
+    """Runs a program's text as `NativeProgram` does."""
+
+    def __init__(self, text: str) -> None:
+        self.data = json.loads(text)
+        self.steps = len(self.data["steps"])
+        places = [b["place"] for b in self.data["buffers"]]
+        assert places == sorted(places, key=["argument", "result", "scratch"].index)
+        self.given = sum(place != "scratch" for place in places)
+
+    def run(self, addresses: list[int], threads: int) -> None:
+        """One call."""
+        assert len(addresses) == self.given
+        self.memory: list[torch.Tensor] = []
+        self.done: list[torch.Tensor] = []
+        for i, buffer in enumerate(self.data["buffers"]):
+            dtype, elements = DTYPES[buffer["kind"]], buffer["elements"]
+            if buffer["place"] == "scratch":
+                self.memory.append(torch.full((elements,), 77, dtype=torch.float32).to(dtype))
+            else:
+                raw = (ctypes.c_char * (elements * dtype.itemsize)).from_address(addresses[i])
+                self.memory.append(torch.frombuffer(raw, dtype=dtype))
+            self.done.append(torch.full((elements,), buffer["place"] == "argument"))
+        for step in self.data["steps"]:
+            getattr(self, step["step"])(**{k: v for k, v in step.items() if k != "step"})
+        for buffer, done in zip(self.data["buffers"], self.done, strict=True):
+            assert done.all() or buffer["place"] != "result", "a result is not written whole"
+
+    def view(self, view: dict[str, Any], sizes: list[int], *, write: bool = False) -> torch.Tensor:
+        place = view["buffer"]
+        strides, offset = view["strides"], view["offset"]
+        last = offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
+        assert offset >= 0 and last < self.data["buffers"][place]["elements"] and min(sizes, default=1) > 0
+        assert all(s >= 0 for s in strides)
+        done = self.done[place].as_strided(sizes, strides, offset)
+        if write:
+            assert self.data["buffers"][place]["place"] != "argument"
+            done.fill_(True)
+        else:
+            assert done.all(), "what is read was not written"
+        return self.memory[place].as_strided(sizes, strides, offset)
+
+    def rows(self, outer: list[int], row: int, loads: list[Any], code: list[Any], stores: list[Any]) -> None:
+        sizes = [*outer, row]
+        registers: list[torch.Tensor] = []
+        for load in loads:
+            x = self.view(load, sizes)
+            assert x.dtype is not torch.int64
+            registers.append(x[..., :1].float() if load["strides"][-1] == 0 else x.float())
+        numbers: dict[int, float] = {}
+        for name, *rest in code:
+            if name == "const":
+                registers.append(torch.full([1] * len(sizes), float(rest[0])))
+                numbers[len(registers) - 1] = float(rest[0])
+                continue
+            if name == "pow" and rest[1] in numbers:  # torch has quicker ways for some, of other rounding
+                registers.append(torch.pow(registers[rest[0]], numbers[rest[1]]))
+                continue
+            if name == "clamp":
+                registers.append(registers[rest[0]].clamp(float(rest[1]), float(rest[2])))
+                continue
+            operands = [registers[i] for i in rest]
+            if name in EITHER:
+                over, by_element = EITHER[name]
+                if len(operands) == 1:
+                    registers.append(over(operands[0].expand(*operands[0].shape[:-1], row)))
+                else:
+                    registers.append(by_element(*operands))
+            else:
+                registers.append(INSTRUCTIONS[name](*operands))
+        loaded = {load["buffer"] for load in loads}
+        for store in stores:
+            assert store["view"]["buffer"] not in loaded
+            place = self.view(store["view"], sizes, write=True)
+            x = registers[store["register"]]
+            if store["view"]["strides"][-1] == 0 and row != 1:
+                assert x.shape[-1] == 1, "numbers of a row stored into one place"
+                place = place[..., :1]
+            place.copy_(x != 0 if place.dtype is torch.bool else x.expand(place.shape))
+
+    def linear(
+        self, rows: int, columns: int, depth: int, x: Any, panels: int, bias: int | None, other: Any,
+        result: Any, activation: str, numbers: list[Any], algorithm: str,
+    ) -> None:  # fmt: skip
+        count = -(-columns // 16)
+        assert x["strides"][-1] in (0, 1) and result["strides"][-1] in (0, 1)
+        weight = self.memory[panels][: count * depth * 16].view(count, depth, 16)
+        weight = weight.permute(0, 2, 1).reshape(count * 16, depth)[:columns]
+        y = self.view(x, [rows, depth]) @ weight.t()
+        if bias is not None:
+            y = y + self.memory[bias][:columns]
+        if other is not None:
+            y = y + self.view(other, [rows, columns])
+        y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers))
+        self.view(result, [rows, columns], write=True).copy_(y)
+
+    def attention(
+        self, batch: int, heads: int, queries: int, keys: int, width: int, q: Any, k: Any, v: Any, mask: Any,
+        causal: bool, scale: Any, result: Any,
+    ) -> None:  # fmt: skip
+        q, k, v = (self.view(x, [batch, heads, n, width]) for x, n in ((q, queries), (k, keys), (v, keys)))
+        scores = q @ k.transpose(-1, -2) * scale
+        if mask is not None:
+            scores = scores + self.view(mask, [batch, heads, queries, keys])
+        if causal:
+            later = torch.ones(queries, keys, dtype=torch.bool).triu(1)
+            scores = scores.masked_fill(later, -math.inf)
+        y = torch.softmax(scores, -1).nan_to_num(0.0) @ v
+        self.view(result, [batch, heads, queries, width], write=True).copy_(y)
+
+    def depthwise(
+        self, batch: int, channels: int, down: list[int], across: list[int], x: Any, filters: int,
+        bias: int | None, result: Any, activation: str, numbers: list[Any], algorithm: str,
+    ) -> None:  # fmt: skip
+        images = self.view(x, [batch, down[0], across[0], channels]).permute(0, 3, 1, 2)
+        taps = self.memory[filters].view(down[1], across[1], channels).permute(2, 0, 1).unsqueeze(1)
+        shift = None if bias is None else self.memory[bias][:channels]
+        pairs = list(zip(down[2:], across[2:], strict=True))
+        y = F.conv2d(images, taps, shift, *pairs, channels)
+        y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers)).permute(0, 2, 3, 1)
+        self.view(result, list(y.shape), write=True).copy_(y)
+
+    def matmul(
+        self, batch: list[int], rows: int, columns: int, depth: int, a: Any, b: Any, result: Any
+    ) -> None:
+        y = self.view(a, [*batch, rows, depth]) @ self.view(b, [*batch, depth, columns])
+        self.view(result, [*batch, rows, columns], write=True).copy_(y)
+
+    def gather(self, outer: list[int], count: int, width: int, table: Any, indices: Any, result: Any) -> None:
+        asked = self.view(indices, outer)
+        if ((asked < 0) | (asked >= count)).any():
+            raise IndexError("index out of range in self")
+        self.view(result, [*outer, width], write=True).copy_(self.view(table, [count, width])[asked])
