@@ -621,7 +621,9 @@ class Compilation:
             return found.with_convolutions(known) if known > CONVOLVED * found.convolutions else found
 
         nodes = work_of(form.graph)
-        return Deferred(form.name, compiled, shared, op_by_op, CALL * nodes if nodes <= MODERATE else 0.0)
+        calls = CALL * nodes if nodes <= MODERATE else 0.0
+        fused_by = "" if form.as_it_came else form.name.replace(form.runner.name, "native", 1)
+        return Deferred(form.name, compiled, shared, op_by_op, calls, fused_by)
 
     def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
         holds = isinstance(runner, executors.HoldingExecutor)

@@ -32,6 +32,8 @@ ENOUGH_SECONDS = 1.0
 PATIENCE = 3
 #: What generated code is expected to leave before any was made.
 UNKNOWN = Left()
+#: Of what programs of our own left it leaves so much at best: a guess.
+OF_OURS = 0.7
 #: Where accuracy comes first, a rewritten candidate that errs so much less needs not be faster.
 MORE_ACCURATE = 0.5
 
@@ -60,6 +62,8 @@ class Deferred:
     beside: str
     #: So many seconds of what is predicted may be the price of calls.
     calls: float = 0.0
+    #: Which candidate runs the same graph by programs of our own, which fuse too.
+    fused_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,10 @@ class Choice:
         waiting = {d: self._shares(d, inputs).of(measured.get(d.beside)) for d in self._deferred}
         self._report.stages["predict"] = time.perf_counter() - begun
         left = UNKNOWN
+        for deferred, shares in waiting.items():
+            if deferred.fused_by in measured:
+                ours = shares.learnt(measured[deferred.fused_by], UNKNOWN)
+                left = Left(left.convolutions, max(left.fused, OF_OURS * ours.fused))
         while waiting:
             deferred = min(waiting, key=lambda d: waiting[d].predicted(left))
             shares = waiting.pop(deferred)

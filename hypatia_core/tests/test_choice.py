@@ -55,7 +55,13 @@ class Race:
             refused=self.refusals.append,
             failed=lambda reason, error: self.refusals.append(reason),
             deferred=[
-                Deferred(name, self._compiler(name), _shares(found), beside)
+                Deferred(
+                    name,
+                    self._compiler(name),
+                    _shares(found),
+                    beside,
+                    fused_by=NATIVE if name == REWRITTEN else "",
+                )
                 for name, (found, beside) in later.items()
             ],
         ).decide([torch.ones(1)])
@@ -87,6 +93,7 @@ def original() -> Candidate:
 
 
 REWRITTEN, ORIGINAL, ATEN = "inductor, rewritten", "inductor, original", "aten, rewritten"
+NATIVE = "native, rewritten"
 
 
 def test_what_cannot_win_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +128,20 @@ def test_where_the_first_lost_the_second_has_its_chance(monkeypatch: pytest.Monk
     later = {REWRITTEN: ((2, 0, 7), ATEN), ORIGINAL: ((7, 0, 1), "original")}
     assert race.decide([ATEN], later) == ORIGINAL
     assert race.compiled == [REWRITTEN, ORIGINAL]
+
+
+def test_what_our_programs_left_bounds_what_generated_code_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = {REWRITTEN: ((8, 0, 2), ATEN)}
+    alone = Race(monkeypatch, {"original": 12, ATEN: 10, REWRITTEN: 8.5})
+    assert alone.decide([ATEN], later) == REWRITTEN, "8.4 s are predicted"
+    beside = Race(monkeypatch, {"original": 12, ATEN: 10, NATIVE: 8.5, REWRITTEN: 8.5})
+    assert beside.decide([ATEN, NATIVE], later) == NATIVE
+    assert beside.compiled == [], "8.4 s are predicted, and that is no gain worth the compiling"
+    slow = Race(monkeypatch, {"original": 12, ATEN: 10, NATIVE: 9.5, REWRITTEN: 8.5})
+    assert slow.decide([ATEN, NATIVE], {REWRITTEN: ((7.5, 0, 2.5), ATEN)}) == REWRITTEN
+    poor = Race(monkeypatch, {"original": 12, ATEN: 10, NATIVE: 9.8, REWRITTEN: 9.7})
+    assert poor.decide([ATEN, NATIVE], {REWRITTEN: ((8.4, 0, 1.6), ATEN)}) == REWRITTEN
+    assert poor.compiled == [REWRITTEN], "0.61 of the rest may be left: 9.38 s"
 
 
 def test_nothing_is_compiled_where_libraries_do_everything(monkeypatch: pytest.MonkeyPatch) -> None:
