@@ -320,6 +320,7 @@ IMPLEMENTATIONS: list[Implementation] = [
         "convolution",
         _mixes_channels_only,
         _pixels_on_panels,
+        is_step=True,
     ),
     Implementation(
         "own kernel, a filter for each channel, channels last, fused",
