@@ -327,5 +327,6 @@ IMPLEMENTATIONS: list[Implementation] = [
         "convolution",
         _is_depthwise,
         _depthwise,
+        is_step=True,
     ),
 ]
