@@ -27,7 +27,7 @@ from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
 from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
-from hypatia_core.lowering import lower
+from hypatia_core.lowering import Lowered, lower
 from hypatia_core.options import Options
 from hypatia_core.packed_call import compiled_over, held_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
@@ -37,7 +37,7 @@ from hypatia_core.sizes import Unsupported
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
 from hypatia_core.weight_structure import Structures, Watch, while_it_holds
-from hypatia_core.weights import Memo, dependent_on, divide, positions
+from hypatia_core.weights import Division, Memo, dependent_on, divide, positions
 
 #: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
 SMALL = 16
@@ -176,7 +176,10 @@ class Compilation:
         self._faultless = True
         #: What was computed of weights alone; None where that is nothing. And the candidates that run on it.
         self.divided: Memo | None = None
-        self._on_divided: set[str] = set()
+        #: The same where our own kernels are preferred; None where that is no other program.
+        self._own: Memo | None = None
+        self._on_divided: dict[str, Memo] = {}
+        self._own_lowered: Lowered | None = None
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: The same before contractions were read off it.
@@ -196,6 +199,7 @@ class Compilation:
         self.choice: Choice | None = None
         self._deferred: list[Deferred] = []
         #: Lets a candidate run only where what it takes for granted holds.
+        self._counted: dict[str, int] = {}
         self._guarded: Callable[[Candidate], Candidate] = lambda candidate: candidate
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
@@ -268,7 +272,7 @@ class Compilation:
             "report": self.report,
             "refused": self._refuse,
             "failed": self._fall_back,
-            "decided": self._keep if decided is None and not tiered else None,
+            "decided": None if tiered else self._settle if decided is not None else self._settle_and_keep,
         }
 
         def choice(candidates: list[Candidate], **others: Any) -> Choice:
@@ -330,7 +334,30 @@ class Compilation:
     @property
     def installed_memo(self) -> Memo | None:
         """What the chosen candidate runs on of what was computed of weights alone."""
-        return self.divided if self.report.installed in self._on_divided else None
+        return self._on_divided.get(self.report.installed)
+
+    @property
+    def installed_lowered(self) -> GraphModule | None:
+        """The graph with other implementations that the chosen candidate runs, or would run."""
+        if self._own_lowered is not None and self.installed_memo is self._own:
+            return self._own_lowered.graph
+        return self.lowered
+
+    def _settle(self, chosen: Candidate, settled: bool = True) -> None:
+        """Lets go of what was computed of weights for the candidates that lost."""
+        installed = self.installed_memo
+        if installed is None or self._own is None:
+            return
+        for memo in (self.divided, self._own):
+            if memo is not None and memo is not installed:
+                memo.drop()
+        if installed is self._own and self._own_lowered is not None:
+            self.report.implementations = {**self._counted, **self._own_lowered.implementations}
+        installed.tell()
+
+    def _settle_and_keep(self, chosen: Candidate, settled: bool = True) -> None:
+        self._settle(chosen, settled)
+        self._keep(chosen, settled)
 
     def _keep_installed(self) -> None:
         chosen = self.report
@@ -408,24 +435,29 @@ class Compilation:
             return None
         try:
             with self._timed("implementations"):
-                found = (
-                    lower(best, static, decisions.KeptTimings(self._record), self._precision())
-                    if self._may_lower()
-                    else None
-                )
-                self.lowered = None
+                timings, precision = decisions.KeptTimings(self._record), self._precision()
+                found = lower(best, static, timings, precision) if self._may_lower() else None
+                self.lowered, self._counted = None, dict(self.report.implementations)
                 if found is not None:
                     self.report.implementations |= found.implementations
                     self.lowered, self._convolutions = found.graph, found.convolutions
                 division = divide(self.lowered or best, static)
+                if self._may_lower() and any(runner.prefers_own for runner in self.runners):
+                    own = lower(best, static, timings, precision, own=True)
+                    if own is not None and (found is None or own.implementations != found.implementations):
+                        self._own_lowered = own
+                        self._own = self._memo(divide(own.graph, static), original)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"weights were not folded: {brief(error)}", error)
             return None
+        self.divided = self._memo(division, original)
+        return self.divided
+
+    def _memo(self, division: Division | None, original: Runnable) -> Memo | None:
         if division is None:
             return None
         strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        self.divided = Memo(division, original, strict, cap, self._refuse, self.report)
-        return self.divided
+        return Memo(division, original, strict, cap, self._refuse, self.report)
 
     def _precision(self) -> str:
         """What products may run in; says so where the processor cannot do what was asked for."""
@@ -510,18 +542,20 @@ class Compilation:
                 logger.debug("%s", "".join(traceback.format_exception(error)))
 
     def _candidates(
-        self, forms: list[Form], divided: Memo | None, fake_inputs: Sequence[Any]
+        self, forms: list[Form], shared: Memo | None, fake_inputs: Sequence[Any]
     ) -> list[Candidate]:
         """The candidates that are compiled now; what waits for the first call goes to `_deferred`."""
         candidates: list[Candidate] = []
         self._deferred = []
         for form in forms:
             runner, graph = form.runner, form.graph
+            divided = self._own if runner.prefers_own and self._own is not None else shared
             if self._record.chosen not in (None, form.name):
                 continue
-            if len(self.runners) > 1 and not self._is_worth_a_try(runner, graph):
+            seen = graph if divided is None or form.as_it_came else divided.division.rest
+            if len(self.runners) > 1 and not self._is_worth_a_try(runner, seen if runner.packs else graph):
                 continue
-            reason = runner.refusal(graph)
+            reason = runner.refusal(seen if runner.packs else graph)
             if reason is not None:
                 if not form.as_it_came:  # said once
                     self._refuse(f"{runner.name}: {reason}")
@@ -557,7 +591,7 @@ class Compilation:
             if held is not None:
                 return lambda: held
             if divided is not None:
-                self._on_divided.add(form.name)
+                self._on_divided[form.name] = divided
                 return lambda: compiled_over(divided, form.runner)
         return form.runner.later(form.graph, fake_inputs)
 

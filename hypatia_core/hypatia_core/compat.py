@@ -152,7 +152,7 @@ def empty_strided() -> Callable[[Sequence[int], Sequence[int], torch.dtype], tor
     Inductor's own way past the dispatcher. Read in 2.15 (`torch._C._dynamo.guards._empty_strided_cpu`).
     """
     try:
-        from torch._C._dynamo.guards import _empty_strided_cpu
+        from torch._C._dynamo.guards import _empty_strided_cpu  # type: ignore[attr-defined]
     except ImportError:
         return lambda sizes, strides, dtype: torch.empty_strided(sizes, strides, dtype=dtype, device="cpu")
     return _empty_strided_cpu  # type: ignore[no-any-return]

@@ -23,6 +23,10 @@ from hypatia_core.weights import dependent_on
 LEAST_GAIN = 0.03
 #: … and this many seconds: about what it costs to see on each call that a weight is as it was.
 LEAST_SECONDS = 2e-6
+#: Where a program of our own kernels is to be, ours may be slower by this part, …
+OWN_LOSS = 0.05
+#: … and by so many seconds: what the call of one by itself costs, in Python and around it.
+OWN_CALL = 1e-5
 #: Bytes a second at which a tensor is laid out anew: a price for comparing plans, a guess.
 COPY_SPEED = 5e9
 
@@ -48,7 +52,11 @@ class Lowered:
 
 
 def lower(
-    graph: GraphModule, weights: Iterable[int], timings: Timings, precision: str = "float32"
+    graph: GraphModule,
+    weights: Iterable[int],
+    timings: Timings,
+    precision: str = "float32",
+    own: bool = False,
 ) -> Lowered | None:
     """The graph with operations run by faster implementations; None where there is none.
 
@@ -57,6 +65,7 @@ def lower(
         weights: positions of its inputs that are parameters or buffers.
         timings: what is known of this machine.
         precision: "bfloat16" admits implementations that compute in it.
+        own: whether kernels that are steps of programs are taken where they are nearly the fastest.
 
     Raises:
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
@@ -73,7 +82,7 @@ def lower(
             taken.update(unit.covered)
     if not units:
         return None
-    lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}))
+    lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}, own=own))
     if not lowered.chosen:
         return None
     return Lowered(GraphModule(graph, lowered.graph), dict(lowered.chosen), lowered.convolutions)
@@ -109,6 +118,8 @@ class _Lowering:
     chosen: Counter[str] = field(default_factory=Counter)
     #: Whether convolutions go channels last even where that alone does not pay.
     enter: bool = False
+    #: Whether steps of programs are preferred.
+    own: bool = False
     #: What the plan takes, as far as implementations compete; and whether one stayed out of channels last.
     seconds: float = 0.0
     stayed: bool = False
@@ -157,6 +168,10 @@ class _Lowering:
         if not others:
             return None
         seconds = self.timings.of(unit, [own, *others])
+        step = self._step(others, seconds)
+        if step is not None:
+            self.seconds += seconds[step.name]
+            return step
         best = min(others, key=lambda row: seconds[row.name])
         gain = seconds[own.name] - seconds[best.name]
         faster = gain > max(LEAST_SECONDS, LEAST_GAIN * seconds[own.name])
@@ -167,6 +182,15 @@ class _Lowering:
         if unit.operation == "convolution":
             self.convolutions += min(seconds.values())
         return best if faster else None
+
+    def _step(self, rows: list[Implementation], seconds: dict[str, float]) -> Implementation | None:
+        """The implementation that programs have as a step, where these are preferred and it does."""
+        steps = [row for row in rows if row.is_step]
+        if not self.own or not steps:
+            return None
+        best = min(steps, key=lambda row: seconds[row.name])
+        most = (1 + OWN_LOSS) * min(seconds.values()) + OWN_CALL
+        return best if seconds[best.name] <= most else None
 
     def _copy(self, node: fx.Node) -> None:
         moved = any(argument in self._moved for argument in node.all_input_nodes)

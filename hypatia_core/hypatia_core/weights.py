@@ -255,7 +255,14 @@ class Memo:
         #: Positions of the weights that are compared on each call: all sources but those that were released.
         self._watched = division.sources
         self._released = False
+        #: Bytes of the weights that were last folded.
+        self._read = 0
         drop_with_others(self)
+
+    def tell(self) -> None:
+        """Writes the memory down in the report."""
+        if self._read:
+            self._report.weights_read, self._report.weights_kept = self._read, self.bytes
 
     @property
     def bytes(self) -> int:
@@ -361,7 +368,8 @@ class Memo:
                 return None
             self._entries.append(entry)
             self._last = entry
-            self._report.weights_read, self._report.weights_kept = sum(map(memory, weights)), self.bytes
+            self._read = sum(map(memory, weights))
+            self.tell()
             return entry
 
     def _too_restless(self, entry: Entry) -> bool:

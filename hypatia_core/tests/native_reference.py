@@ -94,7 +94,7 @@ class Reference:
         for buffer, done in zip(self.data["buffers"], self.done, strict=True):
             assert done.all() or buffer["place"] != "result", "a result is not written whole"
 
-    def view(self, view: dict[str, Any], sizes: list[int], *, write: bool = False) -> torch.Tensor:
+    def view(self, view: dict[str, Any], sizes: list[int], *, write: bool = False) -> Any:
         place = view["buffer"]
         strides, offset = view["strides"], view["offset"]
         last = offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
@@ -183,8 +183,8 @@ class Reference:
         images = self.view(x, [batch, down[0], across[0], channels]).permute(0, 3, 1, 2)
         taps = self.memory[filters].view(down[1], across[1], channels).permute(2, 0, 1).unsqueeze(1)
         shift = None if bias is None else self.memory[bias][:channels]
-        pairs = list(zip(down[2:], across[2:], strict=True))
-        y = F.conv2d(images, taps, shift, *pairs, channels)
+        stride, padding, dilation = zip(down[2:], across[2:], strict=True)
+        y = F.conv2d(images, taps, shift, stride, padding, dilation, channels)
         y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers)).permute(0, 2, 3, 1)
         self.view(result, list(y.shape), write=True).copy_(y)
 

@@ -26,6 +26,9 @@ class Executor(ABC):
     #: Whether it runs kernels over packed weights itself, so that these need not be out of its sight.
     packs = False
 
+    #: Whether it gains by our own kernels even where another one is a little faster by itself.
+    prefers_own = False
+
     def claims(self, graph: GraphModule) -> bool:
         """Whether it is worth a try where several executors are; all graphs unless one says otherwise."""
         return True

@@ -29,6 +29,7 @@ class Native(Executor):
 
     name = "native"
     packs = True
+    prefers_own = True
 
     def __init__(self, make: Callable[[str], Any] | None = None) -> None:
         """`make` makes what runs a program's text; None for the machine."""

@@ -113,5 +113,5 @@ def _own(emitter: Emitter, unit: Attention) -> fx.Node:
 
 IMPLEMENTATIONS: list[Implementation] = [
     Implementation("torch", "attention", lambda unit: True, _as_torch_does),
-    Implementation("own kernel, heads in panels", "attention", lambda unit: True, _own),
+    Implementation("own kernel, heads in panels", "attention", lambda unit: True, _own, is_step=True),
 ]

@@ -96,6 +96,8 @@ class Implementation:
     write: Callable[[Emitter, Any], fx.Node]
     #: What it computes in.
     precision: str = "float32"
+    #: Whether programs of our own kernels have it as a step.
+    is_step: bool = False
 
 
 def is_packed(node: fx.Node) -> bool:

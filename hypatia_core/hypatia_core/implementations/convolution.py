@@ -320,11 +320,13 @@ IMPLEMENTATIONS: list[Implementation] = [
         "convolution",
         _mixes_channels_only,
         _pixels_on_panels,
+        is_step=True,
     ),
     Implementation(
         "own kernel, a filter for each channel, channels last, fused",
         "convolution",
         _is_depthwise,
         _depthwise,
+        is_step=True,
     ),
 ]

@@ -308,7 +308,9 @@ IMPLEMENTATIONS: list[Implementation] = [
         ),
         _as_convolution_then_logistic,
     ),
-    Implementation("own kernel, weight in panels, fused", "linear", lambda unit: True, _on_panels),
+    Implementation(
+        "own kernel, weight in panels, fused", "linear", lambda unit: True, _on_panels, is_step=True
+    ),
     Implementation("gelu by the logistic function", "linear", _has_logistic_form, _product),
     Implementation("product in bfloat16", "linear", lambda unit: True, _in_bfloat16, precision="bfloat16"),
     Implementation(

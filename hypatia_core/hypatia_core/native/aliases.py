@@ -30,48 +30,58 @@ SAME = frozenset({aten.alias.default, aten.detach.default, aten.lift_fresh_copy.
 SAME_ORDER = SHAPED | SAME
 
 
+def args_of(node: fx.Node) -> Any:
+    """A node's arguments, each of whatever type."""
+    return node.args
+
+
+def keywords_of(node: fx.Node) -> Any:
+    """Its keywords, each of whatever type."""
+    return node.kwargs
+
+
 def _sizes(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
 
 def _shaped(low: Lowering, node: fx.Node) -> Any:
-    return low.shaped(low.value(node.args[0]), _sizes(node))
+    return low.shaped(low.value(args_of(node)[0]), _sizes(node))
 
 
 def _same(low: Lowering, node: fx.Node) -> Any:
-    return low.value(node.args[0])
+    return low.value(args_of(node)[0])
 
 
 def _permuted(low: Lowering, node: fx.Node) -> Any:
-    value, order = low.value(node.args[0]), node.args[1]
+    value, order = low.value(args_of(node)[0]), args_of(node)[1]
     rank = len(value.sizes)
-    return low.turned(value, [axis % rank for axis in order])  # type: ignore[union-attr]
+    return low.turned(value, [axis % rank for axis in order])
 
 
 def _transposed(low: Lowering, node: fx.Node) -> Any:
-    value = low.value(node.args[0])
+    value = low.value(args_of(node)[0])
     order = list(range(len(value.sizes)))
     if order:
-        a, b = (axis % len(order) for axis in (node.args[1:] or (0, len(order) - 1)))  # type: ignore[operator]
+        a, b = (axis % len(order) for axis in (args_of(node)[1:] or (0, len(order) - 1)))
         order[a], order[b] = order[b], order[a]
     return low.turned(value, order)
 
 
 def _expanded(low: Lowering, node: fx.Node) -> Any:
-    return low.spread(low.value(node.args[0]), _sizes(node))
+    return low.spread(low.value(args_of(node)[0]), _sizes(node))
 
 
 def _selected(low: Lowering, node: fx.Node) -> Any:
-    x, axis, place = node.args
+    x, axis, place = args_of(node)
     view = low.view(low.value(x))
-    axis %= len(view.sizes)  # type: ignore[operator]
-    return view.sliced(axis, place % view.sizes[axis], 1).without(axis)  # type: ignore[operator]
+    axis %= len(view.sizes)
+    return view.sliced(axis, place % view.sizes[axis], 1).without(axis)
 
 
 def _sliced(low: Lowering, node: fx.Node) -> Any:
     names = ("self", "dim", "start", "end", "step")
-    given = dict(zip(names, node.args, strict=False)) | node.kwargs
-    value = low.value(node.args[0])
+    given = dict(zip(names, args_of(node), strict=False)) | node.kwargs
+    value = low.value(args_of(node)[0])
     sizes = _sizes(node)
     if sizes == value.sizes:
         return value
@@ -83,7 +93,7 @@ def _sliced(low: Lowering, node: fx.Node) -> Any:
 
 
 def _parts(low: Lowering, node: fx.Node, axis: int) -> Any:
-    view = low.view(low.value(node.args[0]))
+    view = low.view(low.value(args_of(node)[0]))
     axis %= len(view.sizes)
     parts, start = [], 0
     for fake in node.meta["val"]:
@@ -94,18 +104,18 @@ def _parts(low: Lowering, node: fx.Node, axis: int) -> Any:
 
 
 def _split(low: Lowering, node: fx.Node) -> Any:
-    return _parts(low, node, node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0))  # type: ignore[arg-type]
+    return _parts(low, node, args_of(node)[2] if len(args_of(node)) > 2 else keywords_of(node).get("dim", 0))
 
 
 def _unbound(low: Lowering, node: fx.Node) -> Any:
-    view = low.view(low.value(node.args[0]))
-    axis = (node.args[1] if len(node.args) > 1 else 0) % len(view.sizes)  # type: ignore[operator]
+    view = low.view(low.value(args_of(node)[0]))
+    axis = (args_of(node)[1] if len(args_of(node)) > 1 else 0) % len(view.sizes)
     return [view.sliced(axis, i, 1).without(axis) for i in range(view.sizes[axis])]
 
 
 def _item(low: Lowering, node: fx.Node) -> Any:
-    source, place = node.args
-    return low.values(source)[place]  # type: ignore[arg-type, index]
+    source, place = args_of(node)
+    return low.values(source)[place]
 
 
 #: One row an overload: what the node is, of a writer of programs and the node.

@@ -90,7 +90,7 @@ class _Check:
             self._left -= 1
             sizes = [list(x.shape) for x in tensors]
             strides = [list(x.stride()) for x in tensors]
-            self.check = compat.tensor_check(tensors, sizes, strides)  # type: ignore[arg-type]
+            self.check = compat.tensor_check(tensors, sizes, strides)
         elif not tensors:
             self.check = lambda *_: True
         return True

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core.native.aliases import SAME_ORDER
+from hypatia_core.native.aliases import SAME_ORDER, args_of
 from hypatia_core.native.lowering import Held, Lowering, Value
 from hypatia_core.native.units import Kernel
 from hypatia_core.native.views import View
@@ -65,9 +65,9 @@ def _product(
 
 
 def _linear(low: Lowering, node: fx.Node) -> Value:
-    x, panels, bias, other, _, *activation = node.args
+    x, panels, bias, other, _, *activation = args_of(node)
     sizes = tuple(node.meta["val"].shape)
-    view = low.packed(low.value(x), tuple(x.meta["val"].shape))  # type: ignore[union-attr]
+    view = low.packed(low.value(x), tuple(x.meta["val"].shape))
     added = None if other is None else low.packed(low.value(other), sizes)
     cell = _product(low, node, view, sizes, (panels, bias, *activation), added)
     return Held(cell, sizes)
@@ -80,23 +80,23 @@ def _images(low: Lowering, node: Any) -> View:
 
 
 def _pixels(low: Lowering, node: fx.Node) -> Value:
-    x, panels, bias, other, columns, *activation = node.args
+    x, panels, bias, other, columns, *activation = args_of(node)
     images = _images(low, x)
     batch, height, width, depth = images.sizes
     rows = batch * height * width
     flat = images.shaped((rows, depth))
     assert flat is not None
-    added = None if other is None else _images(low, other).shaped((rows, columns))  # type: ignore[arg-type]
-    made: tuple[int, ...] = (batch, height, width, columns)  # type: ignore[assignment]
+    added = None if other is None else _images(low, other).shaped((rows, columns))
+    made: tuple[int, ...] = (batch, height, width, columns)
     cell = _product(low, node, flat, made, (panels, bias, *activation), added, (0, 2, 3, 1))
     return low.turned(Held(cell, made), (0, 3, 1, 2))
 
 
 def _depthwise(low: Lowering, node: fx.Node) -> Value:
-    x, filters, bias, stride, padding, dilation, activation, numbers, algorithm = node.args
+    x, filters, bias, stride, padding, dilation, activation, numbers, algorithm = args_of(node)
     images = _images(low, x)
     batch, height, width, channels = images.sizes
-    down, across, _ = filters.meta["val"].shape  # type: ignore[union-attr]
+    down, across, _ = filters.meta["val"].shape
     taps = low.whole(low.value(filters), down * across * channels, node)
     shift = None if bias is None else low.whole(low.value(bias), channels, node)
     _, _, high, wide = node.meta["val"].shape
@@ -104,8 +104,8 @@ def _depthwise(low: Lowering, node: fx.Node) -> Value:
     given = [stride, padding, dilation]
     data = {
         **{"step": "depthwise", "batch": batch, "channels": channels},
-        **{"down": [height, down, *(pair[0] for pair in given)]},  # type: ignore[index]
-        **{"across": [width, across, *(pair[1] for pair in given)]},  # type: ignore[index]
+        **{"down": [height, down, *(pair[0] for pair in given)]},
+        **{"across": [width, across, *(pair[1] for pair in given)]},
         **{"x": images, "filters": taps, "bias": shift, "activation": activation},
         **{"numbers": _numbers(numbers), "algorithm": algorithm},
     }
@@ -114,8 +114,8 @@ def _depthwise(low: Lowering, node: fx.Node) -> Value:
 
 
 def _attention(low: Lowering, node: fx.Node) -> Value:
-    q, k, v, mask, causal, scale = node.args
-    views = [low.packed(low.value(x), tuple(x.meta["val"].shape)) for x in (q, k, v)]  # type: ignore[union-attr]
+    q, k, v, mask, causal, scale = args_of(node)
+    views = [low.packed(low.value(x), tuple(x.meta["val"].shape)) for x in (q, k, v)]
     batch, heads, queries, width = views[0].sizes
     keys = views[1].sizes[2]
     hidden = None
@@ -136,7 +136,7 @@ def _attention(low: Lowering, node: fx.Node) -> Value:
     return Held(cell, cell.sizes)
 
 
-def _matmul(low: Lowering, node: fx.Node, a: View, b: View, sizes: tuple[int, ...]) -> Value:
+def _matmul(low: Lowering, node: fx.Node | None, a: View, b: View, sizes: tuple[int, ...]) -> Value:
     unit, cell = low.kernel(node, sizes, [a, b])
     data = {
         **{"step": "matmul", "batch": list(sizes[:-2]), "rows": sizes[-2], "columns": sizes[-1]},
@@ -147,12 +147,24 @@ def _matmul(low: Lowering, node: fx.Node, a: View, b: View, sizes: tuple[int, ..
 
 
 def _product_of_two(low: Lowering, node: fx.Node) -> Value:
-    a, b = (low.view(low.value(x)) for x in node.args[:2])
+    a, b = (low.view(low.value(x)) for x in args_of(node)[:2])
     return _matmul(low, node, a, b, tuple(node.meta["val"].shape))
 
 
+def _product_and_sum(low: Lowering, node: fx.Node) -> Value:
+    shift, *factors = args_of(node)
+    a, b = (low.view(low.value(x)) for x in factors)
+    product = _matmul(low, None, a, b, tuple(node.meta["val"].shape))
+    given = {"product": product, "shift": low.value(shift)}
+    return low.elements(node, given, lambda e, x: e("add", x["product"], x["shift"]))
+
+
+def _is_small_with_sum(node: fx.Node) -> bool:
+    return not node.kwargs and _is_small(node)
+
+
 def _is_small(node: fx.Node) -> bool:
-    a, b = (x.meta["val"] for x in node.args[:2])  # type: ignore[union-attr]
+    a, b = (x.meta["val"] for x in args_of(node)[-2:])
     return bool(math.prod(a.shape) * b.shape[-1] <= SMALL_PRODUCT)
 
 
@@ -172,12 +184,12 @@ def _gather(low: Lowering, node: fx.Node) -> Value:
 
 
 def _table_and_indices(node: fx.Node) -> tuple[Any, Any]:
-    return node.args[0], node.args[2 if node.target is aten.index_select.default else 1]
+    return args_of(node)[0], args_of(node)[2 if node.target is aten.index_select.default else 1]
 
 
 def _is_gather(node: fx.Node) -> bool:
     table, indices = (x.meta["val"] for x in _table_and_indices(node))
-    first = node.target is not aten.index_select.default or node.args[1] in (0, -2)
+    first = node.target is not aten.index_select.default or args_of(node)[1] in (0, -2)
     return bool(first and table.dim() == 2 and table.dtype is torch.float32 and indices.dtype is torch.int64)
 
 
@@ -186,25 +198,23 @@ class KernelRow:
     """One operation with a step of its own."""
 
     write: Callable[[Lowering, fx.Node], Value]
-    #: The kind of step that it is.
-    step: str
     takes: Callable[[fx.Node], bool] = _known
     #: Whether it reads indices.
     indices: bool = False
 
 
-#: Kinds of step that the machine has.
-STEPS = frozenset({"rows", "linear", "gather"})
 #: One row an overload.
 KERNELS: dict[Any, KernelRow] = {
-    LINEAR_ON_PANELS: KernelRow(_linear, "linear"),
-    PIXELS_ON_PANELS: KernelRow(_pixels, "linear"),
-    DEPTHWISE_CONVOLUTION: KernelRow(_depthwise, "depthwise"),
-    ATTENTION: KernelRow(_attention, "attention"),
-    aten.mm.default: KernelRow(_product_of_two, "matmul", _is_small),
-    aten.bmm.default: KernelRow(_product_of_two, "matmul", _is_small),
-    aten.embedding.default: KernelRow(_gather, "gather", _is_gather, indices=True),
-    aten.index_select.default: KernelRow(_gather, "gather", _is_gather, indices=True),
+    LINEAR_ON_PANELS: KernelRow(_linear),
+    PIXELS_ON_PANELS: KernelRow(_pixels),
+    DEPTHWISE_CONVOLUTION: KernelRow(_depthwise),
+    ATTENTION: KernelRow(_attention),
+    aten.mm.default: KernelRow(_product_of_two, _is_small),
+    aten.bmm.default: KernelRow(_product_of_two, _is_small),
+    aten.addmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
+    aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
+    aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
+    aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
 }
 
 
@@ -221,7 +231,7 @@ _ACTIVATIONS: dict[Any, str] = {
 
 def taken_in(low: Lowering, node: fx.Node) -> Value | None:
     """What an operation of elements is where the product before it takes it into its pass; None if not."""
-    operands = [x for x in node.args if isinstance(x, fx.Node)]
+    operands = [x for x in args_of(node) if isinstance(x, fx.Node)]
     for x in operands:
         value = low.value(x)
         if not isinstance(value, Held) or value.sizes != tuple(node.meta["val"].shape):
@@ -239,7 +249,7 @@ def taken_in(low: Lowering, node: fx.Node) -> Value | None:
         name = _ACTIVATIONS.get(node.target)
         if name is not None and len(operands) == 1:
             algorithm = str(node.kwargs.get("approximate", "none")) if name == "gelu" else ""
-            numbers = list(node.args[1:])
+            numbers = list(args_of(node)[1:])
             if name == "hardtanh":
                 numbers = [*numbers, *(-1.0, 1.0)[len(numbers) :]]
             elif numbers:
@@ -272,7 +282,7 @@ def _is_alone(node: fx.Node) -> bool:
     while len(node.users) == 1:
         if node.target not in SAME_ORDER:
             return True
-        source = node.args[0]
+        source = args_of(node)[0]
         assert isinstance(source, fx.Node)
         node = source
     return False

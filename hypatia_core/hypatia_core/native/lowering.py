@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import fx
 from hypatia_core.native.aliases import SAME_ORDER
 from hypatia_core.native.pointwise import Emitter, Row
 from hypatia_core.native.reductions import Reduced
+from hypatia_core.native.schedule import Schedule
 from hypatia_core.native.units import MOST_INSTRUCTIONS, MOST_LOADS, Cell, Group, Kernel, Register, Unit
 from hypatia_core.native.views import Buffer, Sizes, View, contiguous, is_dense
 
@@ -94,12 +94,11 @@ class Lowering:
         self._exports = list(exports)
         self._roots = {root_of(node): node for node in self._exports}
         self._values: dict[fx.Node, Any] = {}
-        self._units: dict[Unit, None] = {}
+        self._schedule = Schedule()
         self._cells: list[Cell] = []
         self._arguments: dict[fx.Node, Buffer] = {}
         self._writers: dict[Buffer, set[Unit]] = {}
         self._packed: dict[Any, View] = {}
-        self._made = 0
 
     # What rows of the tables ask.
 
@@ -115,7 +114,7 @@ class Lowering:
             extent = 1 + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
             buffer = self._arguments[node] = Buffer(extent, kind, "argument")
             found = self._values[node] = View(buffer, 0, sizes, strides)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def values(self, node: fx.Node) -> list[Value]:
         """Of a node with several results, each."""
@@ -178,7 +177,7 @@ class Lowering:
 
     def kernel(
         self,
-        node: fx.Node,
+        node: fx.Node | None,
         sizes: Sizes,
         reads: Sequence[View | Buffer | None],
         made: type[Kernel] = Kernel,
@@ -188,13 +187,13 @@ class Lowering:
 
         `order` is that of the node's dimensions in which the kernel writes them.
         """
-        unit = made(*self._number())
+        unit = made(*self._schedule.number())
         for read in reads:
             if read is not None:
                 self.depend(unit, read)
-        self._units[unit] = None
+        self._schedule.add(unit)
         cell = self._cell(sizes, "float32", unit, None, node if order is None else None)
-        wanted = self._roots.get(node)
+        wanted = None if node is None else self._roots.get(node)
         if order is not None and wanted is not None and wanted.meta["val"].dim() == len(order):
             fake = wanted.meta["val"]
             cell.export = tuple(fake.shape[i] for i in order), tuple(fake.stride(i) for i in order)
@@ -226,7 +225,7 @@ class Lowering:
         buffer = read.buffer if isinstance(read, View) else read
         unit.operands.append(buffer)
         for writer in self._writers.get(buffer, ()):
-            self._after(unit, writer.root())
+            self._schedule.after(unit, writer.root())
 
     def follows(self, unit: Unit, read: View) -> bool:
         """Whether what writes this depends on the unit, or is it."""
@@ -237,9 +236,24 @@ class Lowering:
 
     def pointwise(self, node: fx.Node, row: Row) -> None:
         """An operation of elements."""
-        sizes = tuple(node.meta["val"].shape)
         nodes = [x for x in (*node.args, *node.kwargs.values()) if isinstance(x, fx.Node)]
-        values = {x: self._within(self.value(x)) for x in nodes}
+
+        def write(emitter: Emitter, registers: dict[Any, Register]) -> Register:
+            args = [registers[x] if isinstance(x, fx.Node) else x for x in node.args]
+            kwargs = {k: registers[x] if isinstance(x, fx.Node) else x for k, x in node.kwargs.items()}
+            return row(emitter, *args, **kwargs)
+
+        self.define(node, self.elements(node, {x: self.value(x) for x in nodes}, write))
+
+    def elements(
+        self,
+        node: fx.Node,
+        given: dict[Any, Value],
+        write: Callable[[Emitter, dict[Any, Register]], Register],
+    ) -> Value:
+        """What instructions over values, broadcast to the node's sizes, make."""
+        sizes = tuple(node.meta["val"].shape)
+        values = {x: self._within(value) for x, value in given.items()}
         group = self._joined(sizes, list(values.values()))
         registers = None
         if group is not None:
@@ -248,12 +262,9 @@ class Lowering:
             group = self._group(sizes)
             registers = self._registers(group, sizes, values)
         assert registers is not None and group is not None
-        emitter = Emitter(group)
-        args = [registers[x] if isinstance(x, fx.Node) else x for x in node.args]
-        kwargs = {k: registers[x] if isinstance(x, fx.Node) else x for k, x in node.kwargs.items()}
-        made = row(emitter, *args, **kwargs)
+        made = write(Emitter(group), registers)
         kind = KINDS[node.meta["val"].dtype]
-        self.define(node, Held(self._cell(sizes, kind, group, made, node), sizes))
+        return Held(self._cell(sizes, kind, group, made, node), sizes)
 
     def _within(self, value: Value) -> Value:
         """What a value repeats; operations of elements repeat it themselves."""
@@ -273,18 +284,16 @@ class Lowering:
             return None
         first, *others = sorted(found, key=lambda g: g.serial, reverse=True)
         for other in others:
-            self._join(first, other)
+            self._schedule.join(first, other)
         return first
 
-    def _registers(
-        self, group: Group, sizes: Sizes, values: dict[fx.Node, Value]
-    ) -> dict[fx.Node, Register] | None:
+    def _registers(self, group: Group, sizes: Sizes, values: dict[Any, Value]) -> dict[Any, Register] | None:
         """Operands as registers of a group, broadcast to sizes; None where they cannot be."""
         place = group.holds(math.prod(sizes))
         if place is None:
             return None
-        registers: dict[fx.Node, Register] = {}
-        loads: list[tuple[fx.Node, View]] = []
+        registers: dict[Any, Register] = {}
+        loads: list[tuple[Any, View]] = []
         for node, value in values.items():
             if isinstance(value, Constant):
                 registers[node] = group.call("const", numbers=(value.number,))
@@ -478,14 +487,10 @@ class Lowering:
 
     # Units.
 
-    def _number(self) -> tuple[int, int]:
-        self._made += 1
-        return self._made, 1 << self._made
-
     def _group(self, sizes: Sizes) -> Group:
         domain = tuple(n for n in sizes if n != 1) or (1,)
-        group = Group(*self._number(), domain=domain)
-        self._units[group] = None
+        group = Group(*self._schedule.number(), domain=domain)
+        self._schedule.add(group)
         return group
 
     def _cell(
@@ -506,41 +511,7 @@ class Lowering:
 
     def _read(self, group: Group, view: View) -> None:
         for writer in self._writers.get(view.buffer, ()):
-            self._after(group, writer.root())
-
-    def _after(self, unit: Unit, earlier: Unit) -> None:
-        """Has a unit come after another."""
-        if unit is earlier:
-            return
-        unit.reads.add(earlier)
-        earlier.is_read = True
-        new = earlier.before | earlier.mask
-        if new & ~unit.before:
-            unit.before |= new
-            if not unit.is_read:
-                return
-            for other in self._units:
-                if other.before & unit.mask:
-                    other.before |= unit.before
-
-    def _join(self, into: Group, other: Group) -> bool:
-        """Makes two groups one, where neither needs the other by way of a third."""
-        for early, late in ((into, other), (other, into)):
-            between = {u.root() for u in late.reads} - {early, late}
-            if any(u.before & early.mask or u is early for u in between):
-                return False
-        if not into.take(other):
-            return False
-        other.joined = into
-        into.mask |= other.mask
-        into.is_read |= other.is_read
-        into.before = (into.before | other.before) & ~into.mask
-        into.reads = {u.root() for u in into.reads | other.reads} - {into}
-        del self._units[other]
-        for unit in self._units:
-            if unit.before & into.mask:
-                unit.before |= into.before | into.mask
-        return True
+            self._schedule.after(group, writer.root())
 
     # The program.
 
@@ -552,7 +523,7 @@ class Lowering:
         for cell in self._cells:
             if cell.home is None and isinstance(cell.unit.root(), Kernel):
                 self._home(cell)
-        units = self._needed(self._ordered())
+        units = self._needed(self._schedule.ordered())
         buffers = self._numbered(units, [view.buffer for _, view in given])
         data = {
             "buffers": [{"elements": b.elements, "kind": b.kind, "place": b.place} for b in buffers],
@@ -587,26 +558,6 @@ class Lowering:
         place = View(Buffer(math.prod(sizes), KINDS[fake.dtype], "result"), 0, sizes, strides)
         self._copy_to(value, place)
         return place
-
-    def _ordered(self) -> list[Unit]:
-        order: list[Unit] = []
-        left = {unit: {u.root() for u in unit.reads} - {unit} for unit in self._units}
-        users: dict[Unit, list[Unit]] = {}
-        for unit, reads in left.items():
-            for read in reads:
-                users.setdefault(read, []).append(unit)
-        place = {unit.serial: unit for unit in self._units}
-        ready = [unit.serial for unit, reads in left.items() if not reads]
-        heapq.heapify(ready)
-        while ready:
-            unit = place[heapq.heappop(ready)]
-            order.append(unit)
-            for user in users.get(unit, ()):
-                left[user].discard(unit)
-                if not left[user]:
-                    heapq.heappush(ready, user.serial)
-        assert len(order) == len(self._units), "units that wait for each other"
-        return order
 
     def _needed(self, order: list[Unit]) -> list[Unit]:
         """Units without those, and without stores, that nobody reads."""

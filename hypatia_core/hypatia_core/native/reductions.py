@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from hypatia_core.native.aliases import args_of, keywords_of
 from hypatia_core.native.pointwise import Emitter
 from hypatia_core.native.units import Register
 
@@ -35,14 +36,14 @@ def _axes(given: Any, rank: int) -> tuple[int, ...]:
 
 
 def _over(node: fx.Node, axes: Any, write: Callable[[Emitter, Register, int], Register]) -> Reduced | None:
-    x = node.args[0]
+    x = args_of(node)[0]
     assert isinstance(x, fx.Node)
     rank = x.meta["val"].dim()
     return Reduced((x,), (), _axes(axes, rank), lambda e, full, along, n: (write(e, full[0], n),))
 
 
 def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+    return args_of(node)[position] if len(args_of(node)) > position else node.kwargs.get(name, default)
 
 
 def _simple(write: Callable[[Emitter, Register, int], Register]) -> Callable[[fx.Node], Reduced | None]:
@@ -80,7 +81,7 @@ def _squares(e: Emitter, x: Register, n: int) -> Register:
 
 
 def _variance(node: fx.Node) -> Reduced | None:
-    correction = node.kwargs.get("correction", 1)
+    correction = keywords_of(node).get("correction", 1)
     correction = 1 if correction is None else correction
 
     def write(e: Emitter, x: Register, n: int) -> Register:
@@ -107,8 +108,8 @@ def _exponentials(e: Emitter, x: Register) -> tuple[Register, Register]:
 
 
 def _along_one(node: fx.Node, write: Callable[..., Any]) -> Reduced | None:
-    x, axis = node.args[:2]
-    if len(node.args) > 2 and node.args[2] not in (False, None):
+    x, axis = args_of(node)[:2]
+    if len(args_of(node)) > 2 and args_of(node)[2] not in (False, None):
         return None
     assert isinstance(x, fx.Node) and isinstance(axis, int)
     rank = x.meta["val"].dim()
@@ -144,7 +145,7 @@ def _log_softmax(node: fx.Node) -> Reduced | None:
 
 
 def _softmax_gradient(node: fx.Node, of_logarithm: bool) -> Reduced | None:
-    gradient, y, axis, dtype = node.args
+    gradient, y, axis, dtype = args_of(node)
     assert isinstance(gradient, fx.Node) and isinstance(y, fx.Node) and isinstance(axis, int)
     rank = y.meta["val"].dim()
     if rank == 0 or axis % rank != rank - 1 or dtype is not torch.float32:
@@ -161,7 +162,7 @@ def _softmax_gradient(node: fx.Node, of_logarithm: bool) -> Reduced | None:
 
 
 def _layer_norm(node: fx.Node) -> Reduced | None:
-    x, shape, weight, bias, epsilon = node.args
+    x, shape, weight, bias, epsilon = args_of(node)
     assert isinstance(x, fx.Node) and isinstance(shape, (list, tuple))
     rank = x.meta["val"].dim()
 
@@ -174,11 +175,11 @@ def _layer_norm(node: fx.Node) -> Reduced | None:
         y = y if scale is None else e("mul", y, scale)
         return (y if shift is None else e("add", y, shift)), mean, spread
 
-    return Reduced((x,), (weight, bias), tuple(range(rank - len(shape), rank)), write)  # type: ignore[arg-type]
+    return Reduced((x,), (weight, bias), tuple(range(rank - len(shape), rank)), write)
 
 
 def _rms_norm(node: fx.Node) -> Reduced | None:
-    x, shape = node.args[:2]
+    x, shape = args_of(node)[:2]
     weight, epsilon = _argument(node, 2, "weight", None), _argument(node, 3, "eps", None)
     assert isinstance(x, fx.Node) and isinstance(shape, (list, tuple))
     rank = x.meta["val"].dim()

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core.native.aliases import ALIASES, COPIES, LISTS
-from hypatia_core.native.kernels import KERNELS, STEPS, taken_in
+from hypatia_core.native.aliases import ALIASES, COPIES, LISTS, args_of
+from hypatia_core.native.kernels import KERNELS, taken_in
 from hypatia_core.native.lowering import (
     DTYPES,
     KINDS,
@@ -28,10 +28,10 @@ MOST_STRIDED = 1 << 15
 _CASTS = frozenset({aten._to_copy.default, torch.ops.prims.convert_element_type.default})
 #: The same number everywhere: which argument it is, or the number.
 _CONSTANTS: dict[Any, Any] = {
-    aten.full.default: lambda node: node.args[1],
-    aten.full_like.default: lambda node: node.args[1],
-    aten.new_full.default: lambda node: node.args[2],
-    aten.scalar_tensor.default: lambda node: node.args[0],
+    aten.full.default: lambda node: args_of(node)[1],
+    aten.full_like.default: lambda node: args_of(node)[1],
+    aten.new_full.default: lambda node: args_of(node)[2],
+    aten.scalar_tensor.default: lambda node: args_of(node)[0],
     aten.zeros.default: lambda node: 0.0,
     aten.zeros_like.default: lambda node: 0.0,
     aten.new_zeros.default: lambda node: 0.0,
@@ -48,7 +48,7 @@ def is_alias(node: fx.Node) -> bool:
     if node.op != "call_function" or node.target in COPIES:
         return False
     if node.target is operator.getitem:
-        source = node.args[0]
+        source = args_of(node)[0]
         return isinstance(source, fx.Node) and source.target in LISTS and is_alias(source)
     return (
         node.target in ALIASES
@@ -73,7 +73,7 @@ def is_known(node: fx.Node) -> bool:
     if node.op != "call_function":
         return False
     if node.target is operator.getitem:
-        source = node.args[0]
+        source = args_of(node)[0]
         return isinstance(source, fx.Node) and source.target in OF_SEVERAL and is_known(source)
     value = node.meta.get("val")
     if not is_plain(value) or not all(is_plain(x.meta.get("val")) for x in node.all_input_nodes):
@@ -83,7 +83,7 @@ def is_known(node: fx.Node) -> bool:
     if node.target in KERNELS:
         row = KERNELS[node.target]
         fits = operands <= ({"float32", "int64"} if row.indices else {"float32"})
-        return fits and row.step in STEPS and result == "float32" and row.takes(node)
+        return fits and result == "float32" and row.takes(node)
     if result == "int64" or "int64" in operands:
         return False
     if node.target in COPIES:
@@ -91,7 +91,7 @@ def is_known(node: fx.Node) -> bool:
     if node.target in _CASTS:
         return True
     if node.target in _CAT:
-        return len(node.args[0]) > 0 and operands == {result}  # type: ignore[arg-type]
+        return len(args_of(node)[0]) > 0 and operands == {result}
     if node.target in REDUCTIONS:
         return _is_reduced(node, operands, result)
     return _is_pointwise(node, operands, result)
@@ -100,7 +100,7 @@ def is_known(node: fx.Node) -> bool:
 def _is_pointwise(node: fx.Node, operands: set[str], result: str) -> bool:
     if row_of(node.target, operands, result) is None or not operands:
         return False
-    given = (*node.args, *node.kwargs.values())
+    given = (*args_of(node), *node.kwargs.values())
     return all(x is None or isinstance(x, (fx.Node, str)) or type(x) in _NUMBERS for x in given)
 
 
@@ -135,13 +135,13 @@ def write(low: Lowering, node: fx.Node) -> None:
     elif node.target in _CASTS:
         _cast(low, node)
     elif node.target is aten.cat.default:
-        axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        axis = args_of(node)[1] if len(args_of(node)) > 1 else node.kwargs.get("dim", 0)
         rank = node.meta["val"].dim()
-        low.concatenate(node, list(node.args[0]), axis % rank)  # type: ignore[arg-type, operator]
+        low.concatenate(node, list(args_of(node)[0]), axis % rank)
     elif node.target is aten.stack.default:
-        axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        axis = args_of(node)[1] if len(args_of(node)) > 1 else node.kwargs.get("dim", 0)
         rank = node.meta["val"].dim()
-        low.concatenate(node, list(node.args[0]), axis % rank, stacked=True)  # type: ignore[arg-type, operator]
+        low.concatenate(node, list(args_of(node)[0]), axis % rank, stacked=True)
     elif node.target in REDUCTIONS:
         reduced = REDUCTIONS[node.target](node)
         assert reduced is not None
@@ -159,7 +159,7 @@ def write(low: Lowering, node: fx.Node) -> None:
 
 def _cast(low: Lowering, node: fx.Node) -> None:
     """Another type of element: a number is true where it is not zero."""
-    to_bool = node.meta["val"].dtype is torch.bool and node.args[0].meta["val"].dtype is not torch.bool  # type: ignore[union-attr]
+    to_bool = node.meta["val"].dtype is torch.bool and args_of(node)[0].meta["val"].dtype is not torch.bool
     if to_bool:
         low.pointwise(node, lambda e, x, *_, **__: e("ne", x, 0.0))
     else:

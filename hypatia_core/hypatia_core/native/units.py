@@ -269,11 +269,11 @@ class Group(Unit):
                 continue
             of = [numbers[operand] for operand in register.operands]
             line = [register.name, *of, *map(_as_data, register.numbers)]
-            key = str(line)
-            if key not in known:
-                known[key] = len(loads) + len(code)
+            text = (str(line),)
+            if text not in known:
+                known[text] = len(loads) + len(code)
                 code.append(line)
-            numbers[register] = known[key]
+            numbers[register] = known[text]
         stores = [{"register": numbers[r], "view": view.written()} for r, view in self.outputs]
         head = {"step": "rows", "outer": list(self.domain[:-1]), "row": self.domain[-1]}
         return {**head, "loads": loads, "code": code, "stores": stores}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
@@ -115,6 +116,7 @@ def compile(  # noqa: A001 - the name that torch's users know
         else None,
     )
     inputs = _decide(served, args, dict(example_kwargs or {}))
+    served._programs = replace(served._programs, lowered=compilation.installed_lowered)
     if release_originals:
         served._release(compilation.installed_memo, inputs)
     return served

@@ -138,11 +138,36 @@ pub(crate) fn scaled_tail<const REGISTERS: bool>(x: f32) -> f32 {
     sum * t
 }
 
-/// x·Φ(x), of which the upper tail is e^(−x²/2)·erfcx(|x|/√2)/2.
+/// erf x = x + x·P(x²) for |x| < 0.9, P of least relative error.
+#[inline(always)]
+pub(crate) fn erf_near_zero<const REGISTERS: bool>(x: f32) -> f32 {
+    const REST: [f32; 6] = [
+        -8.175_638_5e-4,
+        5.203_859e-3,
+        -2.686_050_9e-2,
+        0.112_837_15,
+        -0.376_126_35,
+        0.128_379_17,
+    ];
+    let square = x * x;
+    let mut sum = 8.513_101e-5;
+    for coefficient in REST {
+        sum = plus::<REGISTERS>(sum, square, coefficient);
+    }
+    plus::<REGISTERS>(x, sum, x)
+}
+
+/// x·Φ(x): (x + x·erf(x/√2))/2 for small x, else by the upper tail, e^(−x²/2)·erfcx(|x|/√2)/2.
 #[inline(always)]
 pub(crate) fn gelu<const REGISTERS: bool>(x: f32) -> f32 {
+    let near = plus::<REGISTERS>(
+        x,
+        0.5 * erf_near_zero::<REGISTERS>(x * std::f32::consts::FRAC_1_SQRT_2),
+        0.5 * x,
+    );
     let tail = scaled_tail::<REGISTERS>(x.abs()) * exp_of_negative::<REGISTERS>(-0.5 * x * x) * 0.5;
-    x * if x < 0.0 { tail } else { 1.0 - tail }
+    let far = x * if x < 0.0 { tail } else { 1.0 - tail };
+    if x.abs() < 1.25 { near } else { far }
 }
 
 #[cfg(test)]

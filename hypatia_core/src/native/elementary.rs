@@ -3,7 +3,7 @@
 //! Polynomials are of least relative error over their interval; arguments are reduced so that what is cut off is small.
 //! Straight code with no table and no branch, which the compiler turns into whole registers.
 
-use crate::linear::activation::{exp_of_negative, plus, scaled_tail, sigmoid};
+use crate::linear::activation::{erf_near_zero, exp_of_negative, plus, scaled_tail, sigmoid};
 
 /// The polynomial by Horner's scheme, the highest coefficient first.
 #[inline(always)]
@@ -186,27 +186,18 @@ pub(super) fn tanh<const REGISTERS: bool>(x: f32) -> f32 {
     let (shifted, _, r) = reduced::<REGISTERS>(2.0 * cut);
     let power = (expm1_near_zero::<REGISTERS>(r) + 1.0) * power_of_two(shifted);
     let large = (1.0 - 2.0 / (power + 1.0)).copysign(x);
-    if size < 0.625 { small } else { large }
+    if size < 0.625 {
+        small.copysign(x)
+    } else {
+        large
+    }
 }
 
-/// erf x: x + x·P(x²) for small x, else 1 − e^(−x²)·erfcx(x) with the sign of x.
+/// erf x: by its polynomial for small x, else 1 − e^(−x²)·erfcx(x) with the sign of x.
 #[inline(always)]
 pub(super) fn erf<const REGISTERS: bool>(x: f32) -> f32 {
     let size = x.abs();
-    let square = x * x;
-    let rest = polynomial::<REGISTERS, 7>(
-        square,
-        [
-            8.513_101e-5,
-            -8.175_638_5e-4,
-            5.203_859e-3,
-            -2.686_050_9e-2,
-            0.112_837_15,
-            -0.376_126_35,
-            0.128_379_17,
-        ],
-    );
-    let small = plus::<REGISTERS>(x, rest, x);
+    let small = erf_near_zero::<REGISTERS>(x);
     // Beyond four it is 1 in float32.
     let cut = if size > 4.5 { 4.5 } else { size };
     let tail = scaled_tail::<REGISTERS>(cut * std::f32::consts::SQRT_2);

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
-use super::buffer::{Buffer, Kind};
+use super::buffer::Kind;
 use super::memory::Memory;
-use super::step::Step;
+use super::step::{Making, Step};
 use super::view::{Region, View, count};
 use crate::error::{Error, Result};
 use crate::team;
@@ -37,7 +37,8 @@ pub(super) struct Gather {
 }
 
 impl Text {
-    pub fn checked(self, buffers: &[Buffer]) -> Result<Gather> {
+    pub fn checked(self, making: &mut Making<'_>) -> Result<Gather> {
+        let buffers = &making.buffers[..];
         let float = [Kind::Float32];
         let mut sizes = self.outer.clone();
         sizes.push(self.width);
@@ -60,6 +61,10 @@ impl Text {
 }
 
 impl Step for Gather {
+    fn kind(&self) -> &'static str {
+        "gather"
+    }
+
     fn reads(&self) -> &[Region] {
         &self.reads
     }

@@ -60,8 +60,8 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
         Unary::Sin => of_angle!(e::sin::<REGISTERS>, f64::sin),
         Unary::Cos => of_angle!(e::cos::<REGISTERS>, f64::cos),
         Unary::Softplus => each!(x => e::softplus::<REGISTERS>(x)),
-        Unary::HardSwish => each!(x => x * six::<REGISTERS>(x) * (1.0 / 6.0)),
-        Unary::HardSigmoid => each!(x => six::<REGISTERS>(x) * (1.0 / 6.0)),
+        Unary::HardSwish => each!(x => x * (six(x) * (1.0 / 6.0))),
+        Unary::HardSigmoid => each!(x => six(x) * (1.0 / 6.0)),
         Unary::Floor => each!(x => x.floor()),
         Unary::Ceil => each!(x => x.ceil()),
         Unary::Round => each!(x => x.round_ties_even()),
@@ -70,13 +70,13 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
         Unary::Not => each!(x => truth(x == 0.0)),
         Unary::Square => each!(x => x * x),
         Unary::Cube => each!(x => x * x * x),
-        Unary::ReciprocalOfSquare => each!(x => 1.0 / (x * x)),
+        Unary::ReciprocalOfSquare => each!(x => (1.0 / x) * (1.0 / x)),
     }
 }
 
 /// x + 3, cut off at 0 and 6.
 #[inline(always)]
-fn six<const REGISTERS: bool>(x: f32) -> f32 {
+fn six(x: f32) -> f32 {
     let above = if x < -3.0 { 0.0 } else { x + 3.0 };
     if above > 6.0 { 6.0 } else { above }
 }

@@ -1,22 +1,39 @@
-//! The step "linear": rows times a weight in panels, and what follows.
+//! The steps "linear" and "pixels": rows times a weight in panels, and what follows.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use super::buffer::{Buffer, Kind};
 use super::memory::Memory;
 use super::number::Number;
-use super::step::Step;
-use super::view::{Region, View};
+use super::step::{Making, Step};
+use super::view::{Region, View, count};
 use crate::error::{Error, Result};
-use crate::linear::{Activation, Linear as Product, packed_length};
+use crate::linear::{Activation, COLUMNS, Linear as Product};
 
-/// A step as it is written.
+/// A step over rows as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Text {
     rows: usize,
+    columns: usize,
+    depth: usize,
+    x: View,
+    panels: usize,
+    bias: Option<usize>,
+    other: Option<View>,
+    result: View,
+    activation: String,
+    numbers: Vec<Number>,
+    algorithm: String,
+}
+
+/// A step over the pixels of images as it is written: a convolution of one tap.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PixelsText {
+    /// Images, and how many pixels they have down and across.
+    pixels: [usize; 3],
     columns: usize,
     depth: usize,
     x: View,
@@ -58,66 +75,54 @@ pub(super) fn activation(name: &str, numbers: &[Number], algorithm: &str) -> Res
     Activation::named(name, low, high, algorithm)
 }
 
-/// All of a buffer, which has to have so many elements.
-pub(super) fn all_of(
-    buffer: usize,
-    elements: usize,
-    what: &str,
-    buffers: &[Buffer],
-) -> Result<Region> {
-    if let Some(given) = buffers
-        .get(buffer)
-        .map(|one| one.elements)
-        .filter(|&given| given != elements)
-    {
-        return Err(Error::new(format!(
-            "{what}: buffer {buffer} has {given} elements, not {elements}"
-        )));
-    }
-    View::whole(buffer).over(&[elements], &[Kind::Float32], what, buffers)
+/// Elements one after another, in the order of these sizes.
+pub(super) fn dense(sizes: &[usize]) -> Vec<Option<usize>> {
+    let strides = Region::dense(0, sizes).view.strides;
+    strides.into_iter().map(Some).collect()
 }
 
-/// Refuses a region whose elements do not lie one after another.
-pub(super) fn dense(region: Region, what: &str) -> Result<Region> {
-    if region.is_dense() {
-        return Ok(region);
-    }
-    Err(Error::new(format!(
-        "{what}: strides {:?} over sizes {:?} do not lie one after another",
-        region.view.strides, region.sizes
-    )))
+/// The words of either step, over any number of sizes that come to rows.
+struct Words<'a> {
+    outer: &'a [usize],
+    columns: usize,
+    depth: usize,
+    x: View,
+    panels: usize,
+    bias: Option<usize>,
+    other: Option<View>,
+    result: View,
+    activation: Activation,
 }
 
-impl Text {
-    pub fn checked(self, buffers: &[Buffer]) -> Result<Linear> {
-        let float = [Kind::Float32];
-        let (rows, n, k) = (self.rows, self.columns, self.depth);
+impl Words<'_> {
+    fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
+        let (n, k) = (self.columns, self.depth);
+        let rows = count(self.outer)?;
+        let (wide, narrow) = ([self.outer, &[n]].concat(), [self.outer, &[k]].concat());
         let length = n
-            .checked_next_multiple_of(16)
-            .and_then(|n| n.checked_mul(k))
-            .ok_or_else(|| Error::new("panels: more elements than there can be"))?;
-        debug_assert_eq!(length, packed_length(n, k));
+            .checked_next_multiple_of(COLUMNS)
+            .and_then(|n| n.checked_mul(k));
+        let length = length.ok_or_else(|| Error::new("panels: more elements than there can be"))?;
+        let x = making.floats(self.x, &narrow, "x")?;
         let mut reads = vec![
-            dense(self.x.over(&[rows, k], &float, "x", buffers)?, "x")?,
-            all_of(self.panels, length, "panels", buffers)?,
+            making.read_as(x, &dense(&narrow))?,
+            making.all_of(self.panels, length, "panels")?,
         ];
         if let Some(bias) = self.bias {
-            reads.push(all_of(bias, n, "bias", buffers)?);
+            reads.push(making.all_of(bias, n, "bias")?);
         }
         let added = self.other.is_some();
         if let Some(other) = self.other {
-            reads.push(dense(
-                other.over(&[rows, n], &float, "other", buffers)?,
-                "other",
-            )?);
+            let other = making.floats(other, &wide, "other")?;
+            reads.push(making.read_as(other, &dense(&wide))?);
         }
-        let result = self.result.over(&[rows, n], &float, "result", buffers)?;
+        let result = making.floats(self.result, &wide, "result")?;
         Ok(Linear {
             reads,
-            writes: [dense(result, "result")?],
+            writes: [making.written_as(result, &dense(&wide), "result")?],
             biased: self.bias.is_some(),
             added,
-            activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
+            activation: self.activation,
             rows,
             columns: n,
             depth: k,
@@ -125,7 +130,45 @@ impl Text {
     }
 }
 
+impl Text {
+    pub fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
+        let words = Words {
+            outer: &[self.rows],
+            columns: self.columns,
+            depth: self.depth,
+            x: self.x,
+            panels: self.panels,
+            bias: self.bias,
+            other: self.other,
+            result: self.result,
+            activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
+        };
+        words.checked(making)
+    }
+}
+
+impl PixelsText {
+    pub fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
+        let words = Words {
+            outer: &self.pixels,
+            columns: self.columns,
+            depth: self.depth,
+            x: self.x,
+            panels: self.panels,
+            bias: self.bias,
+            other: self.other,
+            result: self.result,
+            activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
+        };
+        words.checked(making)
+    }
+}
+
 impl Step for Linear {
+    fn kind(&self) -> &'static str {
+        "linear"
+    }
+
     fn reads(&self) -> &[Region] {
         &self.reads
     }
@@ -135,14 +178,14 @@ impl Step for Linear {
     }
 
     fn work(&self) -> usize {
-        self.rows
+        let products = self
+            .rows
             .saturating_mul(self.columns)
-            .saturating_mul(self.depth)
-            .saturating_mul(20)
+            .saturating_mul(self.depth);
+        products.saturating_mul(20)
     }
 
     fn run(&self, memory: &Memory, threads: usize) -> Result<()> {
-        let result = &self.writes[0];
         // SAFETY: regions lie in their buffers, and the result meets none that is read.
         unsafe {
             let product = Product {
@@ -156,8 +199,7 @@ impl Step for Linear {
                 columns: self.columns,
                 depth: self.depth,
             };
-            let to = memory.slice_mut(result.view.buffer, result.view.offset, result.reach());
-            product.apply(to, self.rows, threads)
+            product.apply(memory.reach_mut(&self.writes[0]), self.rows, threads)
         }
     }
 }

@@ -101,4 +101,17 @@ impl Memory {
         // SAFETY: as the caller vouches.
         unsafe { self.slice(region.view.buffer, region.view.offset, region.reach()) }
     }
+
+    /// The same, to write to.
+    ///
+    /// # Safety
+    /// As `slice_mut`.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller vouches that it is the only one"
+    )]
+    pub unsafe fn reach_mut<T>(&self, region: &Region) -> &mut [T] {
+        // SAFETY: as the caller vouches.
+        unsafe { self.slice_mut(region.view.buffer, region.view.offset, region.reach()) }
+    }
 }

@@ -5,12 +5,15 @@
 
 #[cfg(test)]
 mod accuracy;
+mod attention;
 mod buffer;
+mod depthwise;
 mod elementary;
 mod gather;
 mod instruction;
 mod lanes;
 mod linear;
+mod matmul;
 mod memory;
 mod number;
 mod plan;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,7 +62,7 @@ impl Program {
     pub fn new(text: &str) -> Result<Self> {
         let text: Text =
             serde_json::from_str(text).map_err(|e| Error::new(format!("native program: {e}")))?;
-        let buffers = text.buffers;
+        let mut buffers = text.buffers;
         for (number, buffer) in buffers.iter().enumerate() {
             if buffer
                 .elements
@@ -73,28 +74,26 @@ impl Program {
                 )));
             }
         }
-        let mut written: Vec<Places> = buffers
-            .iter()
-            .map(|buffer| match buffer.place {
-                Place::Argument => Places::everything(buffer.elements),
-                _ => Places::new(buffer.elements),
-            })
-            .collect();
-        let mut lives: Vec<Life> = vec![None; buffers.len()];
-        let mut steps = Vec::with_capacity(text.steps.len());
+        let mut written: Vec<Places> = Vec::new();
+        let mut lives: Vec<Life> = Vec::new();
+        let mut steps: Vec<Box<dyn Step>> = Vec::with_capacity(text.steps.len());
         for (number, text) in text.steps.into_iter().enumerate() {
-            let step = step::read(text, &buffers)
-                .and_then(|step| {
-                    check(step.as_ref(), &buffers, &mut written)?;
-                    Ok(step)
-                })
-                .map_err(|e| Error::new(format!("native program: step {number}: {e}")))?;
-            for region in step.reads().iter().chain(step.writes()) {
-                let life = &mut lives[region.view.buffer];
-                *life = Some((life.map_or(number, |(first, _)| first), number));
+            let at = |e: Error| Error::new(format!("native program: step {number}: {e}"));
+            let made = step::read(text, &mut buffers).map_err(at)?;
+            lives.resize(buffers.len(), None);
+            written.extend(buffers[written.len()..].iter().map(unwritten));
+            for step in made {
+                check(step.as_ref(), &buffers, &mut written).map_err(at)?;
+                for region in step.reads().iter().chain(step.writes()) {
+                    let life = &mut lives[region.view.buffer];
+                    let first = life.map_or(steps.len(), |(first, _)| first);
+                    *life = Some((first, steps.len()));
+                }
+                steps.push(step);
             }
-            steps.push(step);
         }
+        lives.resize(buffers.len(), None);
+        written.extend(buffers[written.len()..].iter().map(unwritten));
         let missing = (0..buffers.len())
             .find(|&b| buffers[b].place == Place::Result && !written[b].is_everything());
         if let Some(buffer) = missing {
@@ -136,6 +135,42 @@ impl Program {
     /// At each address lie as many elements as the buffer has, of its kind; bools are 0 or 1. Nobody writes to arguments
     /// or uses results meanwhile, and results overlap nothing.
     pub unsafe fn run(&self, addresses: &[usize], threads: usize) -> Result<()> {
+        let memory = self.memory(addresses)?;
+        let done = self
+            .steps
+            .iter()
+            .try_for_each(|step| step.run(&memory, threads));
+        self.give_back(memory);
+        done
+    }
+
+    /// Runs it, and says how many seconds each step took.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    ///
+    /// # Safety
+    /// As [`Program::run`].
+    pub unsafe fn times(&self, addresses: &[usize], threads: usize) -> Result<Vec<f64>> {
+        let memory = self.memory(addresses)?;
+        let mut times = Vec::with_capacity(self.steps.len());
+        let done = self.steps.iter().try_for_each(|step| {
+            let start = Instant::now();
+            step.run(&memory, threads)?;
+            times.push(start.elapsed().as_secs_f64());
+            Ok(())
+        });
+        self.give_back(memory);
+        done.map(|()| times)
+    }
+
+    /// What each step is, as the text calls it.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.steps.iter().map(|step| step.kind())
+    }
+
+    /// Memory for a run, the caller's at these addresses.
+    fn memory(&self, addresses: &[usize]) -> Result<Memory> {
         if addresses.len() != self.given.len() {
             return Err(Error::new(format!(
                 "native program: {} addresses for {} arguments and results",
@@ -154,15 +189,7 @@ impl Program {
             }
             memory.put(buffer, address);
         }
-        let done = self
-            .steps
-            .iter()
-            .try_for_each(|step| step.run(&memory, threads));
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(memory);
-        done
+        Ok(memory)
     }
 
     /// Memory that no other run uses.
@@ -173,6 +200,11 @@ impl Program {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         free.unwrap_or_else(|| Memory::new(&self.places, self.bytes))
+    }
+
+    fn give_back(&self, memory: Memory) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(memory);
     }
 
     /// Bytes of memory of its own that a run takes.
@@ -188,6 +220,14 @@ impl Program {
     /// About how many picoseconds a run takes one thread.
     pub fn work(&self) -> usize {
         self.work
+    }
+}
+
+/// What of a buffer holds something before the first step.
+fn unwritten(buffer: &Buffer) -> Places {
+    match buffer.place {
+        Place::Argument => Places::everything(buffer.elements),
+        Place::Result | Place::Scratch => Places::new(buffer.elements),
     }
 }
 

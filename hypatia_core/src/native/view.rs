@@ -111,20 +111,40 @@ impl Region {
             .map_or(0, |end| end.saturating_sub(self.view.offset))
     }
 
-    /// Whether the elements lie one after another, in their order.
-    pub fn is_dense(&self) -> bool {
-        let mut next = 1;
+    /// All elements of a buffer, one after another.
+    pub fn dense(buffer: usize, sizes: &[usize]) -> Self {
+        let mut strides = vec![1usize; sizes.len()];
+        for axis in (1..sizes.len()).rev() {
+            strides[axis - 1] = strides[axis].saturating_mul(sizes[axis]);
+        }
+        Self {
+            view: View {
+                buffer,
+                offset: 0,
+                strides,
+            },
+            sizes: sizes.to_vec(),
+        }
+    }
+
+    /// The same elements with dimensions in another order.
+    pub fn permuted(self, order: &[usize]) -> Self {
+        Self {
+            sizes: order.iter().map(|&axis| self.sizes[axis]).collect(),
+            view: View {
+                strides: order.iter().map(|&axis| self.view.strides[axis]).collect(),
+                ..self.view
+            },
+        }
+    }
+
+    /// Whether the strides are these, each where there is one and the size is not one.
+    pub fn lies_as(&self, strides: &[Option<usize>]) -> bool {
+        let own = self.sizes.iter().zip(&self.view.strides).zip(strides);
         self.is_empty()
-            || self
-                .sizes
-                .iter()
-                .zip(&self.view.strides)
-                .rev()
-                .all(|(&size, &stride)| {
-                    let fits = size == 1 || stride == next;
-                    next *= size;
-                    fits
-                })
+            || own.into_iter().all(|((&size, &stride), wanted)| {
+                size == 1 || wanted.is_none_or(|wanted| wanted == stride)
+            })
     }
 
     /// Sizes and strides of the dimensions that have more than one place.

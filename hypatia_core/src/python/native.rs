@@ -35,6 +35,19 @@ impl NativeProgram {
         Ok(())
     }
 
+    /// Runs it as `run` does, and gives the seconds that each step took.
+    #[pyo3(signature = (addresses, threads))]
+    fn times(&self, addresses: Vec<usize>, threads: usize) -> PyResult<Vec<f64>> {
+        // SAFETY: as for `run`.
+        Ok(unsafe { self.program.times(&addresses, threads) }?)
+    }
+
+    /// What each step is: "rows", "linear", …; copies that a step asks for are steps of their own.
+    #[getter]
+    fn kinds(&self) -> Vec<&'static str> {
+        self.program.kinds().collect()
+    }
+
     /// Bytes of memory of its own that a run takes.
     #[getter]
     fn scratch_bytes(&self) -> usize {

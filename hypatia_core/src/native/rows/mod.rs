@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::buffer::{Buffer, Kind};
 use super::instruction::{Binary, Instruction, Unary};
 use super::memory::Memory;
-use super::step::Step;
+use super::step::{Making, Step};
 use super::view::{Region, View, count};
 use crate::error::{Error, Result};
 use crate::registers::dispatch;
@@ -81,7 +81,8 @@ pub(super) struct Rows {
 
 impl Text {
     /// The step, if all that it says fits.
-    pub fn checked(self, buffers: &[Buffer]) -> Result<Rows> {
+    pub fn checked(self, making: &mut Making<'_>) -> Result<Rows> {
+        let buffers = &making.buffers[..];
         let mut sizes = self.outer;
         sizes.push(self.row);
         count(&sizes)?;
@@ -166,6 +167,11 @@ fn per_row(reads: &[Region], code: &[Instruction]) -> Vec<bool> {
 }
 
 impl Rows {
+    /// A step that copies a region to another of the same sizes.
+    pub fn copy(from: Region, to: Region, buffers: &[Buffer]) -> Self {
+        Self::new(vec![from], Vec::new(), vec![to], &[0], buffers)
+    }
+
     fn new(
         reads: Vec<Region>,
         code: Vec<Instruction>,
@@ -296,6 +302,10 @@ impl Rows {
 }
 
 impl Step for Rows {
+    fn kind(&self) -> &'static str {
+        "rows"
+    }
+
     fn reads(&self) -> &[Region] {
         &self.reads
     }

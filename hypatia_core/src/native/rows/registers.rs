@@ -98,7 +98,7 @@ impl Block {
         let rows = if columns < axes.columns {
             1
         } else {
-            (room / columns.max(1)).clamp(1, axes.rows)
+            (room / columns.max(1)).clamp(1, axes.rows.max(1))
         };
         Self { rows, columns }
     }

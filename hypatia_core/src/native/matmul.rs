@@ -1,0 +1,356 @@
+//! The step "matmul": products of matrices, however they lie.
+//!
+//! Few rows are multiplied as they lie, by what lies along the memory of b; of many, b is put into panels first.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::memory::Memory;
+use super::step::{Making, Step};
+use super::view::{Region, View, count};
+use crate::error::Result;
+use crate::linear::COLUMNS;
+use crate::linear::activation::plus;
+use crate::linear::tile::{ROWS, Tile};
+use crate::registers::{Job, dispatch};
+use crate::team;
+
+/// Multiplications for which another thread is called.
+const WORTH_A_THREAD: usize = 1 << 16;
+/// So many rows pay for putting b into panels.
+const MANY: usize = 4;
+/// Columns that are summed at a time where b is read as it lies.
+const WIDE: usize = 64;
+/// Numbers of a dot product that are summed side by side.
+const LANES: usize = 16;
+
+/// A step as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Text {
+    batch: Vec<usize>,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    a: View,
+    b: View,
+    result: View,
+}
+
+/// A step, ready to run.
+#[derive(Debug)]
+pub(super) struct Matmul {
+    /// a, whose rows lie element by element, and b.
+    reads: [Region; 2],
+    writes: [Region; 1],
+    batch: usize,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    way: Way,
+}
+
+/// How b is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Row by row.
+    Along,
+    /// Column by column, which lie element by element.
+    Dots,
+    /// Put into panels.
+    Panels,
+}
+
+impl Text {
+    pub fn checked(self, making: &mut Making<'_>) -> Result<Matmul> {
+        let (m, n, k) = (self.rows, self.columns, self.depth);
+        let sizes = |rows: usize, columns: usize| [&self.batch[..], &[rows, columns]].concat();
+        let a = making.floats(self.a, &sizes(m, k), "a")?;
+        let mut b = making.floats(self.b, &sizes(k, n), "b")?;
+        let result = making.floats(self.result, &sizes(m, n), "result")?;
+        let outer = self.batch.len();
+        let mut rows = vec![None; outer + 2];
+        rows[outer + 1] = Some(1);
+        let a = making.read_as(a, &rows)?;
+        let lies = |region: &Region, axis: usize| {
+            region.sizes[axis] == 1 || region.view.strides[axis] == 1
+        };
+        let few = m < MANY || n < COLUMNS / 2;
+        let way = match few {
+            true if m < MANY && lies(&b, outer + 1) => Way::Along,
+            true => {
+                if !lies(&b, outer) {
+                    // Turned: the copy's columns are to lie element by element.
+                    let axes: Vec<usize> = (0..outer).chain([outer + 1, outer]).collect();
+                    let turned = making.read_as(b.permuted(&axes), &rows)?;
+                    b = turned.permuted(&axes);
+                }
+                Way::Dots
+            }
+            false => Way::Panels,
+        };
+        let result = making.written_as(result, &rows, "result")?;
+        Ok(Matmul {
+            reads: [a, b],
+            writes: [result],
+            batch: count(&self.batch)?,
+            rows: m,
+            columns: n,
+            depth: k,
+            way,
+        })
+    }
+}
+
+impl Matmul {
+    fn products(&self) -> usize {
+        let one = self.rows.saturating_mul(self.columns);
+        one.saturating_mul(self.depth).saturating_mul(self.batch)
+    }
+}
+
+impl Step for Matmul {
+    fn kind(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn reads(&self) -> &[Region] {
+        &self.reads
+    }
+
+    fn writes(&self) -> &[Region] {
+        &self.writes
+    }
+
+    fn work(&self) -> usize {
+        self.products().saturating_mul(60)
+    }
+
+    fn run(&self, memory: &Memory, threads: usize) -> Result<()> {
+        if self.batch * self.rows * self.columns == 0 {
+            return Ok(());
+        }
+        let threads = threads.min(self.products() / WORTH_A_THREAD).max(1);
+        // By matrices where there are enough of them, else by their columns too, in whole panels.
+        let pieces = if threads == 1 || self.batch >= threads * 2 {
+            1
+        } else {
+            (threads * 2).div_ceil(self.batch)
+        };
+        let share = self.columns.div_ceil(pieces).next_multiple_of(WIDE);
+        let pieces = self.columns.div_ceil(share);
+        team::each(self.batch * pieces, threads, |task| {
+            let piece = task % pieces;
+            dispatch(Task {
+                of: self,
+                memory,
+                matrix: task / pieces,
+                columns: piece * share..self.columns.min((piece + 1) * share),
+            });
+        });
+        Ok(())
+    }
+}
+
+/// Some columns of one product.
+struct Task<'a> {
+    of: &'a Matmul,
+    memory: &'a Memory,
+    matrix: usize,
+    columns: std::ops::Range<usize>,
+}
+
+/// A matrix in memory.
+#[derive(Clone, Copy)]
+struct Matrix {
+    at: *mut f32,
+    row: usize,
+    column: usize,
+}
+
+impl Job for Task<'_> {
+    #[inline(always)]
+    fn run<const REGISTERS: bool>(self) {
+        // SAFETY: the program has checked that the regions lie in their buffers and that the result meets neither
+        // operand; tasks write columns of their own.
+        unsafe { self.multiply::<REGISTERS>() };
+    }
+}
+
+impl Task<'_> {
+    /// # Safety
+    /// The regions lie in the memory, and nobody else uses these columns of the result.
+    #[inline(always)]
+    unsafe fn multiply<const REGISTERS: bool>(&self) {
+        let [a, b] = &self.of.reads;
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let (a, b) = (self.matrix_of(a), self.matrix_of(b));
+            let to = self.matrix_of(&self.of.writes[0]);
+            match self.of.way {
+                Way::Along => self.along::<REGISTERS>(a, b, to),
+                Way::Dots => self.dots::<REGISTERS>(a, b, to),
+                Way::Panels => self.panels::<REGISTERS>(a, b, to),
+            }
+        }
+    }
+
+    /// # Safety
+    /// The region lies in the memory.
+    #[inline(always)]
+    unsafe fn matrix_of(&self, region: &Region) -> Matrix {
+        let outer = region.sizes.len() - 2;
+        let (mut rest, mut at) = (self.matrix, region.view.offset);
+        for axis in (0..outer).rev() {
+            at += rest % region.sizes[axis] * region.view.strides[axis];
+            rest /= region.sizes[axis];
+        }
+        Matrix {
+            // SAFETY: as the caller vouches.
+            at: unsafe {
+                self.memory
+                    .at(region.view.buffer, at, super::buffer::Kind::Float32)
+            }
+            .cast(),
+            row: region.view.strides[outer],
+            column: region.view.strides[outer + 1],
+        }
+    }
+
+    /// # Safety
+    /// As `multiply`; rows of b and of the result lie element by element.
+    #[inline(always)]
+    unsafe fn along<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+        for row in 0..self.of.rows {
+            let mut column = self.columns.start;
+            while column < self.columns.end {
+                let width = WIDE.min(self.columns.end - column);
+                let mut sums = [0.0f32; WIDE];
+                for k in 0..self.of.depth {
+                    // SAFETY: as the caller vouches.
+                    unsafe {
+                        let x = *a.at.add(row * a.row + k * a.column);
+                        let from = b.at.add(k * b.row + column);
+                        if width == WIDE {
+                            let from = &*from.cast::<[f32; WIDE]>();
+                            for (sum, &y) in sums.iter_mut().zip(from) {
+                                *sum = plus::<REGISTERS>(x, y, *sum);
+                            }
+                        } else {
+                            let from = std::slice::from_raw_parts(from, width);
+                            for (sum, &y) in sums.iter_mut().zip(from) {
+                                *sum = plus::<REGISTERS>(x, y, *sum);
+                            }
+                        }
+                    }
+                }
+                // SAFETY: as the caller vouches.
+                unsafe {
+                    let to = to.at.add(row * to.row + column);
+                    std::ptr::copy_nonoverlapping(sums.as_ptr(), to, width);
+                }
+                column += width;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `multiply`; rows of a and columns of b lie element by element.
+    #[inline(always)]
+    unsafe fn dots<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+        let depth = self.of.depth;
+        for row in 0..self.of.rows {
+            for column in self.columns.clone() {
+                // SAFETY: as the caller vouches.
+                unsafe {
+                    let x = std::slice::from_raw_parts(a.at.add(row * a.row), depth);
+                    let y = std::slice::from_raw_parts(b.at.add(column * b.column), depth);
+                    *to.at.add(row * to.row + column * to.column) = dot::<REGISTERS>(x, y);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `multiply`; rows of a and of the result lie element by element.
+    #[inline(always)]
+    unsafe fn panels<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+        let (rows, depth) = (self.of.rows, self.of.depth);
+        let mut panel = vec![0.0f32; depth * COLUMNS];
+        let zeros = [0.0f32; COLUMNS];
+        let mut column = self.columns.start;
+        while column < self.columns.end {
+            let width = COLUMNS.min(self.columns.end - column);
+            // SAFETY: as the caller vouches; columns that there are not stay what they were, and are not written.
+            unsafe {
+                for k in 0..depth {
+                    let from = b.at.add(k * b.row + column * b.column);
+                    for c in 0..width {
+                        panel[k * COLUMNS + c] = *from.add(c * b.column);
+                    }
+                }
+                for row in (0..rows).step_by(ROWS) {
+                    let count = ROWS.min(rows - row);
+                    let mut sums = [0.0f32; ROWS * COLUMNS];
+                    let tile = Tile {
+                        x: a.at.add(row * a.row),
+                        x_step: a.row,
+                        panel: panel.as_ptr(),
+                        depth,
+                        sums: sums.as_mut_ptr(),
+                        sums_step: COLUMNS,
+                        begin: zeros.as_ptr(),
+                    };
+                    tile.add::<REGISTERS>(count);
+                    for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
+                        let to = to.at.add((row + r) * to.row + column);
+                        std::ptr::copy_nonoverlapping(sums.as_ptr(), to, width);
+                    }
+                }
+            }
+            column += width;
+        }
+    }
+}
+
+/// Σ x[i]·y[i].
+#[inline(always)]
+fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+    let mut lanes = [0.0f32; LANES];
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = plus::<REGISTERS>(x, y, *lane);
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = plus::<REGISTERS>(x, y, *lane);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+impl fmt::Display for Matmul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            batch,
+            rows,
+            columns,
+            depth,
+            way,
+            ..
+        } = self;
+        write!(
+            f,
+            "matmul {batch} of {rows}×{depth} by {depth}×{columns}, {way:?}"
+        )
+    }
+}
