@@ -2,7 +2,6 @@
 
 use pyo3::prelude::*;
 
-use crate::bilinear::prefer_large_pages;
 use crate::depthwise::{Axis, Depthwise};
 use crate::error::Result;
 use crate::linear::{Activation, Linear, pack, packed_length};
@@ -29,8 +28,6 @@ fn pack_linear(
                 slice_mut::<f32>(panels, packed_length(columns, depth), 1)?,
             )
         };
-        // A weight is read from end to end: each page's end would stop the processor from reading ahead.
-        prefer_large_pages(to);
         pack(from, columns, depth, to)
     })?;
     Ok(())
