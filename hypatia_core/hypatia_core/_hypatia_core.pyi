@@ -77,6 +77,21 @@ def linear_on_panels(
     algorithm: str,
     threads: int,
 ) -> None: ...
+def convolution_on_panels(
+    x: int,
+    panels: int,
+    bias: int,
+    other: int,
+    result: int,
+    extents: tuple[int, int, int],
+    down: tuple[int, int, int, int, int],
+    across: tuple[int, int, int, int, int],
+    activation: str,
+    low: float,
+    high: float,
+    algorithm: str,
+    threads: int,
+) -> None: ...
 def depthwise_convolution(
     x: int,
     filters: int,

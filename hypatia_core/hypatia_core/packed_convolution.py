@@ -1,9 +1,11 @@
 """Convolutions of images whose channels lie together, by code of our own, as operations of torch.
 
 `torch.ops.hypatia.pixels_on_panels` is a 1×1 convolution: a product of all pixels with a weight in panels.
+`torch.ops.hypatia.convolution_on_panels` is any other one without groups: a product of windows with a weight
+in panels, whose rows are (taps down, taps across, channels).
 `torch.ops.hypatia.depthwise_convolution` gives each channel a filter of its own; the filters are (taps down,
-taps across, channels). Both add a bias and apply an activation before they write, and answer channels last.
-For inference: neither has a gradient.
+taps across, channels). All add a bias and apply an activation before they write, and answer channels last.
+For inference: none has a gradient.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hypatia_core._hypatia_core import depthwise_convolution
-from hypatia_core.packed_linear import require_float32, write_product
+from hypatia_core._hypatia_core import convolution_on_panels, depthwise_convolution
+from hypatia_core.packed_linear import COLUMNS, require_float32, write_product
 
 #: The operations' declarations; kept alive as long as the module.
 _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
 for _declaration in (
     "pixels_on_panels(Tensor x, Tensor panels, Tensor? bias, Tensor? other, SymInt channels, str activation, "
     "float[] numbers, str algorithm) -> Tensor",
+    "convolution_on_panels(Tensor x, Tensor panels, Tensor? bias, Tensor? other, SymInt filters, int[] taps, "
+    "int[] stride, int[] padding, int[] dilation, str activation, float[] numbers, str algorithm) -> Tensor",
     "depthwise_convolution(Tensor x, Tensor filters, Tensor? bias, int[] stride, int[] padding, "
     "int[] dilation, str activation, float[] numbers, str algorithm) -> Tensor",
 ):
@@ -78,6 +82,80 @@ def positions(size: int, taps: int, stride: int, padding: int, dilation: int) ->
     112
     """
     return (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+
+
+def of_windows(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    filters: int,
+    taps: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    """`torch.ops.hypatia.convolution_on_panels` past the dispatcher."""
+    require_float32("a convolution on panels", x, panels, bias, other)
+    geometry = (taps, stride, padding, dilation)
+    result = _type_of_windows(x, panels, bias, other, filters, *geometry, activation, numbers, algorithm)
+    batch, channels, height, width = x.shape
+    depth = taps[0] * taps[1] * channels
+    fits = (
+        panels.numel() == -(-filters // COLUMNS) * depth * COLUMNS
+        and (bias is None or bias.numel() == filters)
+        and (other is None or other.shape == result.shape)
+    )
+    if not fits:
+        shapes = [None if t is None else tuple(t.shape) for t in (x, panels, bias, other)]
+        raise ValueError(
+            f"a convolution by {filters} filters of {list(taps)} on panels: operands of {shapes}"
+        )
+    x = x.contiguous(memory_format=torch.channels_last)
+    if other is not None:
+        other = other.contiguous(memory_format=torch.channels_last)
+    panels = panels.contiguous()
+    if bias is not None:
+        bias = bias.contiguous()
+    low, high = numbers or (0.0, 0.0)
+    convolution_on_panels(
+        x.data_ptr(),
+        panels.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        0 if other is None else other.data_ptr(),
+        result.data_ptr(),
+        (batch, channels, filters),
+        (height, taps[0], stride[0], padding[0], dilation[0]),
+        (width, taps[1], stride[1], padding[1], dilation[1]),
+        activation,
+        low,
+        high,
+        algorithm,
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def _type_of_windows(
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    filters: int,
+    taps: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: str,
+    numbers: Sequence[float],
+    algorithm: str,
+) -> Tensor:
+    batch, _, *sizes = x.shape
+    height, width = (positions(sizes[i], taps[i], stride[i], padding[i], dilation[i]) for i in (0, 1))
+    return _image(x, batch, filters, height, width)
 
 
 def depthwise(
@@ -138,9 +216,12 @@ def _type_of_depthwise(
 
 
 _LIBRARY.impl("pixels_on_panels", pixels_on_panels, "CPU")
+_LIBRARY.impl("convolution_on_panels", of_windows, "CPU")
 _LIBRARY.impl("depthwise_convolution", depthwise, "CPU")
 torch.library.register_fake("hypatia::pixels_on_panels", _type_of_pixels, lib=_LIBRARY)
+torch.library.register_fake("hypatia::convolution_on_panels", _type_of_windows, lib=_LIBRARY)
 torch.library.register_fake("hypatia::depthwise_convolution", _type_of_depthwise, lib=_LIBRARY)
 
 PIXELS_ON_PANELS: Any = torch.ops.hypatia.pixels_on_panels.default
+CONVOLUTION_ON_PANELS: Any = torch.ops.hypatia.convolution_on_panels.default
 DEPTHWISE_CONVOLUTION: Any = torch.ops.hypatia.depthwise_convolution.default

@@ -8,6 +8,8 @@ For inference: neither has a gradient.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from torch import Tensor
 
 from hypatia_core._hypatia_core import linear_on_panels, pack_linear
 
+#: Bytes of a large page of memory.
+_LARGE_PAGE = 2 << 20
 #: Columns of a panel.
 COLUMNS = 16
 #: Activations that the kernel knows, by name and algorithm.
@@ -51,10 +55,26 @@ def panels_of(weight: Tensor) -> Tensor:
     """`torch.ops.hypatia.panels_of_weight` past the dispatcher."""
     if weight.dtype is not torch.float32 or weight.dim() != 2:
         raise ValueError(f"panels of a weight of {weight.dtype} and {weight.dim()} dimensions; float32, 2")
-    panels = _type_of_panels(weight)
+    panels = _memory_of_panels(weight)
     weight = weight.contiguous()
     pack_linear(weight.data_ptr(), panels.data_ptr(), *weight.shape)
     return panels
+
+
+def _memory_of_panels(weight: Tensor) -> Tensor:
+    """Memory for the panels of a weight; that of large ones begins at a large page, where there are such.
+
+    At each end of a small one the processor stops to read ahead: one row by a weight takes up to half longer.
+    """
+    shape = _type_of_panels(weight.to("meta")).shape
+    size = 4 * shape.numel()
+    if size < _LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return weight.new_empty(shape)
+    # Whole large pages of addresses, which the system then places at such a page; of memory, what is written.
+    region = mmap.mmap(-1, -(-size // _LARGE_PAGE) * _LARGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a system without large pages
+        region.madvise(mmap.MADV_HUGEPAGE, 0, size // _LARGE_PAGE * _LARGE_PAGE)
+    return torch.frombuffer(region, dtype=torch.float32, count=shape.numel()).view(shape)
 
 
 def _type_of_panels(weight: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::linear::COLUMNS;
 use crate::linear::activation::exp_of_negative;
-use crate::linear::tile::{ROWS, Tile};
+use crate::linear::tile::{Ahead, ROWS, Tile};
 use crate::registers::{Job, dispatch};
 use crate::team::{self, Parts};
 
@@ -187,6 +187,7 @@ impl Task<'_> {
                     sums: scores[panel * COLUMNS..].as_mut_ptr(),
                     sums_step: row_of_scores,
                     begin: zeros.as_ptr(),
+                    ahead: Ahead::nothing(x),
                 };
                 // SAFETY: queries, panels and scores were made for so many rows and columns.
                 unsafe { tile.add::<REGISTERS>(count) };
@@ -225,6 +226,7 @@ impl Task<'_> {
                     sums: sums.as_mut_ptr(),
                     sums_step: COLUMNS,
                     begin: zeros.as_ptr(),
+                    ahead: Ahead::nothing(x),
                 };
                 // SAFETY: scores, panels and sums were made for so many rows and columns.
                 unsafe { tile.add::<REGISTERS>(count) };

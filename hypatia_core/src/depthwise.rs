@@ -50,6 +50,16 @@ impl Axis {
         let to = end.div_ceil(self.dilation).min(self.taps);
         (from..to.max(from), start)
     }
+
+    /// Positions at which all taps fall on pixels.
+    fn inner(&self) -> std::ops::Range<usize> {
+        let covered = self.dilation * (self.taps - 1) + 1;
+        let first = self.padding.div_ceil(self.stride);
+        let end = (self.size + self.padding)
+            .checked_sub(covered)
+            .map_or(0, |last| last / self.stride + 1);
+        first..end.min(self.positions()).max(first)
+    }
 }
 
 /// Images (batch, height, width, channels), filters (taps down, taps across, channels), and what follows.
@@ -145,7 +155,15 @@ impl Depthwise<'_> {
         let [down, across] = self.axes;
         let (image, row) = (row / down.positions(), row % down.positions());
         let (taps_down, top) = down.taps_at(row);
+        let inner = if REGISTERS && !taps_down.is_empty() {
+            across.inner()
+        } else {
+            0..0
+        };
         for (position, pixel) in to.chunks_exact_mut(self.channels).enumerate() {
+            if inner.contains(&position) {
+                continue;
+            }
             let (taps_across, left) = across.taps_at(position);
             if taps_down.is_empty() || taps_across.is_empty() {
                 match self.bias {
@@ -154,29 +172,100 @@ impl Depthwise<'_> {
                 }
                 continue;
             }
-            let y = (top + (taps_down.start * down.dilation) as isize) as usize;
-            let x = (left + (taps_across.start * across.dilation) as isize) as usize;
-            let first = taps_down.start * across.taps + taps_across.start;
-            let taps = Taps {
-                x: &self.x[((image * down.size + y) * across.size + x) * self.channels..],
-                filters: &self.filters[first * self.channels..],
-                counts: [taps_down.len(), taps_across.len()],
-            };
-            let mut channel = 0;
-            while channel + WIDE <= self.channels {
-                self.sums::<REGISTERS, WIDE, 4>(&taps, channel, pixel);
-                channel += WIDE;
-            }
-            while channel + NARROW <= self.channels {
-                self.sums::<REGISTERS, NARROW, 1>(&taps, channel, pixel);
-                channel += NARROW;
-            }
-            while channel < self.channels {
-                self.sums::<false, 1, 0>(&taps, channel, pixel);
-                channel += 1;
-            }
+            let taps = self.taps(image, [taps_down.clone(), taps_across], [top, left]);
+            self.pixel::<REGISTERS>(&taps, 0, pixel);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if !inner.is_empty() {
+            let left = (inner.start * across.stride) as isize - across.padding as isize;
+            let taps = self.taps(image, [taps_down, 0..across.taps], [top, left]);
+            let to = &mut to[inner.start * self.channels..inner.end * self.channels];
+            // SAFETY: `REGISTERS` is true, and all taps of these positions fall on pixels.
+            unsafe { self.run(&taps, to) };
         }
         self.activation.apply::<REGISTERS>(to);
+    }
+
+    /// These taps, where those of tap 0 would fall on this pixel.
+    fn taps(&self, image: usize, taps: [std::ops::Range<usize>; 2], zero: [isize; 2]) -> Taps<'_> {
+        let [down, across] = self.axes;
+        let y = (zero[0] + (taps[0].start * down.dilation) as isize) as usize;
+        let x = (zero[1] + (taps[1].start * across.dilation) as isize) as usize;
+        let first = taps[0].start * across.taps + taps[1].start;
+        Taps {
+            x: &self.x[((image * down.size + y) * across.size + x) * self.channels..],
+            filters: &self.filters[first * self.channels..],
+            counts: taps.map(|taps| taps.len()),
+        }
+    }
+
+    /// All channels of a pixel from this one on.
+    #[inline(always)]
+    fn pixel<const REGISTERS: bool>(&self, taps: &Taps<'_>, mut channel: usize, pixel: &mut [f32]) {
+        while channel + WIDE <= self.channels {
+            self.sums::<REGISTERS, WIDE, 4>(taps, channel, pixel);
+            channel += WIDE;
+        }
+        while channel + NARROW <= self.channels {
+            self.sums::<REGISTERS, NARROW, 1>(taps, channel, pixel);
+            channel += NARROW;
+        }
+        while channel < self.channels {
+            self.sums::<false, 1, 0>(taps, channel, pixel);
+            channel += 1;
+        }
+    }
+
+    /// Pixels side by side, so that what is read of a filter serves several of them.
+    ///
+    /// # Safety
+    /// The taps are those of the first pixel, and all of them fall on pixels for every one; the processor has AVX2 and
+    /// FMA.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn run(&self, taps: &Taps<'_>, to: &mut [f32]) {
+        let (step, count) = (
+            self.axes[1].stride * self.channels,
+            to.len() / self.channels,
+        );
+        let whole = self.channels / NARROW * NARROW;
+        let mut channel = 0;
+        while channel < whole {
+            let wide = channel + 2 * NARROW <= whole;
+            let mut position = 0;
+            while position < count {
+                let side = Side {
+                    of: self,
+                    counts: taps.counts,
+                    x: taps.x[position * step + channel..].as_ptr(),
+                    filters: taps.filters[channel..].as_ptr(),
+                    bias: self.bias.map(|bias| bias[channel..].as_ptr()),
+                    to: to[position * self.channels + channel..].as_mut_ptr(),
+                };
+                // SAFETY: so many pixels and channels are left, as the caller vouches.
+                position += unsafe {
+                    match (count - position, wide) {
+                        (6.., true) => side.sums::<6, 2>(),
+                        (4.., true) => side.sums::<4, 2>(),
+                        (2.., true) => side.sums::<2, 2>(),
+                        (_, true) => side.sums::<1, 2>(),
+                        (6.., false) => side.sums::<6, 1>(),
+                        (2.., false) => side.sums::<2, 1>(),
+                        (_, false) => side.sums::<1, 1>(),
+                    }
+                };
+            }
+            channel += if wide { 2 * NARROW } else { NARROW };
+        }
+        if whole < self.channels {
+            for (position, pixel) in to.chunks_exact_mut(self.channels).enumerate() {
+                let taps = Taps {
+                    x: &taps.x[position * step..],
+                    ..*taps
+                };
+                self.pixel::<true>(&taps, whole, pixel);
+            }
+        }
     }
 
     /// So many channels of a pixel, in so many registers where there are any.
@@ -247,6 +336,66 @@ struct Taps<'a> {
     counts: [usize; 2],
 }
 
+/// Pixels side by side of a row, from one channel on.
+#[cfg(target_arch = "x86_64")]
+struct Side<'a> {
+    of: &'a Depthwise<'a>,
+    counts: [usize; 2],
+    x: *const f32,
+    filters: *const f32,
+    bias: Option<*const f32>,
+    to: *mut f32,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Side<'_> {
+    /// So many pixels by so many registers of channels; how many pixels.
+    ///
+    /// # Safety
+    /// All taps fall on pixels, there are as many channels, and the processor has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline(never)]
+    unsafe fn sums<const PIXELS: usize, const VECTORS: usize>(self) -> usize {
+        use std::arch::x86_64::*;
+
+        let channels = self.of.channels;
+        let [down, across] = self.of.axes;
+        let step = across.stride * channels;
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut sums = [[_mm256_setzero_ps(); VECTORS]; PIXELS];
+            if let Some(bias) = self.bias {
+                for pixel in &mut sums {
+                    for (v, sum) in pixel.iter_mut().enumerate() {
+                        *sum = _mm256_loadu_ps(bias.add(8 * v));
+                    }
+                }
+            }
+            for i in 0..self.counts[0] {
+                let mut x = self.x.add(i * down.dilation * across.size * channels);
+                let mut filter = self.filters.add(i * across.taps * channels);
+                for _ in 0..self.counts[1] {
+                    for v in 0..VECTORS {
+                        let weight = _mm256_loadu_ps(filter.add(8 * v));
+                        for (p, pixel) in sums.iter_mut().enumerate() {
+                            let value = _mm256_loadu_ps(x.add(p * step + 8 * v));
+                            pixel[v] = _mm256_fmadd_ps(value, weight, pixel[v]);
+                        }
+                    }
+                    x = x.wrapping_add(across.dilation * channels);
+                    filter = filter.wrapping_add(channels);
+                }
+            }
+            for (p, pixel) in sums.iter().enumerate() {
+                for (v, sum) in pixel.iter().enumerate() {
+                    _mm256_storeu_ps(self.to.add(p * channels + 8 * v), *sum);
+                }
+            }
+        }
+        PIXELS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +411,9 @@ mod tests {
             (1, 8, [4, 4], [7, 7], 1, 3, 1),
             (1, 8, [2, 2], [3, 3], 3, 2, 2),
             (2, 64, [30, 30], [5, 5], 1, 2, 1),
+            (1, 57, [4, 31], [3, 3], 2, 1, 1),
+            (1, 24, [9, 40], [3, 5], 3, 4, 3),
+            (1, 29, [12, 12], [3, 3], 1, 0, 1),
         ] {
             let mut whole =
                 |count: usize| -> Vec<f32> { (0..count).map(|_| draw.i32(-3..4) as f32).collect() };

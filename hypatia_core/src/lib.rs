@@ -16,6 +16,7 @@ pub mod clifford;
 pub mod condition;
 pub mod congruence;
 pub mod contraction;
+pub mod convolution;
 pub mod cost;
 pub mod depthwise;
 pub mod derivation;

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import hypatia_core
 from agreement import hypatia
@@ -188,3 +189,16 @@ def test_the_serving_path_under_inference_mode() -> None:
     with torch.no_grad():
         next(model.parameters()).mul_(2)
         torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [functional.max_pool2d, functional.avg_pool2d])
+def test_pooling_whose_stride_is_its_window(pool: Callable[..., Tensor]) -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return pool(self.convolution(x).relu(), 2)
+
+    assert_runs(Pooled(), torch.randn(1, 3, 12, 12))

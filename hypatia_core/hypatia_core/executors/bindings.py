@@ -182,6 +182,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     packed_linear.LINEAR_ON_PANELS: packed_linear.on_panels,
     packed_attention.ATTENTION: packed_attention.attention,
     packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,
+    packed_convolution.CONVOLUTION_ON_PANELS: packed_convolution.of_windows,
     packed_convolution.DEPTHWISE_CONVOLUTION: packed_convolution.depthwise,
 }
 

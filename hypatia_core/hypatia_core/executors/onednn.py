@@ -142,7 +142,14 @@ def _as_torch_writes(graph: fx.Graph) -> fx.Graph:
             copies[node] = written.call_function(torch.nn.functional.linear, (x, rows, bias))
         else:
             copies[node] = written.node_copy(node, copies.__getitem__)
+            if node.target in _POOLINGS and not (len(node.args) > 2 and node.args[2]):
+                # It takes no pooling whose stride is left to be the window's size.
+                x, window, *_ = copies[node].args
+                copies[node].args = (x, window, window, *copies[node].args[3:])
     return written
+
+
+_POOLINGS = (aten.max_pool2d_with_indices.default, aten.avg_pool2d.default)
 
 
 def _is_row(value: Any) -> bool:

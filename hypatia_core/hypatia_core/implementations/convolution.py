@@ -278,6 +278,23 @@ def _pixels_on_panels(emitter: Emitter, unit: Convolution) -> fx.Node:
     return node if known or unit.activation is None else unit.activation.after(emitter, node)
 
 
+def _windows_on_panels(emitter: Emitter, unit: Convolution) -> fx.Node:
+    x = _channels_last(emitter, unit.x)
+    weight, bias = folded(emitter, unit)
+    filters, _, *taps = weight.meta["val"].shape
+    turned = emitter.call(aten.permute.default, weight, [0, 2, 3, 1])
+    rows = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
+    matrix = emitter.call(aten.view.default, rows, [filters, -1])
+    panels = emitter.call(packed_linear.PANELS_OF_WEIGHT, matrix)
+    other = None if unit.other is None else _channels_last(emitter, unit.other)
+    padding, stride, dilation, _ = unit.geometry
+    known = _in_kernel(unit)
+    geometry = (taps, list(stride), list(padding), list(dilation))
+    call = (packed_convolution.CONVOLUTION_ON_PANELS, x, panels, bias, other, filters, *geometry)
+    node = emitter.call(*call, *(known or _NOTHING))
+    return node if known or unit.activation is None else unit.activation.after(emitter, node)
+
+
 def _is_depthwise(unit: Convolution) -> bool:
     channels, each, *_ = unit.weight.meta["val"].shape
     return bool(unit.geometry[3] == channels == unit.x.meta["val"].shape[1] and each == 1)
@@ -321,6 +338,12 @@ IMPLEMENTATIONS: list[Implementation] = [
         _mixes_channels_only,
         _pixels_on_panels,
         is_step=True,
+    ),
+    Implementation(
+        "own kernel over windows, weight in panels, channels last, fused",
+        "convolution",
+        lambda unit: unit.geometry[3] == 1 and not _mixes_channels_only(unit),
+        _windows_on_panels,
     ),
     Implementation(
         "own kernel, a filter for each channel, channels last, fused",

@@ -58,9 +58,15 @@ impl Activation {
         }
         match self {
             Self::None => {}
-            Self::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
+            // Of a choice between a number and the element itself the compiler makes a store under a mask, which some
+            // processors do element by element; a sum with zero is no longer the element itself.
+            Self::Relu => each!(x => {
+                let x = x + 0.0;
+                if x < 0.0 { 0.0 } else { x }
+            }),
             // Comparisons that keep what is no number, as torch does.
             Self::Clamp(low, high) => each!(x => {
+                let x = x + 0.0;
                 let above = if x < low { low } else { x };
                 if above > high { high } else { above }
             }),

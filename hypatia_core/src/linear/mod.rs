@@ -5,11 +5,13 @@
 //! than a small product, and writes the result before what follows reads it again.
 
 pub(crate) mod activation;
+mod strip;
 pub(crate) mod tile;
 
 pub use activation::Activation;
+use strip::Strip;
 pub use tile::COLUMNS;
-use tile::{ROWS, Tile};
+use tile::{Ahead, ROWS, TURN, Tile};
 
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
@@ -83,22 +85,74 @@ impl Linear<'_> {
     /// # Errors
     /// The slices are not so many rows of their widths.
     pub fn apply(&self, result: &mut [f32], rows: usize, threads: usize) -> Result<()> {
+        if self.x.len() != rows * self.depth {
+            return Err(self.lengths(rows));
+        }
+        self.apply_from(&Matrix(self.x, self.depth), result, rows, threads)
+    }
+
+    /// The same of rows that are not `x` but come from elsewhere.
+    pub(crate) fn apply_from<X: Rows>(
+        &self,
+        rows_of: &X,
+        result: &mut [f32],
+        rows: usize,
+        threads: usize,
+    ) -> Result<()> {
         let (n, k) = (self.columns, self.depth);
-        let fits = self.x.len() == rows * k
-            && result.len() == rows * n
+        let fits = result.len() == rows * n
             && self.panels.len() == packed_length(n, k)
             && self.bias.is_none_or(|bias| bias.len() == n)
             && self.other.is_none_or(|other| other.len() == rows * n);
         if !fits {
-            return Err(Error::new(format!(
-                "{rows} rows by a weight of {n} by {k}: the lengths do not fit"
-            )));
+            return Err(self.lengths(rows));
         }
         if rows * n == 0 {
             return Ok(());
         }
-        let threads = threads.min(rows * n * k / WORTH_A_THREAD).max(1);
-        let panels = n.div_ceil(COLUMNS);
+        if rows <= strip::ROWS {
+            let mut scratch = Vec::new();
+            let (x, _) = rows_of.columns(0..rows, 0..k, &mut scratch);
+            Linear { x, ..*self }.in_strips(result, rows, threads);
+        } else {
+            self.in_blocks(rows_of, result, rows, threads);
+        }
+        Ok(())
+    }
+
+    fn lengths(&self, rows: usize) -> Error {
+        let (n, k) = (self.columns, self.depth);
+        Error::new(format!(
+            "{rows} rows by a weight of {n} by {k}: the lengths do not fit"
+        ))
+    }
+
+    fn threads(&self, rows: usize, threads: usize) -> usize {
+        let work = rows * self.columns * self.depth;
+        threads.min(work / WORTH_A_THREAD).max(1)
+    }
+
+    fn in_strips(&self, result: &mut [f32], rows: usize, threads: usize) {
+        let panels = self.columns.div_ceil(COLUMNS);
+        let to = Parts::of(result);
+        let wide = strip::PANELS * strip::groups_of_one(rows, self.depth);
+        let threads = self.threads(rows, threads);
+        team::each(panels.div_ceil(wide), threads, |task| {
+            let panels = task * wide..panels.min((task + 1) * wide);
+            for first in panels.clone().step_by(strip::PANELS) {
+                dispatch(Strip {
+                    linear: self,
+                    result: to.address(),
+                    rows,
+                    panels: first..panels.end.min(first + strip::PANELS),
+                });
+            }
+        });
+    }
+
+    fn in_blocks<X: Rows>(&self, rows_of: &X, result: &mut [f32], rows: usize, threads: usize) {
+        let panels = self.columns.div_ceil(COLUMNS);
+        let threads = self.threads(rows, threads);
         let tall = rows.div_ceil(rows.div_ceil(TALL)).next_multiple_of(ROWS);
         let blocks = rows.div_ceil(tall);
         let wide = match threads {
@@ -111,25 +165,98 @@ impl Linear<'_> {
             let (block, group) = (task / across, task % across);
             let task = Task {
                 linear: self,
+                rows_of,
                 result: to.address(),
                 rows: block * tall..rows.min((block + 1) * tall),
                 panels: group * wide..panels.min((group + 1) * wide),
             };
             dispatch(task);
         });
-        Ok(())
+    }
+
+    /// What the sums of so many columns begin with.
+    fn begin(&self, column: usize, width: usize) -> [f32; COLUMNS] {
+        let mut begin = [0.0; COLUMNS];
+        if let Some(bias) = self.bias {
+            begin[..width].copy_from_slice(&bias[column..column + width]);
+        }
+        begin
+    }
+
+    /// Adds what is to be added, and applies the activation.
+    ///
+    /// # Safety
+    /// The elements are of the result, and nobody else uses them.
+    #[inline(always)]
+    unsafe fn complete<const REGISTERS: bool>(
+        &self,
+        result: *mut f32,
+        rows: std::ops::Range<usize>,
+        column: usize,
+        width: usize,
+    ) {
+        let Linear {
+            other,
+            activation,
+            columns: n,
+            ..
+        } = *self;
+        if other.is_none() && activation == Activation::None {
+            return;
+        }
+        for row in rows {
+            let place = row * n + column;
+            // SAFETY: as the caller vouches.
+            let values = unsafe { std::slice::from_raw_parts_mut(result.add(place), width) };
+            if let Some(other) = other {
+                for (value, &term) in values.iter_mut().zip(&other[place..]) {
+                    *value += term;
+                }
+            }
+            match <&mut [f32; COLUMNS]>::try_from(&mut *values) {
+                Ok(whole) => activation.apply::<REGISTERS>(whole),
+                Err(_) => activation.apply::<REGISTERS>(values),
+            }
+        }
+    }
+}
+
+/// Where the rows of a product come from.
+pub(crate) trait Rows: Sync {
+    /// Some columns of some rows: as they lie, or copied into `scratch`, and the elements from one row to the next.
+    fn columns<'a>(
+        &'a self,
+        rows: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+        scratch: &'a mut Vec<f32>,
+    ) -> (&'a [f32], usize);
+}
+
+/// Rows of so many elements, one after another.
+struct Matrix<'a>(&'a [f32], usize);
+
+impl Rows for Matrix<'_> {
+    #[inline(always)]
+    fn columns<'a>(
+        &'a self,
+        rows: std::ops::Range<usize>,
+        columns: std::ops::Range<usize>,
+        _: &'a mut Vec<f32>,
+    ) -> (&'a [f32], usize) {
+        (&self.0[rows.start * self.1 + columns.start..], self.1)
     }
 }
 
 /// Some rows by some panels.
-struct Task<'a> {
+struct Task<'a, X> {
     linear: &'a Linear<'a>,
+    rows_of: &'a X,
     result: *mut f32,
     rows: std::ops::Range<usize>,
     panels: std::ops::Range<usize>,
 }
 
-impl Job for Task<'_> {
+impl<X: Rows> Job for Task<'_, X> {
     #[inline(always)]
     fn run<const REGISTERS: bool>(self) {
         // SAFETY: `apply`, which makes tasks, has checked the lengths and divides the result among them.
@@ -137,41 +264,42 @@ impl Job for Task<'_> {
     }
 }
 
-impl Task<'_> {
+impl<X: Rows> Task<'_, X> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these elements of the result.
     /// Where `REGISTERS` is true the processor has AVX2 and FMA.
     #[inline(always)]
     unsafe fn multiply<const REGISTERS: bool>(&self) {
         let Linear {
-            x,
             panels,
-            bias,
             columns: n,
             depth: k,
             ..
         } = *self.linear;
-        // Where a panel is read once it is read from end to end.
-        let slices = if self.rows.len() <= ROWS {
-            1
-        } else {
-            k.div_ceil(DEPTH).max(1)
-        };
+        let (mut scratch, mut own) = (Vec::new(), [0.0; ROWS * COLUMNS]);
+        let last = (panels.len() / COLUMNS).saturating_sub(1);
+        let slices = k.div_ceil(DEPTH).max(1);
         let step = k.div_ceil(slices).max(1);
         for slice in 0..slices {
             let from = (slice * step).min(k);
             let depth = step.min(k - from);
+            let (x, x_step) =
+                self.rows_of
+                    .columns(self.rows.clone(), from..from + depth, &mut scratch);
             for panel in self.panels.clone() {
                 let column = panel * COLUMNS;
                 let width = COLUMNS.min(n - column);
-                let mut begin = [0.0; COLUMNS];
-                if let Some(bias) = bias {
-                    begin[..width].copy_from_slice(&bias[column..column + width]);
-                }
+                let begin = self.linear.begin(column, width);
+                // The next panel's slice is asked for while this one is multiplied, the more at a time the fewer rows.
+                let turns = (self.rows.len().div_ceil(ROWS) * (depth / TURN)).max(1);
+                let next = panels[((panel + 1) * k + from).min(last) * COLUMNS..].as_ptr();
+                let mut ahead = Ahead::Line {
+                    from: next,
+                    step: (depth * COLUMNS).div_ceil(turns),
+                };
                 let mut row = self.rows.start;
                 while row < self.rows.end {
                     let count = ROWS.min(self.rows.end - row);
-                    let mut own = [0.0; ROWS * COLUMNS];
                     // SAFETY: row and column are of the result.
                     let to = unsafe { self.result.add(row * n + column) };
                     let (sums, sums_step) = if width == COLUMNS {
@@ -184,8 +312,8 @@ impl Task<'_> {
                         unsafe { copy(to, n, own.as_mut_ptr(), COLUMNS, count, width) };
                     }
                     let tile = Tile {
-                        x: x[row * k + from..].as_ptr(),
-                        x_step: k,
+                        x: x[(row - self.rows.start) * x_step..].as_ptr(),
+                        x_step,
                         panel: panels[(panel * k + from) * COLUMNS..].as_ptr(),
                         depth,
                         sums,
@@ -195,7 +323,9 @@ impl Task<'_> {
                         } else {
                             std::ptr::null()
                         },
+                        ahead,
                     };
+                    ahead = ahead.after(depth / TURN);
                     // SAFETY: `apply` checked the lengths that rows, panel and result are of.
                     unsafe { tile.add::<REGISTERS>(count) };
                     if width < COLUMNS {
@@ -204,47 +334,17 @@ impl Task<'_> {
                     }
                     if slice + 1 == slices {
                         // SAFETY: these elements are this task's alone.
-                        unsafe { self.complete::<REGISTERS>(row, count, column, width) };
+                        unsafe {
+                            self.linear.complete::<REGISTERS>(
+                                self.result,
+                                row..row + count,
+                                column,
+                                width,
+                            );
+                        }
                     }
                     row += count;
                 }
-            }
-        }
-    }
-
-    /// Adds what is to be added, and applies the activation.
-    ///
-    /// # Safety
-    /// The elements are of the result, and nobody else uses them.
-    #[inline(always)]
-    unsafe fn complete<const REGISTERS: bool>(
-        &self,
-        row: usize,
-        count: usize,
-        column: usize,
-        width: usize,
-    ) {
-        let Linear {
-            other,
-            activation,
-            columns: n,
-            ..
-        } = *self.linear;
-        if other.is_none() && activation == Activation::None {
-            return;
-        }
-        for row in row..row + count {
-            let place = row * n + column;
-            // SAFETY: as the caller vouches.
-            let values = unsafe { std::slice::from_raw_parts_mut(self.result.add(place), width) };
-            if let Some(other) = other {
-                for (value, &term) in values.iter_mut().zip(&other[place..]) {
-                    *value += term;
-                }
-            }
-            match <&mut [f32; COLUMNS]>::try_from(&mut *values) {
-                Ok(whole) => activation.apply::<REGISTERS>(whole),
-                Err(_) => activation.apply::<REGISTERS>(values),
             }
         }
     }
@@ -316,6 +416,7 @@ mod tests {
                 linear.apply(&mut result, rows, 2).unwrap();
                 let plain = Task {
                     linear: &linear,
+                    rows_of: &Matrix(&x, k),
                     result: vec![f32::NAN; rows * n].leak().as_mut_ptr(),
                     rows: 0..rows,
                     panels: 0..n.div_ceil(COLUMNS),

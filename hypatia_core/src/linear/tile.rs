@@ -5,6 +5,45 @@ pub const COLUMNS: usize = 16;
 /// Rows of a tile: as many as leave registers for what they are multiplied by.
 pub const ROWS: usize = 6;
 
+/// Steps of one turn of the loop.
+pub(crate) const TURN: usize = 4;
+
+/// What each turn of the loop asks the caches for, which read ahead by themselves only to a page's end.
+#[derive(Clone, Copy)]
+pub(crate) enum Ahead {
+    /// One line, to the second cache, so many elements after the last one.
+    Line { from: *const f32, step: usize },
+    /// The next line of each of [`Ahead::STREAMS`] streams so many elements apart, to the first cache: memory answers
+    /// several pages at once sooner than one.
+    Streams { from: *const f32, apart: usize },
+}
+
+impl Ahead {
+    pub(crate) const STREAMS: usize = TURN;
+
+    /// Only what is there already.
+    pub(crate) fn nothing(here: *const f32) -> Self {
+        Self::Line {
+            from: here,
+            step: 0,
+        }
+    }
+
+    /// The same after so many turns.
+    pub(crate) fn after(self, turns: usize) -> Self {
+        match self {
+            Self::Line { from, step } => Self::Line {
+                from: from.wrapping_add(turns * step),
+                step,
+            },
+            Self::Streams { from, apart } => Self::Streams {
+                from: from.wrapping_add(turns * COLUMNS),
+                apart,
+            },
+        }
+    }
+}
+
 /// Where a tile's operands lie, and where its sums go.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
@@ -19,6 +58,8 @@ pub(crate) struct Tile {
     pub sums_step: usize,
     /// What the sums begin with; null where that is what they are.
     pub begin: *const f32,
+    /// What is read next.
+    pub ahead: Ahead,
 }
 
 impl Tile {
@@ -47,7 +88,16 @@ impl Tile {
         #[cfg(target_arch = "x86_64")]
         if REGISTERS {
             // SAFETY: the caller vouches for it.
-            unsafe { self.in_registers::<R, STRANDS>() };
+            unsafe {
+                match self.ahead {
+                    Ahead::Line { from, step } => {
+                        self.in_registers::<R, STRANDS, 1>(from, 0, step);
+                    }
+                    Ahead::Streams { from, apart } => {
+                        self.in_registers::<R, STRANDS, { Ahead::STREAMS }>(from, apart, COLUMNS);
+                    }
+                }
+            }
             return;
         }
         // SAFETY: the caller vouches for it.
@@ -79,13 +129,14 @@ impl Tile {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     #[inline(never)]
-    unsafe fn in_registers<const R: usize, const STRANDS: usize>(self) {
+    unsafe fn in_registers<const R: usize, const STRANDS: usize, const STREAMS: usize>(
+        self,
+        mut ahead: *const f32,
+        apart: usize,
+        step_ahead: usize,
+    ) {
         use std::arch::x86_64::*;
 
-        /// Steps of one turn of the loop.
-        const TURN: usize = 4;
-        /// Elements ahead of the panel that are asked for where it is read once and nothing else takes time.
-        const AHEAD: usize = 256;
         // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
         unsafe {
             let mut sums = [[[_mm256_setzero_ps(); 2]; R]; STRANDS];
@@ -99,11 +150,16 @@ impl Tile {
             }
             let (mut panel, mut x) = (self.panel, self.x);
             for _ in 0..self.depth / TURN {
+                if STREAMS == 1 {
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                } else {
+                    for stream in 0..STREAMS {
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(stream * apart).cast());
+                    }
+                }
+                ahead = ahead.wrapping_add(step_ahead);
                 for step in 0..TURN {
                     let from = panel.add(step * COLUMNS);
-                    if R <= 3 {
-                        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
-                    }
                     let weights = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
                     for (r, sum) in sums[step % STRANDS].iter_mut().enumerate() {
                         let factor = _mm256_broadcast_ss(&*x.add(r * self.x_step + step));
@@ -132,6 +188,85 @@ impl Tile {
                 let to = self.sums.add(r * self.sums_step);
                 _mm256_storeu_ps(to, sum[0]);
                 _mm256_storeu_ps(to.add(8), sum[1]);
+            }
+        }
+    }
+}
+
+/// Few rows by panels that are read side by side: sums of all of them fit into registers, or nearly.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside {
+    /// The first row, and how many elements lie between the starts of two rows.
+    pub x: *const f32,
+    pub x_step: usize,
+    /// The first of `Ahead::STREAMS` panels, and how many elements lie between the starts of two.
+    pub panels: *const f32,
+    pub apart: usize,
+    /// Elements of a row.
+    pub depth: usize,
+    /// Sums of all panels for each row, to which is added.
+    pub sums: *mut f32,
+    pub sums_step: usize,
+}
+
+impl Beside {
+    /// Adds the products, where there are registers for so many rows; whether it did.
+    ///
+    /// # Safety
+    /// Memory is as the fields say; where `REGISTERS` is true the processor has AVX2 and FMA.
+    #[inline(always)]
+    pub(crate) unsafe fn add<const REGISTERS: bool>(self, rows: usize) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if REGISTERS {
+            // SAFETY: the caller vouches for it.
+            unsafe {
+                match rows {
+                    1 => self.in_registers::<1, 0>(),
+                    2 => self.in_registers::<2, 128>(),
+                    _ => return false,
+                }
+            }
+            return true;
+        }
+        let _ = rows;
+        false
+    }
+
+    /// Each step asks for what is so many elements ahead, where the processor does not by itself.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    #[inline(never)]
+    unsafe fn in_registers<const R: usize, const AHEAD: usize>(self) {
+        use std::arch::x86_64::*;
+
+        // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
+        unsafe {
+            let mut sums = [[[_mm256_setzero_ps(); 2]; R]; Ahead::STREAMS];
+            for k in 0..self.depth {
+                let mut factors = [_mm256_setzero_ps(); R];
+                for (r, factor) in factors.iter_mut().enumerate() {
+                    *factor = _mm256_broadcast_ss(&*self.x.add(r * self.x_step + k));
+                }
+                for (p, panel) in sums.iter_mut().enumerate() {
+                    let from = self.panels.add(p * self.apart + k * COLUMNS);
+                    if AHEAD > 0 {
+                        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                    }
+                    for half in 0..2 {
+                        let weights = _mm256_loadu_ps(from.add(8 * half));
+                        for (sum, factor) in panel.iter_mut().zip(factors) {
+                            sum[half] = _mm256_fmadd_ps(factor, weights, sum[half]);
+                        }
+                    }
+                }
+            }
+            for (p, panel) in sums.iter().enumerate() {
+                for (r, sum) in panel.iter().enumerate() {
+                    for (half, sum) in sum.iter().enumerate() {
+                        let to = self.sums.add(r * self.sums_step + p * COLUMNS + 8 * half);
+                        _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), *sum));
+                    }
+                }
             }
         }
     }

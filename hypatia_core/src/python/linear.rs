@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::bilinear::prefer_large_pages;
+use crate::convolution::Convolution;
 use crate::depthwise::{Axis, Depthwise};
 use crate::error::Result;
 use crate::linear::{Activation, Linear, pack, packed_length};
@@ -29,8 +29,6 @@ fn pack_linear(
                 slice_mut::<f32>(panels, packed_length(columns, depth), 1)?,
             )
         };
-        // A weight is read from end to end: each page's end would stop the processor from reading ahead.
-        prefer_large_pages(to);
         pack(from, columns, depth, to)
     })?;
     Ok(())
@@ -152,8 +150,69 @@ fn depthwise_convolution(
     Ok(())
 }
 
+/// Writes the convolution of images (batch, height, width, channels) with filters in panels, each a row (taps down, taps
+/// across, channels) of the weight. Addresses and activation as in `linear_on_panels`; `extents` are batch, channels and
+/// filters.
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "five pieces of memory, their sizes, and an activation"
+)]
+fn convolution_on_panels(
+    py: Python<'_>,
+    x: usize,
+    panels: usize,
+    bias: usize,
+    other: usize,
+    result: usize,
+    extents: (usize, usize, usize),
+    down: AxisNumbers,
+    across: AxisNumbers,
+    activation: &str,
+    low: f32,
+    high: f32,
+    algorithm: &str,
+    threads: usize,
+) -> PyResult<()> {
+    let activation = Activation::named(activation, low, high, algorithm)?;
+    let axes = [axis(down), axis(across)];
+    let (batch, channels, filters) = extents;
+    py.detach(|| -> Result<()> {
+        let [height, width] = axes.map(|axis| axis.size);
+        let [rows, columns] = axes.map(|axis| axis.positions());
+        let positions = batch * rows * columns;
+        let depth = axes[0].taps * axes[1].taps * channels;
+        // SAFETY: the function's documentation asks its caller for what `slice` and `slice_mut` ask for.
+        let (convolution, to) = unsafe {
+            let linear = Linear {
+                x: slice::<f32>(x, batch * height * width, channels)?,
+                panels: slice::<f32>(panels, packed_length(filters, depth), 1)?,
+                bias: (bias != 0)
+                    .then(|| slice::<f32>(bias, 1, filters))
+                    .transpose()?,
+                other: (other != 0)
+                    .then(|| slice::<f32>(other, positions, filters))
+                    .transpose()?,
+                activation,
+                columns: filters,
+                depth,
+            };
+            let convolution = Convolution {
+                linear,
+                batch,
+                channels,
+                axes,
+            };
+            (convolution, slice_mut::<f32>(result, positions, filters)?)
+        };
+        convolution.apply(to, threads)
+    })?;
+    Ok(())
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pack_linear, module)?)?;
+    module.add_function(wrap_pyfunction!(convolution_on_panels, module)?)?;
     module.add_function(wrap_pyfunction!(depthwise_convolution, module)?)?;
     module.add_function(wrap_pyfunction!(linear_on_panels, module)?)
 }
