@@ -68,6 +68,7 @@ RUST = [
     ["graph", "language", "cost", "inner_product", "team"],
     ["linear"],
     ["attention", "depthwise"],
+    ["native"],
     ["island", "memory"],
     ["analysis"],
     ["attribute_function", "condition", "evaluate"],
