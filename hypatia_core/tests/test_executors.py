@@ -13,7 +13,7 @@ from hypatia_core import compat
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("executor", ["aten", "eager", "aot_eager", "aot_eager_decomp_partition"])
+@pytest.mark.parametrize("executor", ["aten", "native", "eager", "aot_eager", "aot_eager_decomp_partition"])
 @pytest.mark.parametrize("verify", [True, False])
 def test_inference_and_training(executor: str, verify: bool) -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.2), nn.BatchNorm1d(8), nn.ReLU()).eval()

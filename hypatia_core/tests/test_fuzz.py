@@ -24,7 +24,7 @@ TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-11}
 LARGEST = 1e12
 
 
-def fault(program: Program, seed: int) -> str | None:
+def fault(program: Program, seed: int, executor: str = "aten") -> str | None:
     """What is wrong with the compiled program, or None."""
     special = seed % 5 == 0
     dtype = torch.float64 if seed % 3 == 0 else torch.float32
@@ -33,7 +33,7 @@ def fault(program: Program, seed: int) -> str | None:
     torch._dynamo.reset()
     options: dict[str, Any] = {
         # Without verification: what it would refuse is what is looked for.
-        **{"executor": "aten", "verify": False, "measure": False, "on_error": "raise", "check_proof": True},
+        **{"executor": executor, "verify": False, "measure": False, "on_error": "raise", "check_proof": True},
         "numerics": numerics,
     }
     kept = [x.clone() for x in inputs]
@@ -90,18 +90,24 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def try_seeds(seeds: Iterable[int]) -> None:
+def try_seeds(seeds: Iterable[int], executor: str = "aten") -> None:
     for seed in seeds:
         program = draw(seed)
-        if not program.steps or fault(program, seed) is None:
+        if not program.steps or fault(program, seed, executor) is None:
             continue
-        least = shrink(program, lambda p, seed=seed: fault(p, seed) is not None)  # type: ignore[misc]
-        pytest.fail(f"seed {seed}: {least}\n{fault(least, seed)}")
+        least = shrink(program, lambda p, seed=seed: fault(p, seed, executor) is not None)  # type: ignore[misc]
+        pytest.fail(f"seed {seed}: {least}\n{fault(least, seed, executor)}")
 
 
 @pytest.mark.parametrize("part", range(10))
 def test_random_programs_are_right(part: int, one_thread: None) -> None:
     try_seeds(range(30 * part, 30 * part + 30))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_programs_of_our_own_kernels_are_right(part: int, one_thread: None) -> None:
+    # In float32, sizes known, and not bit by bit.
+    try_seeds((s for s in range(40 * part, 40 * part + 40) if s % 5 and s % 3 and s % 4 != 1), "native")
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)

@@ -69,6 +69,7 @@ RUST = [
     ["linear"],
     ["attention", "depthwise"],
     ["convolution"],
+    ["native"],
     ["island", "memory"],
     ["analysis"],
     ["attribute_function", "condition", "evaluate"],

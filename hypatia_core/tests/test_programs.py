@@ -121,8 +121,8 @@ WIDE = {
     "aten::exp2": 1e-4,
     "aten::pow.Tensor_Tensor": 1e-4,
 }
-#: Torch rounds once where these say twice, which shows where the product overflows.
-CONTRACTED = {"aten::addcmul"}
+#: Rounded once here and twice there, or in another order, which shows where a product overflows.
+CONTRACTED = {"aten::addcmul", "aten::hardswish"}
 
 
 def arguments(target: Any) -> list[tuple[Any, ...]]:
@@ -321,7 +321,7 @@ def test_what_is_returned(make: Make) -> None:
 @pytest.mark.parametrize("make", MACHINES)
 def test_around_what_is_not_known(make: Make) -> None:
     x = drawn(5, 8)
-    assert_same(make, lambda x: ((x + 1).relu().cumsum(0) * 2).exp().neg().cumsum(1).sin() * 0.5, x)
+    assert_same(make, lambda x: ((x + 1).relu().cumsum(0) * 2).tanh().neg().cumsum(1).sin() * 0.5, x)
     assert_same(make, lambda x: (x.exp() + 1).cumsum(0) + (x.exp() * 2).view(8, 5).cumsum(0).view(5, 8), x)
     assert_same(make, lambda x: (x.sort().values.relu() + 1, (x * 2 + 1).sort().values), x)
 

@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from hypatia_core import compat
+from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.native.lowering import Written
 
 #: After so many others than it was written for, a call no longer tries to learn what it may take.
@@ -48,6 +49,7 @@ def called(
     known: dict[str, Any] = {
         "check": check,
         "plain": plain,
+        "HypatiaError": HypatiaError,
         "plain_list": lambda *tensors: _as_list(plain(*tensors), len(rows)),
         "empty": compat.empty_strided(),
         "run": program.run,
@@ -61,7 +63,9 @@ def called(
         )
         lines.append(f"    r{i} = empty(size{i}, stride{i}, type{i})")
     addresses = ", ".join(f"{name}.data_ptr()" for name in (*names.values(), *rows))
-    lines.append(f"    run([{addresses}], threads())")
+    lines += ["    try:", f"        run([{addresses}], threads())"]
+    # An index out of range, which torch says in its own words.
+    lines += ["    except HypatiaError:", f"        return {back}"]
     many = f"({', '.join(rows)},)" if returns is tuple else f"[{', '.join(rows)}]"
     lines.append(f"    return {rows[0] if inputs is None and len(rows) == 1 else many}")
     exec(compile("\n".join(lines), "<hypatia program>", "exec"), known)

@@ -56,9 +56,21 @@ class Phases:
         return Counter(t.overloadpacket.__name__ for t in targets if isinstance(t, torch._ops.OpOverload))
 
 
-def divided(graph: fx.Graph, outside: set[fx.Node] | None = None) -> Phases:
-    """A graph's phases; those nodes stay outside, and those whose segment would not be worth its call."""
-    outside = set() if outside is None else outside
+#: Where a graph, which nobody changes any more, has what was found of it: asked for several times.
+_FOUND = "_hypatia_phases"
+
+
+def divided(graph: fx.Graph) -> Phases:
+    """A graph's phases, its segments worth their calls."""
+    found: Phases | None = getattr(graph, _FOUND, None)
+    if found is None:
+        found = _worthy(graph, set())
+        setattr(graph, _FOUND, found)
+    return found
+
+
+def _worthy(graph: fx.Graph, outside: set[fx.Node]) -> Phases:
+    """Phases of which those nodes stay outside, and those whose segment would not be worth its call."""
     while True:
         found = _phases(graph, outside)
         poor = [segment for segment in found.segments if segment.worth < LEAST_WORTH]
@@ -69,13 +81,16 @@ def divided(graph: fx.Graph, outside: set[fx.Node] | None = None) -> Phases:
 
 def phases(graph: fx.Graph) -> tuple[Phases, list[Written]]:
     """A graph's phases, and the program of each of its segments."""
-    outside: set[fx.Node] = set()
+    found, outside = divided(graph), set[fx.Node]()
     while True:
-        found = divided(graph, outside)
         try:
-            return found, [written(segment) for segment in found.segments]
+            programs = [written(segment) for segment in found.segments]
         except UnlowerableError as error:
             outside.add(error.node)
+            found = _worthy(graph, outside)
+            setattr(graph, _FOUND, found)
+        else:
+            return found, programs
 
 
 def written(segment: Segment) -> Written:
