@@ -6,6 +6,8 @@ use super::elementary as e;
 use super::instruction::{Binary, Reduction, Unary};
 use crate::linear::activation::{gelu, plus, sigmoid};
 
+/// Numbers of which a long function is taken side by side.
+const WIDE: usize = 16;
 /// Numbers that are summed side by side.
 const LANES: usize = 32;
 /// So many numbers are summed before their sum is added to those of the ones before: errors grow with the terms of one
@@ -22,12 +24,30 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
             }
         };
     }
+    // Two registers at a time: what one waits for, the other does.
+    macro_rules! wide {
+        ($x:ident => $y:expr) => {{
+            let (blocks, rest) = a.as_chunks::<WIDE>();
+            let (outs, out_rest) = out.as_chunks_mut::<WIDE>();
+            for (out, block) in outs.iter_mut().zip(blocks) {
+                let mut values = *block;
+                for value in &mut values {
+                    let $x = *value;
+                    *value = $y;
+                }
+                *out = values;
+            }
+            for (out, &$x) in out_rest.iter_mut().zip(rest) {
+                *out = $y;
+            }
+        }};
+    }
     // Far from zero one turn more or less of a circle is beyond what float32 tells apart.
     macro_rules! of_angle {
         ($quick:path, $far:path) => {{
             let mut far = false;
             for &x in a {
-                far |= !(x.abs() <= e::FAR);
+                far |= (x.abs() > e::FAR) | x.is_nan();
             }
             if far {
                 each!(x => $far(f64::from(x)) as f32);
@@ -40,26 +60,26 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
         Unary::Neg => each!(x => -x),
         Unary::Abs => each!(x => x.abs()),
         Unary::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
-        Unary::Sigmoid => each!(x => sigmoid::<REGISTERS>(x)),
-        Unary::Tanh => each!(x => e::tanh::<REGISTERS>(x)),
-        Unary::Gelu => each!(x => gelu::<REGISTERS>(x)),
-        Unary::GeluTanh => each!(x => {
+        Unary::Sigmoid => wide!(x => sigmoid::<REGISTERS>(x)),
+        Unary::Tanh => wide!(x => e::tanh::<REGISTERS>(x)),
+        Unary::Gelu => wide!(x => gelu::<REGISTERS>(x)),
+        Unary::GeluTanh => wide!(x => {
             const SCALE: f32 = 1.595_769; // 2√(2/π)
             x * sigmoid::<REGISTERS>(x * plus::<REGISTERS>(0.044_715 * SCALE * x, x, SCALE))
         }),
-        Unary::Silu => each!(x => e::silu::<REGISTERS>(x)),
-        Unary::Exp => each!(x => e::exp::<REGISTERS>(x)),
-        Unary::Exp2 => each!(x => e::exp2::<REGISTERS>(x)),
-        Unary::Expm1 => each!(x => e::expm1::<REGISTERS>(x)),
-        Unary::Log => each!(x => e::log::<REGISTERS>(x)),
-        Unary::Log1p => each!(x => e::log1p::<REGISTERS>(x)),
+        Unary::Silu => wide!(x => e::silu::<REGISTERS>(x)),
+        Unary::Exp => wide!(x => e::exp::<REGISTERS>(x)),
+        Unary::Exp2 => wide!(x => e::exp2::<REGISTERS>(x)),
+        Unary::Expm1 => wide!(x => e::expm1::<REGISTERS>(x)),
+        Unary::Log => wide!(x => e::log::<REGISTERS>(x)),
+        Unary::Log1p => wide!(x => e::log1p::<REGISTERS>(x)),
         Unary::Sqrt => each!(x => x.sqrt()),
         Unary::Rsqrt => each!(x => 1.0 / x.sqrt()),
         Unary::Reciprocal => each!(x => 1.0 / x),
-        Unary::Erf => each!(x => e::erf::<REGISTERS>(x)),
+        Unary::Erf => wide!(x => e::erf::<REGISTERS>(x)),
         Unary::Sin => of_angle!(e::sin::<REGISTERS>, f64::sin),
         Unary::Cos => of_angle!(e::cos::<REGISTERS>, f64::cos),
-        Unary::Softplus => each!(x => e::softplus::<REGISTERS>(x)),
+        Unary::Softplus => wide!(x => e::softplus::<REGISTERS>(x)),
         Unary::HardSwish => each!(x => x * (six(x) * (1.0 / 6.0))),
         Unary::HardSigmoid => each!(x => six(x) * (1.0 / 6.0)),
         Unary::Floor => each!(x => x.floor()),
@@ -208,16 +228,21 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
     macro_rules! fold {
         ($row:expr, $begin:expr, $f:expr) => {{
             let (blocks, rest) = $row.as_chunks::<LANES>();
-            let mut lanes = [$begin; LANES];
-            for block in blocks {
-                for (lane, &x) in lanes.iter_mut().zip(block) {
-                    *lane = $f(*lane, x);
+            let mut few: [f32; 8] = [$begin; 8];
+            if !blocks.is_empty() {
+                let mut lanes = [$begin; LANES];
+                for block in blocks {
+                    for (lane, &x) in lanes.iter_mut().zip(block) {
+                        *lane = $f(*lane, x);
+                    }
+                }
+                for i in 0..8 {
+                    few[i] = $f($f(lanes[i], lanes[i + 8]), $f(lanes[i + 16], lanes[i + 24]));
                 }
             }
             let (eights, rest) = rest.as_chunks::<8>();
-            let mut few: [f32; 8] = [$begin; 8];
-            for lanes in lanes.as_chunks::<8>().0.iter().chain(eights) {
-                for (lane, &x) in few.iter_mut().zip(lanes) {
+            for eight in eights {
+                for (lane, &x) in few.iter_mut().zip(eight) {
                     *lane = $f(*lane, x);
                 }
             }

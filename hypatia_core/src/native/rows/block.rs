@@ -134,7 +134,7 @@ impl Task<'_> {
                 };
                 let Source { at, step } = sources[load];
                 // SAFETY: the view lies in its buffer, and the register holds so many.
-                unsafe { from.read(loads[load].kind, at, step, count, width) };
+                unsafe { from.read::<REGISTERS>(loads[load].kind, at, step, count, width) };
             }
             for (at, instruction) in rows.code.iter().enumerate() {
                 let out = loads.len() + at;
