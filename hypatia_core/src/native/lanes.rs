@@ -175,6 +175,89 @@ fn smaller(x: f32, y: f32) -> f32 {
     if x.is_nan() { x } else { least }
 }
 
+/// out[i] = a[i]·b[i] + c[i].
+#[inline(always)]
+pub(super) fn multiply_add<const REGISTERS: bool>(
+    a: Operand<'_>,
+    b: Operand<'_>,
+    c: Operand<'_>,
+    out: &mut [f32],
+) {
+    let (a, b) = match (a, b) {
+        (Operand::All(_), Operand::Each(_)) => (b, a),
+        _ => (a, b),
+    };
+    match (a, b, c) {
+        (Operand::Each(a), Operand::Each(b), Operand::Each(c)) => {
+            for (((out, &x), &y), &z) in out.iter_mut().zip(a).zip(b).zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::All(y), Operand::Each(c)) => {
+            for ((out, &x), &z) in out.iter_mut().zip(a).zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::Each(b), Operand::All(z)) => {
+            for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::All(y), Operand::All(z)) => {
+            for (out, &x) in out.iter_mut().zip(a) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::Each(c)) => {
+            for (out, &z) in out.iter_mut().zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::All(z)) => {
+            out.fill(plus::<REGISTERS>(x, y, z));
+        }
+        // An empty row.
+        (Operand::All(_), Operand::Each(&[]), _) => {}
+    }
+}
+
+/// Σ x[i]·y[i].
+#[inline(always)]
+pub(super) fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let mut total = 0.0;
+    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
+        let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+        let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+        let mut few = [0.0f32; 8];
+        if !x_blocks.is_empty() {
+            let mut lanes = [0.0f32; LANES];
+            for (x, y) in x_blocks.iter().zip(y_blocks) {
+                for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+                    *lane = plus::<REGISTERS>(x, y, *lane);
+                }
+            }
+            for i in 0..8 {
+                few[i] = (lanes[i] + lanes[i + 8]) + (lanes[i + 16] + lanes[i + 24]);
+            }
+        }
+        let (x_eights, x_rest) = x_rest.as_chunks::<8>();
+        let (y_eights, y_rest) = y_rest.as_chunks::<8>();
+        for (x, y) in x_eights.iter().zip(y_eights) {
+            for ((lane, &x), &y) in few.iter_mut().zip(x).zip(y) {
+                *lane = plus::<REGISTERS>(x, y, *lane);
+            }
+        }
+        for ((lane, &x), &y) in few.iter_mut().zip(x_rest).zip(y_rest) {
+            *lane = plus::<REGISTERS>(x, y, *lane);
+        }
+        for i in 0..4 {
+            few[i] += few[i + 4];
+        }
+        total += (few[0] + few[2]) + (few[1] + few[3]);
+    }
+    total
+}
+
 /// out[i] = a[i] cut off below and above.
 #[inline(always)]
 pub(super) fn clamp(a: &[f32], low: f32, high: f32, out: &mut [f32]) {

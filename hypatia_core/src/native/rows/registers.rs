@@ -47,9 +47,9 @@ impl Shape {
         let joined = instruction
             .operands()
             .fold(Self::Single, |shape, operand| shape.join(shapes[operand]));
-        match (instruction, joined) {
-            (Instruction::Reduce(..), Self::Full) if several => Self::PerRow,
-            (Instruction::Reduce(..), Self::Full | Self::PerColumn) => Self::Single,
+        match (instruction.reduces(), joined) {
+            (true, Self::Full) if several => Self::PerRow,
+            (true, Self::Full | Self::PerColumn) => Self::Single,
             _ => joined,
         }
     }
