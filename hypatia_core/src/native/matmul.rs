@@ -13,7 +13,7 @@ use super::view::{Region, View, count};
 use crate::error::Result;
 use crate::linear::COLUMNS;
 use crate::linear::activation::plus;
-use crate::linear::tile::{ROWS, Tile};
+use crate::linear::tile::{Ahead, ROWS, Tile};
 use crate::registers::{Job, dispatch};
 use crate::team;
 
@@ -300,6 +300,7 @@ impl Task<'_> {
                         sums: sums.as_mut_ptr(),
                         sums_step: COLUMNS,
                         begin: zeros.as_ptr(),
+                        ahead: Ahead::nothing(panel.as_ptr()),
                     };
                     tile.add::<REGISTERS>(count);
                     for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
