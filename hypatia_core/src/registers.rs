@@ -1,6 +1,7 @@
 //! Code that is compiled twice: for wide registers, where the processor has them, and without.
 
-/// What is compiled twice. `run` is to be inlined always, into the function that is compiled for the registers.
+/// What is compiled twice. `run` is to be inlined always, into the function that is compiled for the registers;
+/// a closure in it may not be, and is then compiled for any processor, each instruction of a register a call.
 pub(crate) trait Job {
     fn run<const REGISTERS: bool>(self);
 }

@@ -57,7 +57,7 @@ pub(super) fn turn_out<T: Real, const REGISTERS: bool>(places: &[T], width: usiz
 /// A matrix of these extents transposed, rows starting `stride` and `to_stride` elements apart: in tiles as large as
 /// fit, what no tile covers element by element.
 #[inline(always)]
-fn transpose<T: Real, const REGISTERS: bool>(
+pub(super) fn transpose<T: Real, const REGISTERS: bool>(
     from: &[T],
     stride: usize,
     to: &mut [T],
@@ -89,6 +89,9 @@ fn transpose<T: Real, const REGISTERS: bool>(
                 }
             }
         }
+    }
+    if r == height && c_done == width {
+        return;
     }
     for row in 0..height {
         for column in if row < r { c_done } else { 0 }..width {
@@ -167,9 +170,10 @@ unsafe fn place_in_registers<T: Real>(
                 None => sum,
                 Some(w) => {
                     let weight = w.values.as_ptr().add(group.weight * w.stride);
-                    std::array::from_fn(|u| {
-                        T::plus(total[u], sum[u], T::load(weight.add(u * T::LANES)))
-                    })
+                    for u in 0..REGISTERS {
+                        total[u] = T::plus(total[u], sum[u], T::load(weight.add(u * T::LANES)));
+                    }
+                    total
                 }
             };
         }

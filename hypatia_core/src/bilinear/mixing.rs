@@ -11,8 +11,6 @@ use crate::registers::{Job, dispatch};
 
 /// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
 const TILE: [usize; 2] = [4, 3];
-/// Rows whose products are summed before they are added to the gradient in float64.
-const CHUNK: usize = 64;
 
 /// Which places of x and which weight each place of the result takes.
 #[derive(Debug, Clone)]
@@ -20,9 +18,9 @@ pub struct ChannelMap {
     /// Weights of a pair of channels, places of x, places of the result.
     widths: [usize; 3],
     /// For each layer and place of the result: the place of x, the weight, the coefficient.
-    layers: Vec<Vec<(usize, usize, f64)>>,
+    pub(super) layers: Vec<Vec<(usize, usize, f64)>>,
     /// Whether the table's zeros are factors too, so that what is not finite reaches all places.
-    zeros_count: bool,
+    pub(super) zeros_count: bool,
 }
 
 /// A weight (o, c, a) as it lies in memory.
@@ -126,79 +124,6 @@ impl ChannelMap {
         Ok(())
     }
 
-    /// The gradient of the weight, (o, c, a) row by row, where `gradient` is that of the result's rows.
-    ///
-    /// # Errors
-    /// The slices are not so many rows.
-    pub fn weight_gradient<T: Real>(
-        &self,
-        x: &[T],
-        gradient: &[T],
-        channels: [usize; 2],
-        rows: usize,
-        threads: usize,
-    ) -> Result<Vec<f64>> {
-        let [weights, j, i] = self.widths;
-        let [outs, ins] = channels;
-        if x.len() != rows * ins * j || gradient.len() != rows * outs * i {
-            return Err(Error::new(format!(
-                "channel map: {rows} rows of {ins} and {outs} channels are not {} and {} elements",
-                x.len(),
-                gradient.len()
-            )));
-        }
-        let mut out = vec![0.0; outs * ins * weights];
-        if x.is_empty() || gradient.is_empty() {
-            return Ok(out);
-        }
-        let places = Places::new::<T>(i);
-        let length = outs * ins * self.layers.len() * places.line;
-        let work = rows * outs * i * ins * self.layers.len() / T::LANES;
-        let share = threads::rows_of_one(rows, work, TILE[0], threads);
-        let mut sums = vec![Vec::new(); rows.div_ceil(share)];
-        threads::each(sums.iter_mut(), |number, total| {
-            let start = number * share;
-            let count = share.min(rows - start);
-            *total = vec![0.0; length];
-            dispatch(Gradient {
-                map: self,
-                places: &places,
-                x: &x[start * ins * j..][..count * ins * j],
-                gradient: &gradient[start * outs * i..][..count * outs * i],
-                channels,
-                total,
-            });
-        });
-        let depth = ins * self.layers.len();
-        for total in sums {
-            for (at, lanes) in total.chunks_exact(places.line).enumerate() {
-                let (o, k) = (at / depth, at % depth);
-                let (c, layer) = (k / self.layers.len(), &self.layers[k % self.layers.len()]);
-                for (place, value) in lanes.iter().enumerate() {
-                    if let Some(&(_, a, coefficient)) = layer.get(place % places.padded)
-                        && coefficient != 0.0
-                    {
-                        out[(o * ins + c) * weights + a] += coefficient * value;
-                    }
-                }
-            }
-        }
-        if self.zeros_count {
-            let of = |values: &[T], count: usize, width: usize| -> Vec<f64> {
-                let mut sums = vec![0.0; count];
-                for (at, line) in values.chunks_exact(width).enumerate() {
-                    sums[at % count] += zeros(line).into();
-                }
-                sums
-            };
-            let (by_out, by_in) = (of(gradient, outs, i), of(x, ins, j));
-            for (at, value) in out.iter_mut().enumerate() {
-                *value += by_out[at / (ins * weights)] + by_in[at / weights % ins];
-            }
-        }
-        Ok(out)
-    }
-
     fn check<T: Real>(&self, weight: Weight<'_, T>) -> Result<()> {
         let extents = [weight.channels[0], weight.channels[1], self.widths[0]];
         if extents.contains(&0) {
@@ -267,7 +192,7 @@ impl ChannelMap {
 
 /// Zero, or NaN where one of these is not finite.
 #[inline(always)]
-fn zeros<T: Real>(values: &[T]) -> T {
+pub(super) fn zeros<T: Real>(values: &[T]) -> T {
     let mut sum = T::ZERO;
     values.iter().for_each(|&v| sum += T::ZERO * v);
     sum
@@ -528,8 +453,10 @@ impl<T: Real> Sums<T> {
                 sums[b] = [T::splat(start[b]); TILE[1]];
             }
             for k in 0..self.depth {
-                let weights: [T::Register; TILE[1]] =
-                    std::array::from_fn(|m| T::load(self.panel.add((k * TILE[1] + m) * T::LANES)));
+                let mut weights = [T::splat(T::ZERO); TILE[1]];
+                for m in 0..TILE[1] {
+                    weights[m] = T::load(self.panel.add((k * TILE[1] + m) * T::LANES));
+                }
                 for b in 0..ROWS {
                     let x = T::load(self.lines.add((b * self.depth + k) * self.line));
                     for m in 0..TILE[1] {
@@ -543,137 +470,6 @@ impl<T: Real> Sums<T> {
                         T::store(to.add(b * row + m * apart), sums[b][m]);
                     }
                 }
-            }
-        }
-    }
-}
-
-struct Gradient<'a, T> {
-    map: &'a ChannelMap,
-    places: &'a Places,
-    x: &'a [T],
-    gradient: &'a [T],
-    channels: [usize; 2],
-    total: &'a mut Vec<f64>,
-}
-
-impl<T: Real> Job for Gradient<'_, T> {
-    #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
-        let Self {
-            map,
-            places,
-            x,
-            gradient,
-            channels: [outs, ins],
-            total,
-        } = self;
-        let depth = ins * map.layers.len();
-        let (width, taken, given) = (ins * map.widths[1], depth * places.line, outs * places.line);
-        let mut lines = vec![T::ZERO; CHUNK * taken];
-        let mut slopes = vec![T::ZERO; CHUNK * given];
-        let parts = x
-            .chunks(CHUNK * width)
-            .zip(gradient.chunks(CHUNK * outs * places.width));
-        let as_it_lies = map.is_diagonal() && places.line == places.width;
-        for (x, gradient) in parts {
-            let count = x.len() / width;
-            let (lines, slopes): (&[T], &[T]) = if as_it_lies {
-                (x, gradient)
-            } else {
-                for (row, to) in x.chunks_exact(width).zip(lines.chunks_exact_mut(taken)) {
-                    gather(map, places, row, to);
-                }
-                // Copies of a place beyond the first would be counted again: their slopes stay zero.
-                let rows = gradient.chunks_exact(places.width);
-                for (row, to) in rows.zip(slopes.chunks_exact_mut(places.line)) {
-                    to[..places.width].copy_from_slice(row);
-                }
-                (&lines[..count * taken], &slopes[..count * given])
-            };
-            for pattern in 0..places.patterns {
-                for o in (0..outs).step_by(TILE[0]) {
-                    for k in (0..depth).step_by(TILE[1]) {
-                        let corner = [o, k, pattern * places.lanes];
-                        let sizes = [outs, depth, places.line];
-                        if REGISTERS && o + TILE[0] <= outs && k + TILE[1] <= depth {
-                            #[cfg(target_arch = "x86_64")]
-                            add_tile(corner, sizes, count, lines, slopes, total);
-                        } else {
-                            add_rest(corner, sizes, count, lines, slopes, total, places.lanes);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Adds Σ over the rows of one tile's products: slopes of four channels by lines of three.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn add_tile<T: Real>(
-    [o, k, lane]: [usize; 3],
-    [outs, depth, line]: [usize; 3],
-    count: usize,
-    lines: &[T],
-    slopes: &[T],
-    total: &mut [f64],
-) {
-    let (x, g) = (&lines[k * line + lane..], &slopes[o * line + lane..]);
-    let last = |width: usize, tile: usize| ((count - 1) * width + tile - 1) * line + T::LANES;
-    assert!(x.len() >= last(depth, TILE[1]) && g.len() >= last(outs, TILE[0]));
-    let mut found = [[[T::ZERO; MOST_LANES]; TILE[1]]; TILE[0]];
-    // SAFETY: the processor has registers where this is called, and each address was just asserted to hold one.
-    unsafe {
-        let mut sums = [[T::splat(T::ZERO); TILE[1]]; TILE[0]];
-        for b in 0..count {
-            let x = x.as_ptr().add(b * depth * line);
-            let x: [T::Register; TILE[1]] = std::array::from_fn(|m| T::load(x.add(m * line)));
-            let g = g.as_ptr().add(b * outs * line);
-            for (n, sums) in sums.iter_mut().enumerate() {
-                let g = T::load(g.add(n * line));
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = T::plus(*sum, g, x);
-                }
-            }
-        }
-        for (sums, to) in sums.iter().zip(&mut found) {
-            for (&sum, to) in sums.iter().zip(to) {
-                T::store(to.as_mut_ptr(), sum);
-            }
-        }
-    }
-    for (n, found) in found.iter().enumerate() {
-        for (m, found) in found.iter().enumerate() {
-            let at = ((o + n) * depth + k + m) * line + lane;
-            for (to, &value) in total[at..][..T::LANES].iter_mut().zip(found) {
-                *to += value.into();
-            }
-        }
-    }
-}
-
-/// The same for what is left at the edges.
-#[inline(always)]
-fn add_rest<T: Real>(
-    [o, k, lane]: [usize; 3],
-    [outs, depth, line]: [usize; 3],
-    count: usize,
-    lines: &[T],
-    slopes: &[T],
-    total: &mut [f64],
-    lanes: usize,
-) {
-    for o in o..outs.min(o + TILE[0]) {
-        for k in k..depth.min(k + TILE[1]) {
-            for lane in lane..lane + lanes {
-                let mut sum = T::ZERO;
-                for b in 0..count {
-                    let x = lines[(b * depth + k) * line + lane];
-                    sum += slopes[(b * outs + o) * line + lane] * x;
-                }
-                total[(o * depth + k) * line + lane] += sum.into();
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Sparse bilinear maps over many rows: rₖ = Σ c·xᵢ·yⱼ over a list of terms, the products of an algebra for instance.
 //!
 //! Terms may have weights too, one for each of their groups and each channel, the channels taking turns row by row:
-//! rₖ = Σ w[row mod channels, group]·c·xᵢ·yⱼ, the layers of Clifford networks. Channels are mixed in `mixing`.
+//! rₖ = Σ w[row mod channels, group]·c·xᵢ·yⱼ, the layers of Clifford networks. Channels are mixed in `mixing`, the gradient of whose
+//! weights is in `mixing_gradient`.
 //!
 //! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
 
 mod block;
 mod linear;
 mod mixing;
+mod mixing_gradient;
 mod real;
 pub mod threads;
 
@@ -242,20 +244,20 @@ struct Rows<'a, T> {
 }
 
 impl<T: Real> Rows<'_, T> {
-    /// Turns block after block into the scratch memory and hands it on, with its first and its last row.
+    /// Where each block begins and ends.
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> + use<T> {
+        let (count, block) = (self.count, block::rows::<T>());
+        (0..count)
+            .step_by(block)
+            .map(move |from| (from, count.min(from + block)))
+    }
+
+    /// Turns one block's operands into the scratch memory.
     #[inline(always)]
-    fn each_block<const REGISTERS: bool>(
-        &self,
-        mut work: impl FnMut(&mut Scratch<T>, usize, usize),
-    ) {
+    fn turn_in<const REGISTERS: bool>(&self, scratch: &mut Scratch<T>, from: usize, to: usize) {
         let [n, m, _] = self.map.widths;
-        let mut scratch = Scratch::new(self.map.widths);
-        for from in (0..self.count).step_by(block::rows::<T>()) {
-            let to = self.count.min(from + block::rows::<T>());
-            block::turn_in::<T, REGISTERS>(&self.x[from * n..to * n], n, &mut scratch.x);
-            block::turn_in::<T, REGISTERS>(&self.y[from * m..to * m], m, &mut scratch.y);
-            work(&mut scratch, from, to);
-        }
+        block::turn_in::<T, REGISTERS>(&self.x[from * n..to * n], n, &mut scratch.x);
+        block::turn_in::<T, REGISTERS>(&self.y[from * m..to * m], m, &mut scratch.y);
     }
 }
 
@@ -270,10 +272,13 @@ impl<T: Real> Turned<T> {
     fn new(weights: ChannelWeights<'_, T>, groups: usize) -> Self {
         let ChannelWeights { values, channels } = weights;
         let stride = channels + block::rows::<T>();
-        let places =
-            (0..groups * stride).map(|at| values[at % stride % channels * groups + at / stride]);
+        let mut turned = Vec::with_capacity(groups * stride);
+        for group in 0..groups {
+            let of_group = values.iter().skip(group).step_by(groups);
+            turned.extend(of_group.cycle().take(stride));
+        }
         Self {
-            values: places.collect(),
+            values: turned,
             channels,
             stride,
         }
@@ -302,11 +307,13 @@ impl<T: Real> Job for Product<'_, T> {
             result,
         } = self;
         let p = rows.map.widths[2];
-        rows.each_block::<REGISTERS>(|scratch, from, to| {
+        let mut scratch = Scratch::new(rows.map.widths);
+        for (from, to) in rows.blocks() {
+            rows.turn_in::<REGISTERS>(&mut scratch, from, to);
             let weights = weights.map(|w| w.from(rows.start + from));
-            block::places::<T, REGISTERS>(rows.map, scratch, weights);
+            block::places::<T, REGISTERS>(rows.map, &mut scratch, weights);
             block::turn_out::<T, REGISTERS>(&scratch.result, p, &mut result[from * p..to * p]);
-        });
+        }
     }
 }
 
@@ -333,21 +340,26 @@ impl<T: Real> Job for Gradient<'_, T> {
         let stride = channels + block::rows::<T>();
         let mut sums = vec![T::ZERO; weights * stride];
         let mut flush = |sums: &mut Vec<T>| {
-            for (at, sum) in sums.iter_mut().enumerate() {
-                total[at % stride % channels * weights + at / stride] += (*sum).into();
-                *sum = T::ZERO;
+            for (weight, sums) in sums.chunks_exact_mut(stride).enumerate() {
+                for sums in sums.chunks_mut(channels) {
+                    let to = total.chunks_exact_mut(weights);
+                    for (to, sum) in to.zip(&mut *sums) {
+                        to[weight] += (*sum).into();
+                    }
+                    sums.fill(T::ZERO);
+                }
             }
         };
-        let mut blocks = 0;
-        rows.each_block::<REGISTERS>(|scratch, from, to| {
+        let mut scratch = Scratch::new(rows.map.widths);
+        for (number, (from, to)) in rows.blocks().enumerate() {
+            rows.turn_in::<REGISTERS>(&mut scratch, from, to);
             block::turn_in::<T, REGISTERS>(&gradient[from * p..to * p], p, &mut scratch.result);
             let first = (rows.start + from) % channels;
-            block::weight_sums::<T, REGISTERS>(rows.map, scratch, &mut sums[first..], stride);
-            blocks += 1;
-            if blocks % BLOCKS_OF_A_SUM == 0 {
+            block::weight_sums::<T, REGISTERS>(rows.map, &scratch, &mut sums[first..], stride);
+            if (number + 1).is_multiple_of(BLOCKS_OF_A_SUM) {
                 flush(&mut sums);
             }
-        });
+        }
         flush(&mut sums);
     }
 }
