@@ -119,21 +119,19 @@ pub(crate) fn sigmoid<const REGISTERS: bool>(x: f32) -> f32 {
 /// erfcx(x/√2) = t·P(t) for x ≥ 0, t = 1/(1 + x/√8), P of least relative error over 0 ≤ x/√2 ≤ 10.
 #[inline(always)]
 pub(crate) fn scaled_tail<const REGISTERS: bool>(x: f32) -> f32 {
-    const TAIL: [f32; 9] = [
-        -0.123_259_306,
-        0.428_939_28,
-        -0.670_037,
-        0.421_286_26,
-        -0.098_323_99,
-        0.225_544,
-        0.238_644_4,
-        0.282_857_1,
-        0.282_064_5,
+    // Pairs of terms, whose sums do not wait for one another.
+    const TAIL: [[f32; 2]; 5] = [
+        [0.282_064_5, 0.282_857_1],
+        [0.238_644_4, 0.225_544],
+        [-0.098_323_99, 0.421_286_26],
+        [-0.670_037, 0.428_939_28],
+        [-0.123_259_306, 0.012_284_724],
     ];
     let t = 1.0 / plus::<REGISTERS>(x, 0.353_553_4, 1.0);
-    let mut sum = 0.012_284_724;
-    for coefficient in TAIL {
-        sum = plus::<REGISTERS>(sum, t, coefficient);
+    let square = t * t;
+    let mut sum = plus::<REGISTERS>(TAIL[4][1], t, TAIL[4][0]);
+    for [even, odd] in [TAIL[3], TAIL[2], TAIL[1], TAIL[0]] {
+        sum = plus::<REGISTERS>(sum, square, plus::<REGISTERS>(odd, t, even));
     }
     sum * t
 }

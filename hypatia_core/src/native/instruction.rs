@@ -79,6 +79,10 @@ pub(super) enum Instruction {
     /// The second operand where the first is not 0, else the third.
     Where(usize, usize, usize),
     Reduce(Reduction, usize),
+    /// a·b + c; nobody writes it, it is what a product and a sum become.
+    MultiplyAdd(usize, usize, usize),
+    /// Σ a·b of a row; nobody writes it, it is what a product and its sum become.
+    Dot(usize, usize),
 }
 
 impl Instruction {
@@ -159,10 +163,29 @@ impl Instruction {
         let (count, of) = match self {
             Self::Const(_) => (0, [0; 3]),
             Self::Unary(_, a) | Self::Clamp(a, ..) | Self::Reduce(_, a) => (1, [a; 3]),
-            Self::Binary(_, a, b) => (2, [a, b, b]),
-            Self::Where(c, a, b) => (3, [c, a, b]),
+            Self::Binary(_, a, b) | Self::Dot(a, b) => (2, [a, b, b]),
+            Self::Where(a, b, c) | Self::MultiplyAdd(a, b, c) => (3, [a, b, c]),
         };
         of.into_iter().take(count)
+    }
+
+    /// The same of other registers.
+    fn renamed(self, to: &[usize]) -> Self {
+        match self {
+            Self::Const(value) => Self::Const(value),
+            Self::Unary(of, a) => Self::Unary(of, to[a]),
+            Self::Clamp(a, low, high) => Self::Clamp(to[a], low, high),
+            Self::Reduce(of, a) => Self::Reduce(of, to[a]),
+            Self::Binary(of, a, b) => Self::Binary(of, to[a], to[b]),
+            Self::Dot(a, b) => Self::Dot(to[a], to[b]),
+            Self::Where(c, a, b) => Self::Where(to[c], to[a], to[b]),
+            Self::MultiplyAdd(a, b, c) => Self::MultiplyAdd(to[a], to[b], to[c]),
+        }
+    }
+
+    /// Whether it makes one number of a row.
+    pub fn reduces(self) -> bool {
+        matches!(self, Self::Reduce(..) | Self::Dot(..))
     }
 
     /// About how many picoseconds it takes an element.
@@ -172,7 +195,7 @@ impl Instruction {
             Self::Unary(of, _) => of.cost(),
             Self::Binary(of, ..) => of.cost(),
             Self::Reduce(of, _) => of.cost(),
-            Self::Clamp(..) | Self::Where(..) => 100,
+            Self::Clamp(..) | Self::Where(..) | Self::MultiplyAdd(..) | Self::Dot(..) => 100,
         }
     }
 
@@ -184,8 +207,68 @@ impl Instruction {
             Self::Reduce(of, _) => of.name(),
             Self::Clamp(..) => "clamp",
             Self::Where(..) => "where",
+            Self::MultiplyAdd(..) => "mul+add",
+            Self::Dot(..) => "mul+sum",
         }
     }
+}
+
+/// Joins each product that one sum alone takes with that sum: one pass over a row in the place of two. `stored` are
+/// renumbered; `single` says which registers hold one number for a row.
+pub(super) fn fuse(
+    mut code: Vec<Instruction>,
+    loads: usize,
+    single: &[bool],
+    stored: &mut [usize],
+) -> Vec<Instruction> {
+    let registers = loads + code.len();
+    let mut uses = vec![0usize; registers];
+    for operand in code
+        .iter()
+        .flat_map(|one| one.operands())
+        .chain(stored.iter().copied())
+    {
+        uses[operand] += 1;
+    }
+    let mut gone = vec![false; registers];
+    for at in 0..code.len() {
+        let product = |register: usize| {
+            let made = code[register.checked_sub(loads)?];
+            match made {
+                _ if uses[register] != 1 || single[register] => None,
+                Instruction::Binary(Binary::Mul, a, b) => Some((register, a, b)),
+                Instruction::Unary(Unary::Square, a) => Some((register, a, a)),
+                _ => None,
+            }
+        };
+        let joined = match code[at] {
+            Instruction::Binary(Binary::Add, x, y) => product(y)
+                .map(|found| (found, x))
+                .or_else(|| product(x).map(|found| (found, y)))
+                .map(|((of, a, b), c)| (of, Instruction::MultiplyAdd(a, b, c))),
+            Instruction::Reduce(Reduction::Sum, x) => product(x)
+                .filter(|&(_, a, b)| !single[a] && !single[b])
+                .map(|(of, a, b)| (of, Instruction::Dot(a, b))),
+            _ => None,
+        };
+        if let Some((of, instruction)) = joined {
+            gone[of] = true;
+            code[at] = instruction;
+        }
+    }
+    let mut names: Vec<usize> = Vec::with_capacity(registers);
+    let mut next = 0;
+    for gone in gone {
+        names.push(next);
+        next += usize::from(!gone);
+    }
+    for register in stored {
+        *register = names[*register];
+    }
+    let kept = code.into_iter().enumerate();
+    kept.filter(|(at, _)| names.get(loads + at + 1).copied().unwrap_or(next) > names[loads + at])
+        .map(|(_, one)| one.renamed(&names))
+        .collect()
 }
 
 #[cfg(test)]
@@ -219,6 +302,31 @@ mod tests {
             read("[\"where\", 0, 1, 2]").unwrap(),
             Instruction::Where(0, 1, 2)
         );
+    }
+
+    #[test]
+    fn products_join_the_sums_that_take_them() {
+        let code = vec![
+            Instruction::Binary(Binary::Mul, 0, 1),
+            Instruction::Binary(Binary::Add, 2, 0),
+            Instruction::Unary(Unary::Square, 3),
+            Instruction::Reduce(Reduction::Sum, 4),
+        ];
+        let mut stored = [5, 3];
+        let fused = fuse(
+            code.clone(),
+            2,
+            &[false, false, false, false, false, true],
+            &mut stored,
+        );
+        assert_eq!(
+            fused,
+            [Instruction::MultiplyAdd(0, 1, 0), Instruction::Dot(2, 2)]
+        );
+        assert_eq!(stored, [3, 2]);
+        // What is stored too stays.
+        let mut stored = [2, 4];
+        assert_eq!(fuse(code.clone(), 2, &[false; 6], &mut stored), code);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use super::elementary as e;
 use super::instruction::{Binary, Reduction, Unary};
 use crate::linear::activation::{gelu, plus, sigmoid};
 
+/// Numbers of which a long function is taken side by side.
+const WIDE: usize = 16;
 /// Numbers that are summed side by side.
 const LANES: usize = 32;
 /// So many numbers are summed before their sum is added to those of the ones before: errors grow with the terms of one
@@ -22,12 +24,30 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
             }
         };
     }
+    // Two registers at a time: what one waits for, the other does.
+    macro_rules! wide {
+        ($x:ident => $y:expr) => {{
+            let (blocks, rest) = a.as_chunks::<WIDE>();
+            let (outs, out_rest) = out.as_chunks_mut::<WIDE>();
+            for (out, block) in outs.iter_mut().zip(blocks) {
+                let mut values = *block;
+                for value in &mut values {
+                    let $x = *value;
+                    *value = $y;
+                }
+                *out = values;
+            }
+            for (out, &$x) in out_rest.iter_mut().zip(rest) {
+                *out = $y;
+            }
+        }};
+    }
     // Far from zero one turn more or less of a circle is beyond what float32 tells apart.
     macro_rules! of_angle {
         ($quick:path, $far:path) => {{
             let mut far = false;
             for &x in a {
-                far |= !(x.abs() <= e::FAR);
+                far |= (x.abs() > e::FAR) | x.is_nan();
             }
             if far {
                 each!(x => $far(f64::from(x)) as f32);
@@ -40,26 +60,26 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
         Unary::Neg => each!(x => -x),
         Unary::Abs => each!(x => x.abs()),
         Unary::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
-        Unary::Sigmoid => each!(x => sigmoid::<REGISTERS>(x)),
-        Unary::Tanh => each!(x => e::tanh::<REGISTERS>(x)),
-        Unary::Gelu => each!(x => gelu::<REGISTERS>(x)),
-        Unary::GeluTanh => each!(x => {
+        Unary::Sigmoid => wide!(x => sigmoid::<REGISTERS>(x)),
+        Unary::Tanh => wide!(x => e::tanh::<REGISTERS>(x)),
+        Unary::Gelu => wide!(x => gelu::<REGISTERS>(x)),
+        Unary::GeluTanh => wide!(x => {
             const SCALE: f32 = 1.595_769; // 2√(2/π)
             x * sigmoid::<REGISTERS>(x * plus::<REGISTERS>(0.044_715 * SCALE * x, x, SCALE))
         }),
-        Unary::Silu => each!(x => e::silu::<REGISTERS>(x)),
-        Unary::Exp => each!(x => e::exp::<REGISTERS>(x)),
-        Unary::Exp2 => each!(x => e::exp2::<REGISTERS>(x)),
-        Unary::Expm1 => each!(x => e::expm1::<REGISTERS>(x)),
-        Unary::Log => each!(x => e::log::<REGISTERS>(x)),
-        Unary::Log1p => each!(x => e::log1p::<REGISTERS>(x)),
+        Unary::Silu => wide!(x => e::silu::<REGISTERS>(x)),
+        Unary::Exp => wide!(x => e::exp::<REGISTERS>(x)),
+        Unary::Exp2 => wide!(x => e::exp2::<REGISTERS>(x)),
+        Unary::Expm1 => wide!(x => e::expm1::<REGISTERS>(x)),
+        Unary::Log => wide!(x => e::log::<REGISTERS>(x)),
+        Unary::Log1p => wide!(x => e::log1p::<REGISTERS>(x)),
         Unary::Sqrt => each!(x => x.sqrt()),
         Unary::Rsqrt => each!(x => 1.0 / x.sqrt()),
         Unary::Reciprocal => each!(x => 1.0 / x),
-        Unary::Erf => each!(x => e::erf::<REGISTERS>(x)),
+        Unary::Erf => wide!(x => e::erf::<REGISTERS>(x)),
         Unary::Sin => of_angle!(e::sin::<REGISTERS>, f64::sin),
         Unary::Cos => of_angle!(e::cos::<REGISTERS>, f64::cos),
-        Unary::Softplus => each!(x => e::softplus::<REGISTERS>(x)),
+        Unary::Softplus => wide!(x => e::softplus::<REGISTERS>(x)),
         Unary::HardSwish => each!(x => x * (six(x) * (1.0 / 6.0))),
         Unary::HardSigmoid => each!(x => six(x) * (1.0 / 6.0)),
         Unary::Floor => each!(x => x.floor()),
@@ -155,6 +175,89 @@ fn smaller(x: f32, y: f32) -> f32 {
     if x.is_nan() { x } else { least }
 }
 
+/// out[i] = a[i]·b[i] + c[i].
+#[inline(always)]
+pub(super) fn multiply_add<const REGISTERS: bool>(
+    a: Operand<'_>,
+    b: Operand<'_>,
+    c: Operand<'_>,
+    out: &mut [f32],
+) {
+    let (a, b) = match (a, b) {
+        (Operand::All(_), Operand::Each(_)) => (b, a),
+        _ => (a, b),
+    };
+    match (a, b, c) {
+        (Operand::Each(a), Operand::Each(b), Operand::Each(c)) => {
+            for (((out, &x), &y), &z) in out.iter_mut().zip(a).zip(b).zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::All(y), Operand::Each(c)) => {
+            for ((out, &x), &z) in out.iter_mut().zip(a).zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::Each(b), Operand::All(z)) => {
+            for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::Each(a), Operand::All(y), Operand::All(z)) => {
+            for (out, &x) in out.iter_mut().zip(a) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::Each(c)) => {
+            for (out, &z) in out.iter_mut().zip(c) {
+                *out = plus::<REGISTERS>(x, y, z);
+            }
+        }
+        (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::All(z)) => {
+            out.fill(plus::<REGISTERS>(x, y, z));
+        }
+        // An empty row.
+        (Operand::All(_), Operand::Each(&[]), _) => {}
+    }
+}
+
+/// Σ x[i]·y[i].
+#[inline(always)]
+pub(super) fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let mut total = 0.0;
+    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
+        let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+        let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+        let mut few = [0.0f32; 8];
+        if !x_blocks.is_empty() {
+            let mut lanes = [0.0f32; LANES];
+            for (x, y) in x_blocks.iter().zip(y_blocks) {
+                for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+                    *lane = plus::<REGISTERS>(x, y, *lane);
+                }
+            }
+            for i in 0..8 {
+                few[i] = (lanes[i] + lanes[i + 8]) + (lanes[i + 16] + lanes[i + 24]);
+            }
+        }
+        let (x_eights, x_rest) = x_rest.as_chunks::<8>();
+        let (y_eights, y_rest) = y_rest.as_chunks::<8>();
+        for (x, y) in x_eights.iter().zip(y_eights) {
+            for ((lane, &x), &y) in few.iter_mut().zip(x).zip(y) {
+                *lane = plus::<REGISTERS>(x, y, *lane);
+            }
+        }
+        for ((lane, &x), &y) in few.iter_mut().zip(x_rest).zip(y_rest) {
+            *lane = plus::<REGISTERS>(x, y, *lane);
+        }
+        for i in 0..4 {
+            few[i] += few[i + 4];
+        }
+        total += (few[0] + few[2]) + (few[1] + few[3]);
+    }
+    total
+}
+
 /// out[i] = a[i] cut off below and above.
 #[inline(always)]
 pub(super) fn clamp(a: &[f32], low: f32, high: f32, out: &mut [f32]) {
@@ -208,16 +311,21 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
     macro_rules! fold {
         ($row:expr, $begin:expr, $f:expr) => {{
             let (blocks, rest) = $row.as_chunks::<LANES>();
-            let mut lanes = [$begin; LANES];
-            for block in blocks {
-                for (lane, &x) in lanes.iter_mut().zip(block) {
-                    *lane = $f(*lane, x);
+            let mut few: [f32; 8] = [$begin; 8];
+            if !blocks.is_empty() {
+                let mut lanes = [$begin; LANES];
+                for block in blocks {
+                    for (lane, &x) in lanes.iter_mut().zip(block) {
+                        *lane = $f(*lane, x);
+                    }
+                }
+                for i in 0..8 {
+                    few[i] = $f($f(lanes[i], lanes[i + 8]), $f(lanes[i + 16], lanes[i + 24]));
                 }
             }
             let (eights, rest) = rest.as_chunks::<8>();
-            let mut few: [f32; 8] = [$begin; 8];
-            for lanes in lanes.as_chunks::<8>().0.iter().chain(eights) {
-                for (lane, &x) in few.iter_mut().zip(lanes) {
+            for eight in eights {
+                for (lane, &x) in few.iter_mut().zip(eight) {
                     *lane = $f(*lane, x);
                 }
             }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::lanes::dot;
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View, count};
@@ -22,8 +23,6 @@ const WORTH_A_THREAD: usize = 1 << 16;
 const MANY: usize = 4;
 /// Columns that are summed at a time where b is read as it lies.
 const WIDE: usize = 64;
-/// Numbers of a dot product that are summed side by side.
-const LANES: usize = 16;
 
 /// A step as it is written.
 #[derive(Debug, Deserialize)]
@@ -312,30 +311,6 @@ impl Task<'_> {
             column += width;
         }
     }
-}
-
-/// Σ x[i]·y[i].
-#[inline(always)]
-fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
-    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
-    let mut lanes = [0.0f32; LANES];
-    for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane = plus::<REGISTERS>(x, y, *lane);
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane = plus::<REGISTERS>(x, y, *lane);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 impl fmt::Display for Matmul {

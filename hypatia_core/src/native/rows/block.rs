@@ -134,7 +134,7 @@ impl Task<'_> {
                 };
                 let Source { at, step } = sources[load];
                 // SAFETY: the view lies in its buffer, and the register holds so many.
-                unsafe { from.read(loads[load].kind, at, step, count, width) };
+                unsafe { from.read::<REGISTERS>(loads[load].kind, at, step, count, width) };
             }
             for (at, instruction) in rows.code.iter().enumerate() {
                 let out = loads.len() + at;
@@ -194,6 +194,20 @@ impl Task<'_> {
             }
             return;
         }
+        if let Instruction::Dot(a, b) = instruction {
+            let rows = if shape == Shape::PerRow { count } else { 1 };
+            for row in 0..rows {
+                // SAFETY: as the caller vouches; what is multiplied has a number for each column.
+                unsafe {
+                    let of = |register: usize| {
+                        let Source { at, step } = sources[register];
+                        std::slice::from_raw_parts(at.add(row * step), width)
+                    };
+                    *sources[out].at.add(row) = lanes::dot::<REGISTERS>(of(a), of(b));
+                }
+            }
+            return;
+        }
         let (mut rows, mut columns) = extent(shape, count, width);
         let out = sources[out];
         // Rows that lie one after another, in all operands, are one.
@@ -243,7 +257,11 @@ impl Task<'_> {
                     Instruction::Where(c, a, b) => {
                         lanes::choose(operand(c), operand(a), operand(b), to);
                     }
-                    Instruction::Const(_) | Instruction::Reduce(..) => {}
+                    Instruction::MultiplyAdd(a, b, c) => {
+                        let (a, b, c) = (operand(a), operand(b), operand(c));
+                        lanes::multiply_add::<REGISTERS>(a, b, c, to);
+                    }
+                    Instruction::Const(_) | Instruction::Reduce(..) | Instruction::Dot(..) => {}
                 }
             }
         }

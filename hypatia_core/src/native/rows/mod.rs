@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffer::{Buffer, Kind};
-use super::instruction::{Binary, Instruction, Unary};
+use super::instruction::{Binary, Instruction, Unary, fuse};
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View, count};
@@ -129,6 +129,7 @@ impl Text {
         if writes.is_empty() {
             return Err(Error::new("rows: nothing is stored"));
         }
+        let code = fuse(code, reads.len(), &single, &mut stored);
         Ok(Rows::new(reads, code, writes, &stored, buffers))
     }
 }
@@ -160,7 +161,7 @@ fn per_row(reads: &[Region], code: &[Instruction]) -> Vec<bool> {
         |read: &Region| read.view.strides.last() == Some(&0) || read.sizes.last() == Some(&1);
     let mut registers: Vec<bool> = reads.iter().map(single).collect();
     for instruction in code {
-        let reduced = matches!(instruction, Instruction::Reduce(..));
+        let reduced = instruction.reduces();
         registers.push(reduced || instruction.operands().all(|operand| registers[operand]));
     }
     registers
@@ -179,9 +180,7 @@ impl Rows {
         stored: &[usize],
         buffers: &[Buffer],
     ) -> Self {
-        let reduces = code
-            .iter()
-            .any(|one| matches!(one, Instruction::Reduce(..)));
+        let reduces = code.iter().any(|one| one.reduces());
         let folded = |write: &Region| {
             write.view.strides.last() == Some(&0)
                 && write.sizes.last().is_some_and(|&size| size > 1)

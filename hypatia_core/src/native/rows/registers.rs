@@ -27,8 +27,13 @@ impl Shape {
         }
     }
 
-    /// Of a view, in blocks of more than one row or of one.
-    fn of(way: &Way, several: bool) -> Self {
+    /// Of a view, in blocks of more than one row or of one. What is the same for several rows that are short is spread
+    /// over them, so that they are one.
+    fn of(way: &Way, block: Block) -> Self {
+        let several = block.rows > 1;
+        if several && block.columns < SHORT && (way.column > 0 || way.row > 0) {
+            return Self::Full;
+        }
         match (way.column > 0, several && way.row > 0) {
             (false, false) => Self::Single,
             (false, true) => Self::PerRow,
@@ -42,9 +47,9 @@ impl Shape {
         let joined = instruction
             .operands()
             .fold(Self::Single, |shape, operand| shape.join(shapes[operand]));
-        match (instruction, joined) {
-            (Instruction::Reduce(..), Self::Full) if several => Self::PerRow,
-            (Instruction::Reduce(..), Self::Full | Self::PerColumn) => Self::Single,
+        match (instruction.reduces(), joined) {
+            (true, Self::Full) if several => Self::PerRow,
+            (true, Self::Full | Self::PerColumn) => Self::Single,
             _ => joined,
         }
     }
@@ -81,6 +86,8 @@ const ELEMENTS: usize = 5120;
 const LARGEST: usize = 2048;
 /// A block has at least so many, or the instructions would take longer than what they do.
 const SMALLEST: usize = 256;
+/// Rows of fewer elements are short: going to the next takes as long as the row.
+const SHORT: usize = 64;
 /// Slots begin so many elements apart from where all would begin at the same place of a page.
 const APART: usize = 32;
 
@@ -134,7 +141,7 @@ pub(super) fn allot(
     let count = loads.len() + code.len();
     let mut shapes: Vec<Shape> = loads
         .iter()
-        .map(|load| Shape::of(load.way, several))
+        .map(|load| Shape::of(load.way, block))
         .collect();
     for &instruction in code {
         shapes.push(Shape::after(instruction, &shapes, several));
@@ -154,7 +161,8 @@ pub(super) fn allot(
         let dense = match shapes[register] {
             Shape::Single => true,
             Shape::PerRow => load.way.row == 1,
-            Shape::PerColumn | Shape::Full => load.way.column == 1,
+            Shape::PerColumn => load.way.column == 1,
+            Shape::Full => load.way.column == 1 && (load.way.row > 0 || !several),
         };
         if load.kind == Kind::Float32 && dense && !(load.in_place && stored) {
             homes[register] = Some(Home::Load);

@@ -20,7 +20,14 @@ impl Strided {
     /// # Safety
     /// The view holds so many elements of this kind, the register as many, and they lie apart.
     #[inline(always)]
-    pub unsafe fn read(&self, kind: Kind, to: *mut f32, step: usize, rows: usize, columns: usize) {
+    pub unsafe fn read<const REGISTERS: bool>(
+        &self,
+        kind: Kind,
+        to: *mut f32,
+        step: usize,
+        rows: usize,
+        columns: usize,
+    ) {
         // SAFETY: as the caller vouches.
         unsafe {
             if kind == Kind::Bool {
@@ -33,13 +40,18 @@ impl Strided {
                 return;
             }
             let from = self.at.cast::<f32>();
-            if self.column == 1 {
+            if self.column == 0 {
+                for row in 0..rows {
+                    let to = std::slice::from_raw_parts_mut(to.add(row * step), columns);
+                    to.fill(*from.add(row * self.row));
+                }
+            } else if self.column == 1 {
                 for row in 0..rows {
                     let row = (from.add(row * self.row), to.add(row * step));
                     std::ptr::copy_nonoverlapping(row.0, row.1, columns);
                 }
             } else if self.row == 1 && rows > 1 {
-                self.turn(to, step, rows, columns);
+                self.turn::<REGISTERS>(to, step, rows, columns);
             } else {
                 for row in 0..rows {
                     for column in 0..columns {
@@ -56,7 +68,13 @@ impl Strided {
     /// # Safety
     /// As `read`.
     #[inline(always)]
-    unsafe fn turn(&self, to: *mut f32, step: usize, rows: usize, columns: usize) {
+    unsafe fn turn<const REGISTERS: bool>(
+        &self,
+        to: *mut f32,
+        step: usize,
+        rows: usize,
+        columns: usize,
+    ) {
         let from = self.at.cast::<f32>();
         for column in (0..columns).step_by(TILE) {
             for row in (0..rows).step_by(TILE) {
@@ -65,17 +83,9 @@ impl Strided {
                 unsafe {
                     let from = from.add(row + column * self.column);
                     let to = to.add(row * step + column);
-                    if (height, width) == (TILE, TILE) {
-                        let mut tile = [[0.0f32; TILE]; TILE];
-                        for (c, line) in tile.iter_mut().enumerate() {
-                            let line = line.as_mut_ptr();
-                            std::ptr::copy_nonoverlapping(from.add(c * self.column), line, TILE);
-                        }
-                        for r in 0..TILE {
-                            for (c, line) in tile.iter().enumerate() {
-                                *to.add(r * step + c) = line[r];
-                            }
-                        }
+                    #[cfg(target_arch = "x86_64")]
+                    if REGISTERS && (height, width) == (TILE, TILE) {
+                        tile(from, self.column, to, step);
                         continue;
                     }
                     for r in 0..height {
@@ -137,6 +147,40 @@ impl Strided {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Turns eight registers of eight numbers.
+///
+/// # Safety
+/// The processor has AVX; from and to hold eight rows of eight, so many elements apart.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn tile(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let mut rows = [_mm256_setzero_ps(); TILE];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = _mm256_loadu_ps(from.add(i * from_step));
+        }
+        let mut pairs = rows;
+        for i in 0..4 {
+            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        for half in [0, 4] {
+            rows[half] = _mm256_shuffle_ps::<0x44>(pairs[half], pairs[half + 2]);
+            rows[half + 1] = _mm256_shuffle_ps::<0xee>(pairs[half], pairs[half + 2]);
+            rows[half + 2] = _mm256_shuffle_ps::<0x44>(pairs[half + 1], pairs[half + 3]);
+            rows[half + 3] = _mm256_shuffle_ps::<0xee>(pairs[half + 1], pairs[half + 3]);
+        }
+        for i in 0..4 {
+            let low = _mm256_permute2f128_ps::<0x20>(rows[i], rows[i + 4]);
+            let high = _mm256_permute2f128_ps::<0x31>(rows[i], rows[i + 4]);
+            _mm256_storeu_ps(to.add(i * to_step), low);
+            _mm256_storeu_ps(to.add((i + 4) * to_step), high);
         }
     }
 }
