@@ -87,6 +87,7 @@ def original() -> Candidate:
 
 
 REWRITTEN, ORIGINAL, ATEN = "inductor, rewritten", "inductor, original", "aten, rewritten"
+NATIVE = "native, rewritten"
 
 
 def test_what_cannot_win_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +203,7 @@ def test_of_a_small_graph_both_are_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = hypatia(chain, executor="auto", cache=False)
     assert_agrees(chain, *given(), compiled=compiled)
     (graph,) = hypatia_core.report(compiled).graphs
-    assert set(graph.measured) == {"original", ATEN, REWRITTEN, ORIGINAL}
+    assert set(graph.measured) == {"original", NATIVE, ATEN, REWRITTEN, ORIGINAL}
     assert len(counted.graphs) == 2
 
 
@@ -252,7 +253,7 @@ def test_training_has_the_same_candidates(small: int, monkeypatch: pytest.Monkey
     (graph,) = hypatia_core.report(compiled).graphs
     assert graph.stage == "joint" and graph.rewritten
     if small:
-        assert set(graph.measured) == {"original", ATEN, REWRITTEN, ORIGINAL}
+        assert set(graph.measured) == {"original", NATIVE, ATEN, REWRITTEN, ORIGINAL}
         assert len(counted.graphs) == 4, "two halves of each"
     for _ in range(2):  # whatever was chosen goes on
         a.grad = None
