@@ -223,7 +223,7 @@ def test_of_a_small_graph_both_are_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = hypatia(chain, executor="auto", cache=False)
     assert_agrees(chain, *given(), compiled=compiled)
     (graph,) = hypatia_core.report(compiled).graphs
-    assert set(graph.measured) == {"original", ATEN, REWRITTEN, ORIGINAL}
+    assert set(graph.measured) == {"original", NATIVE, ATEN, REWRITTEN, ORIGINAL}
     assert len(counted.graphs) == 2
 
 

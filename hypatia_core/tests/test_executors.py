@@ -87,4 +87,6 @@ def test_the_modes_of_torch() -> None:
         assert_agrees(function, *given, compiled=thorough)
         (graph,) = hypatia_core.report(thorough).graphs
         generated = {"inductor, rewritten", "inductor, original"}
-        assert set(graph.measured) == {"original", "aten, rewritten"} | generated, "all are tried"
+        assert set(graph.measured) == {"original", "native, rewritten", "aten, rewritten"} | generated, (
+            "all are tried"
+        )

@@ -109,6 +109,24 @@ def test_generated_code_is_not_loaded_and_the_report_says_so(tmp_path: Path) -> 
     assert any("inductor, original" in reason for reason in graph.refusals)
 
 
+def test_programs_of_our_own_kernels_are_made_again(tmp_path: Path) -> None:
+    x = torch.randn(6, 32)
+    model = torch.nn.Sequential(torch.nn.LayerNorm(32), torch.nn.Linear(32, 32), torch.nn.GELU()).eval()
+    served = hypatia_core.compile(model, x, options={"executor": "native"})
+    served.save(tmp_path / "m")
+    (report,) = hypatia_core.report(served).graphs
+    name = "native, rewritten" if report.rules else "native"
+    rewritten(tmp_path / "m", lambda program: program["decision"].update(installed=name))
+    loaded = hypatia_core.load(tmp_path / "m")
+    torch.testing.assert_close(loaded(x), model(x), rtol=1e-4, atol=1e-4)
+    (graph,) = hypatia_core.report(loaded).graphs
+    assert (graph.executor, graph.installed) == ("native", name) and "programs" in graph.programs
+    with torch.no_grad():
+        loaded.model.get_parameter("1.weight").mul_(2)
+        model[1].weight.mul_(2)
+    torch.testing.assert_close(loaded(x), model(x), rtol=1e-4, atol=1e-4)
+
+
 def test_elsewhere_it_is_decided_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve(lambda a, b, v: (a @ b) @ v, *(torch.randn(64, n) for n in (64, 64, 1)))
     served.save(tmp_path / "m")
@@ -119,7 +137,7 @@ def test_elsewhere_it_is_decided_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.testing.assert_close(loaded(*given), served(*given), rtol=1e-3, atol=1e-3)
     (graph,) = hypatia_core.report(loaded).graphs
     assert {"verify", "measure"} <= set(graph.stages)
-    assert graph.verified == "the whole graph against float64" and len(graph.measured) == 2
+    assert graph.verified == "the whole graph against float64" and len(graph.measured) == 3
 
 
 def test_a_new_process_needs_neither_the_model_nor_a_compiler(tmp_path: Path, fresh_python: Run) -> None:

@@ -85,7 +85,7 @@ def test_generated_code_takes_over_and_sees_new_weights() -> None:
 
     with torch.no_grad():
         call()
-        assert graph_of(compiled).executor == "aten"
+        assert graph_of(compiled).executor in ("native", "aten")
         called_until(lambda: graph_of(compiled).executor == "inductor", call)
         assert "float64" in graph_of(compiled).verified and graph_of(compiled).error is not None
         call()
@@ -116,7 +116,7 @@ def refused_with(compiled: Any, reason: str) -> None:
         called_until(lambda: any("tiered" in r for r in graph_of(compiled).refusals), lambda: compiled(x))
         assert torch.equal(compiled(x), wanted)
     assert any(reason in r for r in graph_of(compiled).refusals)
-    assert graph_of(compiled).executor == "aten"
+    assert graph_of(compiled).executor in ("native", "aten")
 
 
 def test_what_cannot_be_tiered_says_so() -> None:

@@ -21,7 +21,7 @@ from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
 aten = torch.ops.aten
 
 #: Products of no more multiplications are ours; torch's libraries take the others.
-SMALL_PRODUCT = 1 << 17
+SMALL_PRODUCT = 1 << 14
 
 
 @dataclass(eq=False)
