@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,8 @@ class Reader:
     _places: dict[fx.Node, int] = field(default_factory=dict)
     _bands: Mapping[fx.Node, Band] = field(default_factory=dict)
     _symmetric: set[fx.Node] = field(default_factory=set)
+    #: Types that were written before, by element type, extents and device, where all extents are numbers.
+    _types: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
     def read(self, graph: fx.Graph) -> Imported:
         """Reads a whole graph.
@@ -251,11 +254,19 @@ class Reader:
         return {"shape": [self.sizes.dimension(size) for size in sizes]}
 
     def type_of(self, node: fx.Node, shape: list[Any] | None = None) -> dict[str, Any]:
-        """The type of a node's result, or one of the same element type and another shape."""
+        """The type of a node's result, or one of another shape; shared, so not to be changed."""
         value = node.meta["val"]
-        dtype = DTYPES.get(value.dtype) or {"other": self._other(value.dtype)}
-        sizes = [self.sizes.dimension(s) for s in (value.shape if shape is None else shape)]
-        return {"dtype": dtype, "shape": sizes, "device": self._device(value.device)}
+        dtype, device = value.dtype, value.device
+        extents = tuple(value.shape if shape is None else shape)
+        fixed = all(type(size) is int for size in extents)
+        known = self._types.get((dtype, extents, device)) if fixed else None
+        if known is None:
+            name = DTYPES.get(dtype) or {"other": self._other(dtype)}
+            sizes = [self.sizes.dimension(size) for size in extents]
+            known = {"dtype": name, "shape": sizes, "device": self._device(device)}
+            if fixed:
+                self._types[dtype, extents, device] = known
+        return known
 
     def _other(self, dtype: torch.dtype) -> int:
         if dtype not in self.other_dtypes:
@@ -284,7 +295,11 @@ class Reader:
             return str(value.node.expr) if isinstance(value, torch.SymInt) else argument.name
 
         arguments = fx.node.map_arg((node.args, node.kwargs), name)
-        key = f"{node.target}{arguments}" if node.op == "call_function" else f"{node.op} {node.target}"
+        key = (
+            f"{_name_of(node.target)}{arguments}"
+            if node.op == "call_function"
+            else f"{node.op} {node.target}"
+        )
         # The type too: the engine keeps one for a key, and operands of other shapes give another.
         key += f" → {_type_text(node.meta.get('val'))}"
         self.opaque_nodes.setdefault(key, node)
@@ -375,6 +390,10 @@ def is_repeatable(graph: fx.Graph) -> bool:
     )
 
 
+#: Torch puts the name of an operation together anew each time that it is asked for.
+_name_of = functools.lru_cache(maxsize=4096)(str)
+
+
 def _read_attribute(reader: Reader, node: fx.Node) -> int | None:
     """A tensor that the graph holds itself: nothing else can change it."""
     owner: Any = node.graph.owning_module
@@ -386,7 +405,7 @@ def _read_attribute(reader: Reader, node: fx.Node) -> int | None:
 
 def _type_text(value: Any) -> str:
     if isinstance(value, torch.Tensor):
-        return f"{value.dtype}{[str(s) for s in value.shape]}"
+        return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(_type_text, value))})"
     return type(value).__name__

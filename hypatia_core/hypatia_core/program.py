@@ -88,6 +88,7 @@ def describe(
         other: the fate of a node that is not kept.
     """
     program, places = Program(), dict[fx.Node, int]()
+    sizes = {node: _bytes(node.meta.get("val")) for node in graph.nodes}
     inputs = 0
     for node in graph.nodes:
         read = [places[n] for n in node.all_input_nodes]
@@ -101,12 +102,12 @@ def describe(
         described.source, described.code = source_of(origin)
         described.predicted = costs.seconds.get(node)
         if node.op == "call_function":
-            described.flops, described.bytes = _work(node)
+            described.flops, described.bytes = _work(node, sizes)
             if costs.kept is not None and node not in costs.kept:
                 described.fate = other
         places[node] = len(program.nodes)
         program.nodes.append(described)
-    program.peak_bytes, program.weight_bytes = _memory(graph, places, program)
+    program.peak_bytes, program.weight_bytes = _memory(graph, places, program, sizes)
     program.folds = folds([_signature(node) for node in program.nodes])
     return program, places
 
@@ -151,6 +152,11 @@ def module_of(node: fx.Node) -> str | None:
     if not stack:
         return None
     path = str(next(reversed(stack.values()))[0])
+    return _within_the_model(path)
+
+
+@functools.lru_cache(maxsize=4096)
+def _within_the_model(path: str) -> str | None:
     return re.sub(r"^L\['\w+'\]\.?|^L__\w+?___", "", path) or None
 
 
@@ -176,10 +182,8 @@ def _innermost_of_the_user(trace: str) -> tuple[str | None, str | None]:
 
 
 def _numel(value: Any) -> int:
-    total = 1
-    for size in value.shape:
-        total *= int(size.node.hint or 1) if isinstance(size, torch.SymInt) else int(size)
-    return total
+    shape = value.shape
+    return math.prod([size if type(size) is int else int(size.node.hint or 1) for size in shape])
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
@@ -205,7 +209,11 @@ _PRODUCTS: dict[Any, int] = {
 
 
 def _is_view(node: fx.Node) -> bool:
-    target = node.target
+    return _gives_views(node.target)
+
+
+@functools.lru_cache(maxsize=4096)
+def _gives_views(target: Any) -> bool:
     if target is operator.getitem:
         return True
     return isinstance(target, torch._ops.OpOverload) and any(
@@ -213,12 +221,12 @@ def _is_view(node: fx.Node) -> bool:
     )
 
 
-def _work(node: fx.Node) -> tuple[int, int]:
-    """Floating operations, by the operands' shapes, and bytes that have to move."""
+def _work(node: fx.Node, sizes: Mapping[fx.Node, int]) -> tuple[int, int]:
+    """Floating operations, by the operands' shapes, and bytes that have to move; `sizes` are of values."""
     if _is_view(node):
         return 0, 0
     value = node.meta.get("val")
-    moved = _bytes(value) + sum(_bytes(n.meta.get("val")) for n in node.all_input_nodes)
+    moved = sizes[node] + sum([sizes[n] for n in node.all_input_nodes])
     results = sum(map(_numel, _tensors(value)))
     position = _PRODUCTS.get(node.target)
     if position is not None and isinstance(node.args[position], fx.Node):
@@ -236,7 +244,9 @@ def _work(node: fx.Node) -> tuple[int, int]:
     return results, moved
 
 
-def _memory(graph: fx.Graph, places: Mapping[fx.Node, int], program: Program) -> tuple[int, int]:
+def _memory(
+    graph: fx.Graph, places: Mapping[fx.Node, int], program: Program, sizes: Mapping[fx.Node, int]
+) -> tuple[int, int]:
     """The largest sum of values alive at one time, and the weights' bytes."""
     last: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -246,7 +256,7 @@ def _memory(graph: fx.Graph, places: Mapping[fx.Node, int], program: Program) ->
     owners: dict[fx.Node, fx.Node] = {}
     users: dict[fx.Node, int] = {}
     for node in graph.nodes:
-        size = _bytes(node.meta.get("val"))
+        size = sizes[node]
         if node.op == "placeholder" and program.nodes[places[node]].op == "weight":
             weights += size
             continue
@@ -261,7 +271,7 @@ def _memory(graph: fx.Graph, places: Mapping[fx.Node, int], program: Program) ->
             if last[read] is node and read in owners:
                 users[owners[read]] -= 1
                 if users[owners[read]] == 0:
-                    alive -= _bytes(owners[read].meta.get("val"))
+                    alive -= sizes[owners[read]]
     return peak, weights
 
 
