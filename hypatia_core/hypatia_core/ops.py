@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from hypatia_core import compat, masks, panels, products
+from hypatia_core import bounds, compat, masks, panels, products, selections
 from hypatia_core import linear_systems as systems
 from hypatia_core import network_ops as network
 from hypatia_core.bilinear import terms_text
@@ -495,6 +495,14 @@ TABLE: tuple[Op, ...] = (
     _unary_op("neg", aten.neg.default),
     _unary_op("abs", aten.abs.default),
     _unary_op("relu", aten.relu.default),
+    Op(
+        "clamp",
+        dict.fromkeys(
+            (aten.clamp.default, aten.clamp_min.default, aten.clamp_max.default, aten.hardtanh.default),
+            bounds.read_clamp,
+        ),
+        bounds.write_clamp,
+    ),
     _unary_op("exp", aten.exp.default),
     _unary_op("expm1", aten.expm1.default),
     _unary_op("log", aten.log.default),
@@ -577,6 +585,16 @@ TABLE: tuple[Op, ...] = (
     ),
     Op("reshape", dict.fromkeys(_RESHAPES, _read_reshape), _write_reshape),
     Op("expand", {aten.expand.default: _read_expand}, _write_expand),
+    Op(
+        "select_rows",
+        {
+            aten.index_select.default: selections.read_index_select,
+            aten.index.Tensor: selections.read_index,
+            aten.embedding.default: selections.read_embedding,
+            aten.gather.default: selections.read_gather,
+        },
+        selections.write_selection,
+    ),
     Op("slice", {aten.slice.Tensor: _read_slice, aten.select.int: _read_select}, _write_slice),
     Op(
         "diagonal",

@@ -1,11 +1,14 @@
-//! What is known of each e-class: its type, its value where constant, whether it depends on weights alone.
+//! What is known of each e-class: its type, its value where constant, between which numbers its elements lie, whether
+//! it depends on weights alone.
 
 use egg::{Analysis, DidMerge, EGraph, Id};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::attribute::Attribute;
 use crate::language::{Head, Term};
 use crate::op::Op;
+use crate::range::{Range, range};
 use crate::tensor_type::TensorType;
 
 /// The e-graph of tensor programs.
@@ -19,6 +22,8 @@ pub trait Known {
     fn attribute(&self, id: Id) -> Option<&Attribute>;
     /// The number that each element is, where that is known.
     fn constant(&self, id: Id) -> Option<f64>;
+    /// Between which numbers the elements lie, and whether one may be not a number.
+    fn range(&self, id: Id) -> Range;
 
     /// The type of an operation over these terms, or `None` where it has none that is sure.
     fn infer(&self, op: Op, operands: &[Id], attributes: &[Id]) -> Option<TensorType> {
@@ -58,6 +63,10 @@ impl Known for TensorGraph {
     fn constant(&self, id: Id) -> Option<f64> {
         self[id].data.constant
     }
+
+    fn range(&self, id: Id) -> Range {
+        self[id].data.range
+    }
 }
 
 impl Builder for TensorGraph {
@@ -85,12 +94,31 @@ pub enum Value {
     Attribute(u32),
 }
 
+impl Value {
+    /// What follows from the type alone.
+    fn range(&self) -> Range {
+        match self {
+            Self::Tensor(ty) => Range::of(ty),
+            _ => NOTHING,
+        }
+    }
+}
+
+/// What is known of something that has no elements, or none that are known.
+const NOTHING: Range = Range {
+    low: f64::NEG_INFINITY,
+    high: f64::INFINITY,
+    nan: true,
+};
+
 /// What is known of one e-class.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub value: Value,
     /// The number that each element is, where that is known.
     pub constant: Option<f64>,
+    /// Holds of each term of the class as it is computed, so that it holds of whichever is chosen.
+    pub range: Range,
     /// Whether the value is the same at each call until a weight changes.
     pub weights_only: bool,
 }
@@ -169,11 +197,13 @@ impl Analysis<Term> for TensorAnalysis {
             Head::Attribute(n) => Facts {
                 value: Value::Attribute(n),
                 constant: None,
+                range: NOTHING,
                 weights_only: true,
             },
             Head::Input(n) => {
                 let (ty, weight) = egraph.analysis.inputs[&n].clone();
                 Facts {
+                    range: Range::of(&ty),
                     value: Value::Tensor(ty),
                     constant: None,
                     weights_only: weight,
@@ -187,6 +217,7 @@ impl Analysis<Term> for TensorAnalysis {
                     && term.children.iter().all(|&c| egraph[c].data.weights_only);
                 let value = opaque.ty.clone().map_or(Value::Tuple, Value::Tensor);
                 Facts {
+                    range: value.range(),
                     value,
                     constant: None,
                     weights_only,
@@ -200,6 +231,7 @@ impl Analysis<Term> for TensorAnalysis {
                 });
                 let value = opaque.cloned().map_or(Value::Tuple, Value::Tensor);
                 Facts {
+                    range: value.range(),
                     value,
                     constant: None,
                     weights_only: egraph[below].data.weights_only,
@@ -214,6 +246,17 @@ impl Analysis<Term> for TensorAnalysis {
                     _ => None,
                 };
                 let weights_only = operands.iter().all(|&c| egraph[c].data.weights_only);
+                let range = ty.as_ref().map_or(NOTHING, |ty| {
+                    let ranges: SmallVec<[Range; 4]> =
+                        operands.iter().map(|&o| egraph[o].data.range).collect();
+                    let attributes: SmallVec<[&Attribute; 4]> = attributes
+                        .iter()
+                        .filter_map(|&a| attribute(egraph, a))
+                        .collect();
+                    let equal =
+                        |i: usize, j: usize| egraph.find(operands[i]) == egraph.find(operands[j]);
+                    range(op, &ranges, &equal, &attributes, ty)
+                });
                 let value = match ty {
                     Some(ty) => Value::Tensor(ty),
                     None => {
@@ -227,6 +270,7 @@ impl Analysis<Term> for TensorAnalysis {
                 Facts {
                     value,
                     constant,
+                    range,
                     weights_only,
                 }
             }
@@ -246,6 +290,11 @@ impl Analysis<Term> for TensorAnalysis {
             (Some(_), None) => did.1 = true,
             _ => {}
         }
+        // The hull and not what both say: another program that is equal over the reals may be rounded below zero.
+        let range = a.range.hull(b.range);
+        did.0 |= range != a.range;
+        did.1 |= range != b.range;
+        a.range = range;
         did.0 |= b.weights_only && !a.weights_only;
         did.1 |= a.weights_only && !b.weights_only;
         a.weights_only |= b.weights_only;

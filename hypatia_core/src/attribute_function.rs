@@ -35,6 +35,7 @@ functions! {
     "permuted-shape" permuted_shape;
     "reduced-shape" reduced_shape;
     "sliced-shape" sliced_shape;
+    "selected-shape" selected_shape;
     "permutation-below" permutation_below;
     "axis-below" axis_below;
     "axes-below" axes_below;
@@ -160,6 +161,17 @@ fn sliced_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let int = |n: usize| known.attribute(ids[n]).and_then(Attribute::int);
     let (axis, start, end, step) = (usize::try_from(int(1)?).ok()?, int(2)?, int(3)?, int(4)?);
     *shape.get_mut(axis)? = Dim::Known((end - start + step - 1) / step);
+    Some(Attribute::Shape(shape))
+}
+
+/// The shape `s` after the places `i` were selected along axis `d`.
+fn selected_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let mut shape = known.attribute(ids[0])?.shape()?.to_vec();
+    let [count] = known.tensor_type(ids[1])?.shape[..] else {
+        return None;
+    };
+    let axis = usize::try_from(known.attribute(ids[2])?.int()?).ok()?;
+    *shape.get_mut(axis)? = count;
     Some(Attribute::Shape(shape))
 }
 

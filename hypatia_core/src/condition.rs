@@ -56,6 +56,12 @@ conditions! {
     "is-product"      3 is_product      "it has the shape of the product of the other two";
     "is-product-shape" 3 is_product_shape "that is the shape of the product of the other two";
     "hides-in-product" 3 hides_in_product "it is −∞ everywhere, of no more dimensions than the product of the other two";
+    "is-never-negative" 1 is_never_negative "no element is below zero, whatever the inputs";
+    "is-never-positive" 1 is_never_positive "no element is above zero, whatever the inputs";
+    "is-finite"       1 is_finite       "each element is a finite number, whatever the inputs";
+    "is-never-below"  2 is_never_below  "no element of the one is below one of the other, which is a number everywhere";
+    "is-never-above"  2 is_never_above  "no element of the one is above one of the other, which is a number everywhere";
+    "is-within"       3 is_within       "no element is below the one number or above the other, whatever the inputs";
     "hides-in-shape"  2 hides_in_shape  "it is −∞ everywhere, of no more dimensions than the shape";
     "is-float"        1 is_float        "its elements are floating point";
     "is-real"         1 is_real         "its elements are not complex: a complex product with a real number makes NaN of infinities";
@@ -281,6 +287,47 @@ fn hides_in_product(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 
 fn hides_in_shape(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     hides(known, ids[0], known.attribute(ids[1])?.shape()?.len())
+}
+
+/// Three-valued: what lies on one side of a bound, on the other, or maybe on both.
+fn decided(yes: bool, no: bool) -> Option<bool> {
+    (yes || no).then_some(yes)
+}
+
+fn is_never_negative(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let range = known.range(ids[0]);
+    decided(range.low >= 0.0, range.high < 0.0)
+}
+
+fn is_never_positive(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let range = known.range(ids[0]);
+    decided(range.high <= 0.0, range.low > 0.0)
+}
+
+fn is_finite(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    known.range(ids[0]).is_finite()
+}
+
+fn is_never_below(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (a, b) = (known.range(ids[0]), known.range(ids[1]));
+    decided(a.low >= b.high && !b.nan, a.high < b.low)
+}
+
+fn is_never_above(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (a, b) = (known.range(ids[0]), known.range(ids[1]));
+    decided(a.high <= b.low && !b.nan, a.low > b.high)
+}
+
+fn is_within(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let range = known.range(ids[0]);
+    let (low, high) = (
+        known.attribute(ids[1])?.float()?,
+        known.attribute(ids[2])?.float()?,
+    );
+    decided(
+        low <= range.low && range.high <= high,
+        range.high < low || high < range.low,
+    )
 }
 
 fn is_last_of(known: &dyn Known, ids: &[Id]) -> Option<bool> {

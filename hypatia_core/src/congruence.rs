@@ -13,6 +13,7 @@ use crate::analysis::{Builder, Known, OpaqueOp, keeps_constant};
 use crate::attribute::Attribute;
 use crate::language::{Head, Term};
 use crate::op::Op;
+use crate::range::{Range, range};
 use crate::tensor_type::TensorType;
 
 type Pairs = SmallVec<[(usize, usize); 4]>;
@@ -297,6 +298,43 @@ impl Known for Congruence {
 
     fn constant(&self, id: Id) -> Option<f64> {
         self.constants[self.find(index(id))]
+    }
+
+    /// Of this very term, whatever it equals: an equal one may be rounded otherwise.
+    fn range(&self, id: Id) -> Range {
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
+        let mut stack = vec![index(id)];
+        while let Some(term) = stack.pop() {
+            if needed.insert(term) {
+                stack.extend(self.terms[term].split().0.iter().map(|&c| index(c)));
+            }
+        }
+        // Operands have smaller numbers than what uses them.
+        let mut ranges: FxHashMap<usize, Range> = FxHashMap::default();
+        for &number in &needed {
+            let term = &self.terms[number];
+            let (operands, attributes) = term.split();
+            let found = match (&self.types[number], term.op()) {
+                (Some(ty), Some(op)) => {
+                    let known: SmallVec<[Range; 4]> =
+                        operands.iter().map(|&o| ranges[&index(o)]).collect();
+                    let attributes: SmallVec<[&Attribute; 4]> = attributes
+                        .iter()
+                        .filter_map(|&a| self.attribute(a))
+                        .collect();
+                    let equal = |i: usize, j: usize| self.equal(operands[i], operands[j]);
+                    range(op, &known, &equal, &attributes, ty)
+                }
+                (Some(ty), None) => Range::of(ty),
+                (None, _) => Range {
+                    low: f64::NEG_INFINITY,
+                    high: f64::INFINITY,
+                    nan: true,
+                },
+            };
+            ranges.insert(number, found);
+        }
+        ranges[&index(id)]
     }
 }
 

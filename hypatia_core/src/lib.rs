@@ -39,6 +39,7 @@ pub mod optimize;
 pub mod pattern;
 #[cfg(feature = "python")]
 mod python;
+pub mod range;
 mod registers;
 pub mod rules;
 pub mod saturate;

@@ -70,6 +70,7 @@ ops! {
     Minimum    "minimum"     Exactly(2), 0, Elementwise(1),  pointwise;
     Neg        "neg"         Exactly(1), 0, Elementwise(1),  pointwise;
     Abs        "abs"         Exactly(1), 0, Elementwise(1),  pointwise_float;
+    Clamp      "clamp"       Exactly(1), 2, Elementwise(2),  clamp;
     Relu       "relu"        Exactly(1), 0, Elementwise(1),  pointwise_float;
     Exp        "exp"         Exactly(1), 0, Elementwise(16), pointwise_float;
     Expm1      "expm1"       Exactly(1), 0, Elementwise(20), pointwise_float;
@@ -120,6 +121,7 @@ ops! {
     Reshape    "reshape"     Exactly(1), 1, View,            reshape;
     Expand     "expand"      Exactly(1), 1, View,            expand;
     Slice      "slice"       Exactly(1), 4, View,            slice;
+    SelectRows "select_rows" Exactly(2), 2, Elementwise(1),  select_rows;
     Diagonal   "diagonal"    Exactly(1), 0, View,            diagonal;
     Cat        "cat"         Sequence,   1, Elementwise(1),  cat;
     Sum        "sum"         Exactly(1), 2, Reduction,       reduce;
@@ -511,6 +513,28 @@ fn slice(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorTy
     let mut shape = x.shape.clone();
     shape[axis] = Dim::Known((end - start + step - 1) / step);
     Some(x.with_shape(shape))
+}
+
+/// The places of an axis that a list of integers names, in its order; attributes: the axis, and how torch calls it.
+/// Places are counted from the end where they are negative.
+fn select_rows(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (x, places) = (operands[0], operands[1]);
+    let axis = usize::try_from(attributes[0].int()?).ok()?;
+    let mut shape = x.shape.clone();
+    let fits = matches!(attributes[1], Attribute::Word(_))
+        && matches!(places.dtype, DType::I64 | DType::I32)
+        && x.dtype.is_float();
+    let ([count], true) = (&places.shape[..], fits) else {
+        return None;
+    };
+    *shape.get_mut(axis)? = *count;
+    Some(x.with_shape(shape))
+}
+
+/// Attributes: the least and the largest value, infinite where there is none.
+fn clamp(operands: &[&TensorType], attributes: &[&Attribute]) -> Option<TensorType> {
+    let (low, high) = (attributes[0].float()?, attributes[1].float()?);
+    (low <= high).then(|| pointwise_float(operands, &[]))?
 }
 
 /// The diagonals of the matrices in the operand.

@@ -33,6 +33,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "plus zero": lambda x: x + 0,
     "times one": lambda x: x * 1,
     "double negative": lambda x: x.neg().neg(),
+    "cut off": lambda x: x.clamp(-0.5, 2.0),
     "clone": torch.clone,
     "opaque": lambda x: torch.cumsum(x, 0) if x.dim() else x,
 }
@@ -56,6 +57,7 @@ ALONG: dict[str, Callable[[Any, int], Any]] = {
     "first": lambda x, axis: x.narrow(axis, 0, 1),
     "every second": lambda x, axis: x[(slice(None),) * axis + (slice(None, None, 2),)],
     "to the front": lambda x, axis: x.movedim(axis, 0),
+    "selected": lambda x, axis: x.index_select(axis, torch.arange(0, x.shape[axis], 2)),
     "unsqueeze": lambda x, axis: x.unsqueeze(axis),
     "flip ends": lambda x, axis: torch.cat([x, x], axis),
 }

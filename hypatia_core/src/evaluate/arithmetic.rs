@@ -37,6 +37,9 @@ pub trait Arithmetic {
         dtype: DType,
     ) -> Evaluated<Self::Scalar>;
     fn cast(&self, x: Self::Scalar, from: DType, to: DType) -> Evaluated<Self::Scalar>;
+    /// The place along an axis of this extent that an integer names, counted from the end where it is negative; over it
+    /// from the start again.
+    fn place(&self, x: Self::Scalar, extent: usize) -> Evaluated<usize>;
     /// The sum of several terms. Where sums round, the order follows `salt`: a library is free in it, and equal calls
     /// (equal salts) sum in the same order.
     fn sum(&self, terms: &mut [Self::Scalar], dtype: DType, salt: u64) -> Evaluated<Self::Scalar>;
@@ -134,6 +137,11 @@ impl Arithmetic for Field {
         } else {
             Err(Failure::Outside)
         }
+    }
+
+    fn place(&self, x: u64, extent: usize) -> Evaluated<usize> {
+        let place = x.checked_rem(extent as u64).ok_or(Failure::Undefined)?;
+        Ok(place as usize)
     }
 
     fn sum(&self, terms: &mut [u64], dtype: DType, _: u64) -> Evaluated<u64> {
@@ -261,6 +269,11 @@ impl Arithmetic for Floating {
         })
     }
 
+    fn place(&self, x: f64, extent: usize) -> Evaluated<usize> {
+        let place = (x as i64).checked_rem_euclid(extent as i64);
+        Ok(place.ok_or(Failure::Undefined)? as usize)
+    }
+
     fn sum(&self, terms: &mut [f64], dtype: DType, salt: u64) -> Evaluated<f64> {
         // Half types are summed in float32 and rounded once.
         let inner = match dtype {
@@ -350,6 +363,10 @@ impl Arithmetic for Complex {
         } else {
             Err(Failure::Outside)
         }
+    }
+
+    fn place(&self, _: [f64; 2], _: usize) -> Evaluated<usize> {
+        Err(Failure::Outside)
     }
 
     fn sum(&self, terms: &mut [[f64; 2]], dtype: DType, salt: u64) -> Evaluated<[f64; 2]> {

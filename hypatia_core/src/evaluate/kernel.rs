@@ -35,6 +35,13 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Neg => |a, x, _, c| map(x, |v| a.neg(v, c.result)),
         Op::Abs => |a, x, _, c| map(x, |v| a.map(f64::abs, v, c.result)),
         Op::Relu => |a, x, _, c| map(x, |v| a.map(|v| maximum(v, 0.0), v, c.result)),
+        Op::Clamp => |a, x, at, c| {
+            let bound = |i: usize| at[i].float().ok_or(Failure::Outside);
+            let (low, high) = (bound(0)?, bound(1)?);
+            map(x, |v| {
+                a.map(|v| minimum(maximum(v, low), high), v, c.result)
+            })
+        },
         Op::Exp => |a, x, _, c| map(x, |v| a.map(libm::exp, v, c.result)),
         Op::Expm1 => |a, x, _, c| map(x, |v| a.map(libm::expm1, v, c.result)),
         Op::Log => |a, x, _, c| map(x, |v| a.map(libm::log, v, c.result)),
@@ -118,6 +125,15 @@ pub fn kernel<A: Arithmetic>(op: Op) -> Option<Kernel<A>> {
         Op::Reshape => |_, x, at, c| layout::reshape(x, at, c),
         Op::Expand => |_, x, at, c| layout::expand(x, at, c),
         Op::Slice => |_, x, at, c| layout::slice(x, at, c),
+        Op::SelectRows => |a, x, at, _| {
+            let extent = at[0].int().and_then(|axis| usize::try_from(axis).ok());
+            let extent = *x[0]
+                .shape
+                .get(extent.ok_or(Failure::Outside)?)
+                .ok_or(Failure::Outside)?;
+            let places = x[1].data.iter().map(|&v| a.place(v, extent));
+            layout::select_rows(x[0], &places.collect::<Evaluated<Vec<_>>>()?, at)
+        },
         Op::Diagonal => |_, x, at, c| layout::diagonal(x, at, c),
         Op::Cat => |_, x, at, c| layout::cat(x, at, c),
         Op::Sum => |a, x, at, c| reduce(x, at, |line| a.sum(line, c.result, c.salt)),

@@ -58,6 +58,18 @@ pub fn slice<S: Copy>(x: &[&Tensor<S>], attributes: &[Attribute], _: &Call<'_>) 
     })
 }
 
+/// These places of an axis, in this order.
+pub fn select_rows<S: Copy>(x: &Tensor<S>, places: &[usize], attributes: &[Attribute]) -> Moved<S> {
+    let axis = int(&attributes[0])?;
+    let mut shape = x.shape.clone();
+    shape[axis] = places.len();
+    Tensor::from_fn(shape, |index| {
+        let mut source = index.to_vec();
+        source[axis] = places[index[axis]];
+        Ok(x.at(&source))
+    })
+}
+
 /// The elements of each matrix whose row is their column.
 pub fn diagonal<S: Copy>(x: &[&Tensor<S>], _: &[Attribute], call: &Call<'_>) -> Moved<S> {
     Tensor::from_fn(call.shape.to_vec(), |index| {

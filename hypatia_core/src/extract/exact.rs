@@ -1,4 +1,8 @@
-//! Branch and bound over linear relaxations, after the e-graph was reduced to what a cheaper program could use.
+//! Branch and bound over cuts and linear relaxations, after the e-graph was reduced to what a cheaper program could use.
+//!
+//! Cuts (`ascent`) come first: their bound leaves out every term whose remaining cost is more than a cheaper program may
+//! have, again and again while that makes the e-graph smaller. What is left is relaxed while the bound on variables
+//! lasts, then branched on by cuts alone, the branch with the least bound first.
 //!
 //! Each term is a variable between 0 and 1; a root needs a term, and so does each operand of a chosen term: one that does
 //! not need the chosen term's class in turn. Longer circles are forbidden one by one, when a solution has one. Relaxations are solved by `good_lp` with `microlp`.
@@ -7,6 +11,7 @@ use egg::Id;
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, microlp, variable};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::ascent::{Ascent, Net, Through, WAYS};
 use super::reduced::Reduced;
 use super::{Costs, Extraction, Method, Selection, greedy};
 
@@ -14,6 +19,8 @@ use super::{Costs, Extraction, Method, Selection, greedy};
 pub const EQUAL: f64 = 1e-6;
 /// Steps of local improvement after rounding.
 const POLISH: usize = 20_000;
+/// Terms that cuts may look at, for each variable of a relaxation that is allowed: about as long together.
+const STEPS_A_VARIABLE: usize = 500;
 
 /// Makes an answer better, or proves how good it is, with relaxations of at most so many variables together.
 pub fn improve(
@@ -30,16 +37,14 @@ pub fn improve(
         total,
         circles: Vec::new(),
         left: variables,
+        steps: variables.saturating_mul(STEPS_A_VARIABLE),
     };
-    let lower = match Reduced::new(costs, roots, total) {
-        // Nothing is left that a cheaper program could use.
-        None => search.total,
-        Some(reduced) => search.run(&reduced),
-    };
+    let lower = search.lower();
     log::debug!(
-        "exact extraction: {} of {} variables used, at most {:.3e} s where {lower:.3e} s is proved",
+        "exact extraction: {} of {} variables used, {} steps of cuts left, at most {:.3e} s where {lower:.3e} s is proved",
         variables - search.left,
         variables,
+        search.steps,
         search.total,
     );
     let gap = ((search.total - lower) / search.total).max(0.0);
@@ -62,6 +67,17 @@ struct Branch {
     bound: f64,
 }
 
+impl Branch {
+    /// Without a term, and with it.
+    fn split(&self, term: usize, bound: f64) -> [Self; 2] {
+        [false, true].map(|taken| {
+            let mut decided = self.decided.clone();
+            decided.push((term, taken));
+            Self { decided, bound }
+        })
+    }
+}
+
 struct Search<'s> {
     costs: &'s Costs<'s>,
     roots: &'s [Id],
@@ -70,18 +86,128 @@ struct Search<'s> {
     /// Terms of which not all may be chosen.
     circles: Vec<Vec<usize>>,
     left: usize,
+    /// Terms that cuts may still look at.
+    steps: usize,
 }
 
 impl Search<'_> {
     /// The proved lower bound.
-    fn run(&mut self, reduced: &Reduced) -> f64 {
+    fn lower(&mut self) -> f64 {
+        let (mut left_out, mut bound) = (FxHashSet::default(), 0.0f64);
+        loop {
+            let Some(reduced) = Reduced::new(self.costs, self.roots, self.total, &left_out) else {
+                // Nothing is left that a cheaper program could use.
+                return self.total;
+            };
+            let net = Net::new(&reduced, self.roots);
+            let (before, all) = (left_out.len(), vec![true; reduced.candidates.len()]);
+            bound = bound.max(reduced.least);
+            for way in WAYS {
+                let Some(ascent) = net.ascend(&all, way, &mut self.steps) else {
+                    return self.total;
+                };
+                bound = bound.max(ascent.bound);
+                self.take(&reduced, &net, &ascent);
+                for (class, own) in &reduced.classes {
+                    for &term in own {
+                        if ascent.bound + ascent.rest[term] >= self.total * (1.0 - EQUAL) {
+                            left_out.insert((*class, reduced.candidates[term].number));
+                        }
+                    }
+                }
+            }
+            if bound >= self.total * (1.0 - EQUAL) {
+                return self.total;
+            }
+            if left_out.len() == before || self.steps == 0 {
+                return self.run(&reduced, &net, bound);
+            }
+        }
+    }
+
+    /// Keeps the program that an ascent has made without cost, polished, if it is the cheapest so far.
+    fn take(&mut self, reduced: &Reduced, net: &Net, ascent: &Ascent) {
+        let mut selection = self.best.clone();
+        let program = net.program(ascent);
+        if program.is_empty() {
+            return;
+        }
+        for term in program {
+            let candidate = &reduced.candidates[term];
+            selection.choice.insert(candidate.class, candidate.number);
+        }
+        self.keep(selection);
+    }
+
+    /// Polishes a program, and keeps it if it is the cheapest so far; whether it was one.
+    fn keep(&mut self, mut selection: Selection) -> bool {
+        let Some(before) = selection.seconds(self.costs, self.roots) else {
+            return false;
+        };
+        if before < self.total * 1.5 {
+            greedy::improve(self.costs, self.roots, &mut selection, POLISH);
+        }
+        if let Some(total) = selection.seconds(self.costs, self.roots)
+            && total < self.total
+        {
+            self.total = total;
+            self.best = selection;
+        }
+        true
+    }
+
+    /// The bound of a branch by cuts, and the term to branch on next; `None` where the branch holds no cheaper program.
+    fn cut(
+        &mut self,
+        reduced: &Reduced,
+        net: &Net,
+        branch: &Branch,
+    ) -> Option<(f64, Option<usize>)> {
+        let mut allowed = vec![true; reduced.candidates.len()];
+        for &(term, taken) in &branch.decided {
+            if taken {
+                let others = net.class(term).1.iter().filter(|&&t| t != term);
+                others.for_each(|&t| allowed[t] = false);
+            } else {
+                allowed[term] = false;
+            }
+        }
+        let ascent = net.ascend(&allowed, Through::Dearest, &mut self.steps)?;
+        let bound = ascent.bound.max(branch.bound);
+        self.take(reduced, net, &ascent);
+        if bound >= self.total * (1.0 - EQUAL) {
+            return None;
+        }
+        let open = |&t: &usize| net.class(t).1.iter().filter(|&&o| allowed[o]).count() > 1;
+        let dear = |&a: &usize, &b: &usize| {
+            let (x, y) = (reduced.candidates[a].seconds, reduced.candidates[b].seconds);
+            x.total_cmp(&y).then(b.cmp(&a))
+        };
+        let split = net.program(&ascent).into_iter().filter(open).max_by(dear);
+        Some((bound, split))
+    }
+
+    fn run(&mut self, reduced: &Reduced, net: &Net, bound: f64) -> f64 {
         let mut open = vec![Branch {
             decided: Vec::new(),
-            bound: reduced.least,
+            bound,
         }];
-        while let Some(branch) = open.pop() {
+        while let Some(next) =
+            (0..open.len()).min_by(|&a, &b| open[a].bound.total_cmp(&open[b].bound).then(b.cmp(&a)))
+        {
+            let mut branch = open.swap_remove(next);
             if branch.bound >= self.total * (1.0 - EQUAL) {
                 continue;
+            }
+            let mut by_cut = None;
+            if !branch.decided.is_empty() && self.steps > 0 {
+                match self.cut(reduced, net, &branch) {
+                    None => continue,
+                    Some((bound, split)) => {
+                        branch.bound = bound;
+                        by_cut = split;
+                    }
+                }
             }
             let relaxed = if self.left >= reduced.candidates.len() {
                 self.left -= reduced.candidates.len();
@@ -90,10 +216,20 @@ impl Search<'_> {
                 Relaxed::Unknown
             };
             match relaxed {
-                Relaxed::Unknown => {
-                    let bounds = open.iter().map(|b| b.bound);
-                    return bounds.fold(branch.bound, f64::min).min(self.total);
-                }
+                Relaxed::Unknown => match by_cut {
+                    Some(split) if self.steps > 0 => open.extend(branch.split(split, branch.bound)),
+                    _ if branch.decided.is_empty() && self.steps > 0 => {
+                        match self.cut(reduced, net, &branch) {
+                            Some((bound, Some(split))) => open.extend(branch.split(split, bound)),
+                            Some(_) => return branch.bound.min(self.total),
+                            None => {}
+                        }
+                    }
+                    _ => {
+                        let bounds = open.iter().map(|b| b.bound);
+                        return bounds.fold(branch.bound, f64::min).min(self.total);
+                    }
+                },
                 Relaxed::Infeasible => {}
                 Relaxed::At(bound, values) => {
                     let bound = bound.max(branch.bound);
@@ -115,11 +251,7 @@ impl Search<'_> {
                     };
                     let split = (0..values.len()).filter(open_term).max_by(dear);
                     if let Some(split) = split {
-                        for taken in [false, true] {
-                            let mut decided = branch.decided.clone();
-                            decided.push((split, taken));
-                            open.push(Branch { decided, bound });
-                        }
+                        open.extend(branch.split(split, bound));
                     }
                 }
             }
@@ -203,16 +335,7 @@ impl Search<'_> {
                 .insert(class, reduced.candidates[greatest].number);
             stack.extend(&reduced.candidates[greatest].children);
         }
-        if let Some(before) = rounded.seconds(self.costs, self.roots) {
-            if before < self.total * 1.5 {
-                greedy::improve(self.costs, self.roots, &mut rounded, POLISH);
-            }
-            if let Some(total) = rounded.seconds(self.costs, self.roots)
-                && total < self.total
-            {
-                self.total = total;
-                self.best = rounded;
-            }
+        if self.keep(rounded) {
             return None;
         }
         let circle = circle_of(reduced, &taken, self.roots)?;

@@ -1,8 +1,9 @@
 //! Choosing one term for each class that is needed, so that the whole program, shared parts counted once, is cheap.
 //!
-//! A good answer comes first (`greedy`), then branch and bound over linear relaxations makes it better or proves it
-//! best (`exact`), within a bound that counts.
+//! A good answer comes first (`greedy`), then branch and bound over cuts (`ascent`) and linear relaxations makes it
+//! better or proves it best (`exact`), within a bound that counts.
 
+mod ascent;
 mod exact;
 mod greedy;
 mod reduced;

@@ -1,7 +1,7 @@
 //! An e-graph, reduced to the terms that a cheaper program than the best known could use.
 
 use egg::Id;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Costs;
 use super::exact::EQUAL;
@@ -9,6 +9,7 @@ use crate::bits::Bits;
 
 /// A term that may be part of a cheaper program.
 pub struct Candidate {
+    pub class: Id,
     pub number: usize,
     pub seconds: f64,
     pub children: Vec<Id>,
@@ -34,15 +35,25 @@ struct Term {
 }
 
 impl Reduced {
-    /// `None` where nothing is left: no program is cheaper than `total`.
-    pub fn new(costs: &Costs, roots: &[Id], total: f64) -> Option<Self> {
+    /// `None` where nothing is left: no program is cheaper than `total`. `left_out` are terms, by class and number, that
+    /// no cheaper program has.
+    pub fn new(
+        costs: &Costs,
+        roots: &[Id],
+        total: f64,
+        left_out: &FxHashSet<(Id, usize)>,
+    ) -> Option<Self> {
         let names = costs.classes();
         let position: FxHashMap<Id, usize> =
             names.iter().enumerate().map(|(i, &id)| (id, i)).collect();
         let roots: Vec<usize> = roots.iter().map(|r| position[r]).collect();
         let mut terms: Vec<Vec<Term>> = names
             .iter()
-            .map(|&class| undominated(costs, class, &position))
+            .map(|&class| {
+                let mut own = undominated(costs, class, &position);
+                own.retain(|term| !left_out.contains(&(class, term.number)));
+                own
+            })
             .collect();
         loop {
             let needs = needed(&terms);
@@ -54,7 +65,7 @@ impl Reduced {
             roots.iter().for_each(|&r| always.union(&needs[r]));
             let floor = |set: &Bits| set.iter().map(|c| cheapest[c]).sum::<f64>();
             let least = floor(&always);
-            if least >= total * (1.0 - EQUAL) {
+            if least >= total * (1.0 - EQUAL) || roots.iter().any(|&r| terms[r].is_empty()) {
                 return None;
             }
             let mut changed = false;
@@ -181,6 +192,7 @@ fn numbered(
         let first = reduced.candidates.len();
         for term in &terms[class] {
             reduced.candidates.push(Candidate {
+                class: names[class],
                 number: term.number,
                 seconds: term.seconds,
                 children: term.children.iter().map(|&c| names[c]).collect(),

@@ -35,4 +35,13 @@ rules! {
     "maximum-with-zero-is-relu"
         "(maximum ?x 0)" => "(relu ?x)" Accurate;
         "the definition of relu; of two zeros either is right"; "x: f32[3,4]";
+    "selected-rows-of-relu-are-relu-of-selected-rows"
+        "(select_rows (relu ?x) ?i ?d ?k)" => "(relu (select_rows ?x ?i ?d ?k))" Reassociates;
+        "each element for itself"; "x: f32[4,3] i: i64[2] d: 0 k: 'index";
+    "selected-rows-of-gelu-are-gelu-of-selected-rows"
+        "(select_rows (gelu ?x ?f) ?i ?d ?k)" => "(gelu (select_rows ?x ?i ?d ?k) ?f)" Reassociates;
+        "each element for itself"; "x: f32[4,3] f: 'none i: i64[2] d: 0 k: 'index";
+    "selected-rows-of-silu-are-silu-of-selected-rows"
+        "(select_rows (silu ?x) ?i ?d ?k)" => "(silu (select_rows ?x ?i ?d ?k))" Reassociates;
+        "each element for itself"; "x: f32[4,3] i: i64[2] d: 0 k: 'index";
 }

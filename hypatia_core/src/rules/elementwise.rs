@@ -36,6 +36,48 @@ rules! {
     "relu-of-relu-is-one"
         "(relu (relu ?a))" => "(relu ?a)" BitExact;
         "relu leaves what is not negative alone"; "a: f32[3,4]";
+    "clamp-within-its-bounds-is-nothing"
+        "(clamp ?x ?l ?h)" => "?x" Accurate if "is-within ?x ?l ?h";
+        "nothing is cut off; of two zeros either is right"; "x: (sigmoid ?z) z: f32[3,4] l: 0.0 h: 1.0";
+    "magnitude-of-what-is-not-negative"
+        "(abs ?x)" => "?x" Accurate if "is-never-negative ?x";
+        "|x| = x for x ≥ 0, and NaN stays NaN; of two zeros either is right"; "x: (exp ?z) z: f32[3,4]";
+    "magnitude-of-what-is-not-positive"
+        "(abs ?x)" => "(neg ?x)" Accurate if "is-never-positive ?x";
+        "|x| = −x for x ≤ 0, and NaN stays NaN; of two zeros either is right"; "x: (log_sigmoid ?z) z: f32[3,4]";
+    "relu-of-what-is-not-negative"
+        "(relu ?x)" => "?x" Accurate if "is-never-negative ?x";
+        "max(x, 0) = x for x ≥ 0, and NaN stays NaN; of two zeros either is right"; "x: (sigmoid ?z) z: f32[3,4]";
+    "the-larger-is-known"
+        "(maximum ?a ?b)" => "?a" Accurate if "is-never-below ?a ?b";
+        "max(a, b) = a for a ≥ b; NaN of a stays, and b has none"; "a: (sigmoid ?z) z: f32[3,4] b: (expand 0 ?s) s: [3,4]";
+    "the-larger-is-known-to-be-the-second"
+        "(maximum ?b ?a)" => "?a" Accurate if "is-never-below ?a ?b";
+        "max(b, a) = a for a ≥ b; NaN of a stays, and b has none"; "a: (sigmoid ?z) z: f32[3,4] b: (expand 0 ?s) s: [3,4]";
+    "the-smaller-is-known"
+        "(minimum ?a ?b)" => "?a" Accurate if "is-never-above ?a ?b";
+        "min(a, b) = a for a ≤ b; NaN of a stays, and b has none"; "a: (sigmoid ?z) z: f32[3,4] b: (expand 1 ?s) s: [3,4]";
+    "the-smaller-is-known-to-be-the-second"
+        "(minimum ?b ?a)" => "?a" Accurate if "is-never-above ?a ?b";
+        "min(b, a) = a for a ≤ b; NaN of a stays, and b has none"; "a: (sigmoid ?z) z: f32[3,4] b: (expand 1 ?s) s: [3,4]";
+    "root-of-a-square-is-the-magnitude"
+        "(sqrt (mul ?x ?x))" => "(abs ?x)" Accurate;
+        "√x² = |x|, where x² overflows and underflows too"; "x: f32[3,4]";
+    "square-of-a-root-is-nothing"
+        "(mul (sqrt ?x) (sqrt ?x))" => "?x" Accurate if "is-never-negative ?x";
+        "(√x)² = x for x ≥ 0"; "x: (exp ?z) z: f32[3,4]";
+    "exp-of-log-is-nothing"
+        "(exp (log ?x))" => "?x" Accurate if "is-never-negative ?x";
+        "exp log x = x for x ≥ 0"; "x: (sigmoid ?z) z: f32[3,4]";
+    "log-of-exp-is-nothing"
+        "(log (exp ?x))" => "?x" Accurate;
+        "log exp x = x, where exp x overflows and underflows too"; "x: f32[3,4]";
+    "nothing-of-what-is-finite-is-zero"
+        "(mul ?a 0)" => "0" Accurate if "is-finite ?a";
+        "0·a = 0 for finite a; of two zeros either is right"; "a: (expand 2 ?t) t: [3,4]";
+    "what-is-finite-less-itself-is-zero"
+        "(sub ?a ?a)" => "0" Accurate if "is-finite ?a";
+        "a − a = 0 for finite a"; "a: (cast ?m dtype:f32) m: bool[3,4]";
     "mul-zero-is-zero"
         "(mul ?a 0)" => "0" RealsOnly;
         "0·a = 0 for finite a"; "a: f32[3,4]";

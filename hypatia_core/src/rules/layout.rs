@@ -67,6 +67,26 @@ rules! {
         "(slice (add ?b ?a) ?d ?i ?j ?k)" => "(add ?b (slice ?a ?d ?i ?j ?k))" BitExact
         if "is-vector ?b", "is-below-last ?d ?a";
         "a vector is the same in each row"; "b: f32[3] a: f32[4,3] d: 0 i: 1 j: 2 k: 1";
+    "selected-rows-of-permute-move-their-axis"
+        "(select_rows (permute ?x ?p) ?i ?d ?k)" => "(permute (select_rows ?x ?i {move-axis ?d ?p} ?k) ?p)" BitExact;
+        "axis d of the permuted tensor is axis p[d] of x"; "x: f32[4,3] p: [1,0] i: i64[2] d: 0 k: 'index";
+    "selected-rows-pass-through-units"
+        "(select_rows (reshape ?x ?s) ?i ?d ?k)"
+        => "(reshape (select_rows ?x ?i {axis-below ?x ?s ?d} ?k) {selected-shape ?s ?i ?d})" BitExact
+        if "only-units ?x ?s";
+        "extents of one do not change which element stands where"; "x: f32[4,3] s: [1,4,3] i: i64[2] d: 1 k: 'index";
+    "selected-rows-of-sum-are-sum-of-selected-rows"
+        "(select_rows (add ?a ?b) ?i ?d ?k)" => "(add (select_rows ?a ?i ?d ?k) (select_rows ?b ?i ?d ?k))" BitExact
+        if "same-shape ?a ?b";
+        "addition works element by element"; "a: f32[4,3] b: f32[4,3] i: i64[2] d: 0 k: 'index";
+    "selected-rows-of-sum-with-vector"
+        "(select_rows (add ?b ?a) ?i ?d ?k)" => "(add ?b (select_rows ?a ?i ?d ?k))" BitExact
+        if "is-vector ?b", "is-below-last ?d ?a";
+        "a vector is the same in each row"; "b: f32[3] a: f32[4,3] i: i64[2] d: 0 k: 'index";
+    "selected-rows-of-product-with-vector"
+        "(select_rows (mul ?b ?a) ?i ?d ?k)" => "(mul ?b (select_rows ?a ?i ?d ?k))" BitExact
+        if "is-vector ?b", "is-below-last ?d ?a";
+        "a vector is the same in each row"; "b: f32[3] a: f32[4,3] i: i64[2] d: 0 k: 'index";
     "units-pass-through-sum"
         "(add (reshape ?a ?s) (reshape ?b ?s))" => "(reshape (add ?a ?b) ?s)" BitExact if "same-shape ?a ?b";
         "addition works element by element"; "a: f32[4,3] b: f32[4,3] s: [1,4,3]";

@@ -63,6 +63,20 @@ rules! {
         if "is-column-axis ?d ?a ?b", "is-vector ?c";
         "column j of 1cᵀ + AB is cⱼ, and A times column j of B";
         "c: f32[4] a: f32[6,5] b: f32[5,4] d: 1 i: 2 j: 3 k: 1";
+    "selected-rows-of-matmul-need-just-those-rows"
+        "(select_rows (matmul ?a ?b) ?i ?d ?k)" => "(matmul (select_rows ?a ?i {row-axis ?a} ?k) ?b)" Reassociates
+        if "is-row-axis ?d ?a ?b";
+        "row i of AB is row i of A, times B"; "a: f32[6,5] b: f32[5,4] i: i64[3] d: 0 k: 'index";
+    "selected-columns-of-matmul-need-just-those-columns"
+        "(select_rows (matmul ?a ?b) ?i ?d ?k)" => "(matmul ?a (select_rows ?b ?i {column-axis ?b} ?k))" Reassociates
+        if "is-column-axis ?d ?a ?b";
+        "column j of AB is A times column j of B"; "a: f32[6,5] b: f32[5,4] i: i64[3] d: 1 k: 'index";
+    "selected-columns-of-addmm-need-just-those-columns"
+        "(select_rows (addmm ?c ?a ?b) ?i ?d ?k)"
+        => "(addmm (select_rows ?c ?i int:0 ?k) ?a (select_rows ?b ?i {column-axis ?b} ?k))" Reassociates
+        if "is-column-axis ?d ?a ?b", "is-line ?c";
+        "column j of 1cᵀ + AB is cⱼ, and A times column j of B";
+        "c: f32[4] a: f32[6,5] b: f32[5,4] i: i64[3] d: 1 k: 'index";
     "a-matrix-repeated-over-a-stack-broadcasts"
         "(matmul ?a (expand ?b ?s))" => "(matmul ?a ?b)" Reassociates if "is-matrix ?b";
         "each product of the stack is by the same matrix"; "a: f32[3,6,5] b: f32[5,4] s: [3,5,4]";

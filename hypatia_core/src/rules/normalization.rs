@@ -32,6 +32,30 @@ rules! {
             (reshape (sub ?b (mul ?m (batch_scale ?w ?v ?e))) {channel-shape ?x}))" Reassociates;
         "(x − m)s + b = xs + (b − ms) with s = w / √(v + ε) (Ioffe and Szegedy, 2015)";
         "x: f32[2,3,4] w: f32[3] b: f32[3] m: f32[3] v: f32[3] e: 0.001";
+    "slice-of-layer-norm-norms-those-rows"
+        "(slice (layer_norm ?x ?w ?b ?e) ?d ?i ?j ?k)" => "(layer_norm (slice ?x ?d ?i ?j ?k) ?w ?b ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] w: f32[3] b: f32[3] e: 0.001 d: 0 i: 1 j: 2 k: 1";
+    "selected-rows-of-layer-norm-norm-those-rows"
+        "(select_rows (layer_norm ?x ?w ?b ?e) ?i ?d ?k)" => "(layer_norm (select_rows ?x ?i ?d ?k) ?w ?b ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] w: f32[3] b: f32[3] e: 0.001 i: i64[2] d: 0 k: 'index";
+    "slice-of-standardize-norms-those-rows"
+        "(slice (standardize ?x ?e) ?d ?i ?j ?k)" => "(standardize (slice ?x ?d ?i ?j ?k) ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] e: 0.001 d: 0 i: 1 j: 2 k: 1";
+    "selected-rows-of-standardize-norm-those-rows"
+        "(select_rows (standardize ?x ?e) ?i ?d ?k)" => "(standardize (select_rows ?x ?i ?d ?k) ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] e: 0.001 i: i64[2] d: 0 k: 'index";
+    "slice-of-rms-standardize-norms-those-rows"
+        "(slice (rms_standardize ?x ?e) ?d ?i ?j ?k)" => "(rms_standardize (slice ?x ?d ?i ?j ?k) ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] e: 0.001 d: 0 i: 1 j: 2 k: 1";
+    "selected-rows-of-rms-standardize-norm-those-rows"
+        "(select_rows (rms_standardize ?x ?e) ?i ?d ?k)" => "(rms_standardize (select_rows ?x ?i ?d ?k) ?e)" Reassociates
+        if "is-below-last ?d ?x";
+        "each row is normed by itself"; "x: f32[4,3] e: 0.001 i: i64[2] d: 0 k: 'index";
     "gain-passes-into-the-right-factor"
         "(matmul (mul ?a ?w) ?b)" => "(matmul ?a (mul (reshape ?w {column-shape ?w}) ?b))" Reassociates if "is-vector ?w";
         "(AD)B = A(DB) for a diagonal D, kept as a vector"; "a: f32[6,5] w: f32[5] b: f32[5,4]";

@@ -58,6 +58,12 @@ rules! {
         if "is-sparse ?v";
         "Σⱼ (Σᵢ xᵢ eᵢⱼₖ) yⱼ, without the terms that are zero for finite x and y";
         "x: f32[3,2] v: elements[2,4] t: f32 d: 0 s: [3,2,2] y: f32[3,2,1]";
+    "diagonal-on-the-left-of-what-is-finite-scales-rows"
+        "(matmul (diag_embed ?d) ?a)" => "(mul (reshape ?d {column-shape ?d}) ?a)" Reassociates if "is-finite ?a";
+        "(DA)ᵢⱼ = dᵢ aᵢⱼ, and the products with zero are zero"; "d: f32[5] a: (cast ?m dtype:f32) m: bool[5,4]";
+    "diagonal-on-the-right-of-what-is-finite-scales-columns"
+        "(matmul ?a (diag_embed ?d))" => "(mul ?a (reshape ?d {row-shape ?d}))" Reassociates if "is-finite ?a";
+        "(AD)ᵢⱼ = aᵢⱼ dⱼ, and the products with zero are zero"; "d: f32[5] a: (cast ?m dtype:f32) m: bool[4,5]";
     "diagonal-on-the-left-scales-rows"
         "(matmul (diag_embed ?d) ?a)" => "(mul (reshape ?d {column-shape ?d}) ?a)" RealsOnly;
         "(DA)ᵢⱼ = dᵢ aᵢⱼ; the products with zero are lost"; "d: f32[5] a: f32[5,4]";
@@ -109,6 +115,12 @@ rules! {
     "transpose-of-an-upper-triangle-is-lower"
         "(permute (triu ?a ?k) ?p)" => "(tril (permute ?a ?p) {opposite ?k})" BitExact if "swaps-last-two ?p";
         "j − i ≥ k where i − j ≤ −k"; "a: f32[3,4] k: 1 p: [1,0]";
+    "product-of-what-is-finite-with-zeros-is-zero"
+        "(matmul ?a (expand 0 ?s))" => "0" Reassociates if "is-finite ?a";
+        "Σ aᵢₖ · 0 = 0 for finite a"; "a: (expand 2 ?t) t: [3,4] s: [4,2]";
+    "product-of-zeros-with-what-is-finite-is-zero"
+        "(matmul (expand 0 ?s) ?b)" => "0" Reassociates if "is-finite ?b";
+        "Σ 0 · bₖⱼ = 0 for finite b"; "s: [2,3] b: (expand 2 ?t) t: [3,4]";
     "product-with-zeros-on-the-right-is-zero"
         "(matmul ?a (expand 0 ?s))" => "0" RealsOnly;
         "Σ aᵢₖ · 0 = 0 for finite a"; "a: f32[3,4] s: [4,2]";

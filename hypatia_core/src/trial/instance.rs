@@ -159,6 +159,33 @@ impl Template {
 
     /// The instance as a term; `None` where it has no sure type.
     pub fn build(&self, instance: &Instance) -> Option<Built> {
+        self.bind(instance)?.0
+    }
+
+    /// Whether the example makes values of its variables by operations.
+    pub fn has_terms(&self) -> bool {
+        !self.terms.is_empty()
+    }
+
+    /// The instance with an input in the place of a term of the example: a condition on how a value is made is to be
+    /// met where it is made otherwise. `None` where there is no such term.
+    pub fn loosened(&self, instance: &Instance, rng: &mut fastrand::Rng) -> Option<Instance> {
+        let is_term = |&place: &usize| matches!(instance.slots[place], Slot::Term(_));
+        let terms: Vec<usize> = (0..instance.slots.len()).filter(is_term).collect();
+        let place = *terms.get(rng.usize(..terms.len().max(1)))?;
+        let ty = self.bind(instance)?.1[place].clone()?;
+        let mut loosened = instance.clone();
+        loosened.slots[place] = Slot::Tensor(Operands {
+            dtype: ty.dtype,
+            shapes: vec![ty.shape],
+            gathered: None,
+            weight: false,
+        });
+        Some(loosened)
+    }
+
+    /// The same with the type of what stands for each variable; the term is `None` where the left side has no sure type.
+    fn bind(&self, instance: &Instance) -> Option<(Option<Built>, Vec<Option<TensorType>>)> {
         let mut egraph = TensorGraph::new(TensorAnalysis::default());
         let mut inputs = Vec::new();
         let tensors = || {
@@ -231,15 +258,24 @@ impl Template {
                 }
             }
         }
-        let root = self.rewrite.left.instance(&mut egraph, &found, &like)?;
-        let ty = tensor_type(&egraph, root).cloned()?;
+        let types = found.bindings.iter().map(|binding| match binding {
+            Binding::Class(id) => tensor_type(&egraph, *id).cloned(),
+            _ => None,
+        });
+        let types = types.collect();
+        let root = self.rewrite.left.instance(&mut egraph, &found, &like);
+        let Some((root, ty)) = root.and_then(|r| Some((r, tensor_type(&egraph, r).cloned()?)))
+        else {
+            return Some((None, types));
+        };
         egraph.rebuild();
-        Some(Built {
+        let built = Built {
             egraph,
             root,
             ty,
             inputs,
-        })
+        };
+        Some((Some(built), types))
     }
 
     /// The instance in words.

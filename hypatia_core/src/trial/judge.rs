@@ -233,9 +233,9 @@ fn judge_as(
         }
         return Ok(());
     }
-    // A mask goes with floating point; integers alone are exact.
-    let mask = |d: &DType| *d == DType::Bool;
-    if dtypes.iter().any(|d| is_integer(*d) && !mask(d)) || dtypes.iter().all(mask) {
+    // A mask or places go with floating point; integers alone are exact.
+    let counts = dtypes.iter().any(|d| is_integer(*d) && *d != DType::Bool);
+    if dtypes.iter().all(|d| is_integer(*d)) || (counts && is_integer(built.ty.dtype)) {
         for _ in 0..3 {
             bit_by_bit(built, rights, Moderate, &sizes, &mut rng, tally)?;
         }

@@ -226,6 +226,12 @@ pub fn try_rewrite(
             current.clone()
         };
         if proposal > 0 {
+            if template.has_terms()
+                && rng.u8(..8) == 0
+                && let Some(loosened) = template.loosened(&next, &mut rng)
+            {
+                next = loosened;
+            }
             for _ in 0..rng.u8(1..4) {
                 vary::edit(&mut next, template.takes_more(), &mut rng);
             }
