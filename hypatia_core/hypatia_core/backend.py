@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch.fx import GraphModule
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
-from hypatia_core.choice import Candidate, Choice, Deferred
+from hypatia_core.choice import Candidate, Choice, Deferred, Form
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
@@ -126,18 +126,6 @@ def hypatia_backend(
             (inner,) = direct
             run = lambda *arguments: inner(list(arguments))  # noqa: E731 - what Dynamo calls
     return labelled(run, reports)
-
-
-@dataclass(frozen=True)
-class Form:
-    """A graph and what may run it: one candidate, if it can be made."""
-
-    name: str
-    runner: Executor
-    graph: GraphModule
-    rewritten: bool
-    #: Whether it stays as it came where the others are divided from what depends on weights alone.
-    as_it_came: bool = False
 
 
 class Compilation:

@@ -16,7 +16,7 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import FREE_ULPS, Reference, Terms, Verdict, judge
-from hypatia_core.executors.base import Runnable
+from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.fusion import Left, Shares
 from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
@@ -48,6 +48,18 @@ class Candidate:
     run: Runnable
     #: Whether it is no fault where it fails: others are there that do not.
     optional: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """A graph and what may run it: one candidate, if it can be made."""
+
+    name: str
+    runner: Executor
+    graph: GraphModule
+    rewritten: bool
+    #: Whether it stays as it came where the others are divided from what depends on weights alone.
+    as_it_came: bool = False
 
 
 @dataclass(frozen=True)
