@@ -33,7 +33,7 @@ from hypatia_core.packed_call import compiled_over, held_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
-from hypatia_core.sizes import Unsupported
+from hypatia_core.sizes import Unsupported, is_symbolic
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
 from hypatia_core.weight_structure import Structures, Watch, while_it_holds
@@ -309,7 +309,7 @@ class Compilation:
             reason = "numerics='accurate' weighs errors, not time alone"
         elif imported is None or imported.observable or imported.random:
             reason = "the graph draws random numbers or has effects, or could not be read"
-        elif any(isinstance(x, torch.SymInt) or _has_symbols(x) for x in fake_inputs):
+        elif any(map(is_symbolic, fake_inputs)):
             reason = "sizes are symbols"
         elif self._record.chosen is not None:
             return False  # an earlier process has decided, and its code is on disk
@@ -617,7 +617,7 @@ class Compilation:
             return False
         # What a compiler asks of sizes that are symbols has to be known while the graph is captured; what
         # comes later may ask nothing new.
-        return form.as_it_came or not any(isinstance(x, torch.SymInt) or _has_symbols(x) for x in fake_inputs)
+        return form.as_it_came or not any(map(is_symbolic, fake_inputs))
 
     def _later(
         self, form: Form, make: Callable[[], Runnable], divided: Memo | None, fake_inputs: Sequence[Any]
@@ -680,12 +680,6 @@ class Compilation:
         finally:
             stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - begun
             logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
-
-
-def _has_symbols(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and not all(
-        isinstance(n, int) for n in (*value.shape, *value.stride())
-    )
 
 
 def fall_back(reason: str, error: Exception, options: Options, report: GraphReport) -> None:

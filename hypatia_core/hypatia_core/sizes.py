@@ -20,6 +20,13 @@ def expression(size: Any) -> sympy.Expr:
     return size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
 
 
+def is_symbolic(value: Any) -> bool:
+    """Whether a value is a symbol, or a tensor with one among its sizes and strides."""
+    if isinstance(value, torch.Tensor):
+        return not all(isinstance(n, int) for n in (*value.shape, *value.stride()))
+    return isinstance(value, torch.SymInt)
+
+
 def is_dense(value: torch.Tensor) -> bool:
     """Whether a tensor is surely contiguous, without adding a guard."""
     expected: Any = 1

@@ -231,7 +231,7 @@ impl State<'_> {
                 }
                 let next = match through {
                     Through::First => open().next(),
-                    Through::Last => open().last(),
+                    Through::Last => open().next_back(),
                     Through::Dearest => open()
                         .max_by(|&a, &b| net.depth[a].total_cmp(&net.depth[b]).then(b.cmp(&a))),
                 };
