@@ -326,6 +326,49 @@ def test_around_what_is_not_known(make: Make) -> None:
     assert_same(make, lambda x: (x.sort().values.relu() + 1, (x * 2 + 1).sort().values), x)
 
 
+@pytest.mark.parametrize("make", MACHINES)
+@pytest.mark.parametrize("masked", ["all", "mask", "causal"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_attention_is_a_step(make: Make, masked: str, turned: bool) -> None:
+    """Heads as a product leaves them, and with their positions outside."""
+    q, k, v = (torch.randn(2, n, 3, 8) for n in (5, 7, 7))
+    if masked == "causal":
+        k, v = k[:, :5], v[:, :5]
+    if turned:
+        q, k, v = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v))
+    masks = [torch.randn(1, 1, 5, 7)] if masked == "mask" else []
+
+    def function(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *masks: torch.Tensor) -> torch.Tensor:
+        heads = (x.transpose(1, 2) for x in (q * 1.5, k, v))
+        mask = masks[0] if masks else None
+        return torch.relu(torch.ops.hypatia.attention(*heads, mask, masked == "causal", 0.3) + 1)
+
+    assert "attention" in {step["step"] for step in steps(function, q, k, v, *masks)}
+    assert_same(make, function, q, k, v, *masks)
+
+
+@pytest.mark.parametrize("make", MACHINES)
+@pytest.mark.parametrize("activation", [("none", [], ""), ("relu", [], ""), ("gelu", [], "none")])
+def test_convolutions_are_steps(make: Make, activation: tuple[str, list[float], str]) -> None:
+    """A filter for each channel, and pixels by a weight in panels with a sum."""
+    x = torch.randn(2, 7, 9, 5).contiguous(memory_format=torch.channels_last)
+    filters, bias, weight = torch.randn(3, 3, 7), torch.randn(7), torch.randn(11, 7)
+    panels = torch.ops.hypatia.panels_of_weight(weight)
+    other = torch.randn(2, 11, 5, 5).contiguous(memory_format=torch.channels_last)
+
+    def function(x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        filters, bias, panels, other = given
+        wide = torch.ops.hypatia.depthwise_convolution(
+            x * 2, filters, bias, [2, 1], [1, 1], [1, 1], *activation
+        )
+        pixels = torch.ops.hypatia.pixels_on_panels(wide, panels, None, other, 11, *activation)
+        return torch.relu(pixels) + 1
+
+    given = (x, filters, bias, panels, other)
+    assert {"depthwise", "linear"} <= {step["step"] for step in steps(function, *given)}
+    assert_same(make, function, *given, tolerance=1e-4)
+
+
 def test_an_operation_alone_is_not_worth_a_program() -> None:
     x = drawn(5, 8)
     graph = captured(lambda x: x.cumsum(0).relu().cumsum(1), [x])
