@@ -70,7 +70,7 @@ def test_convolutions_of_windows_and_of_each_channel(
     shift = torch.rand(filters) - 0.5 if bias else None
     weight = torch.rand(filters, channels, *taps) - 0.5
     exact = functional.conv2d(
-        x.double(), weight.double(), None if shift is None else shift.double(), *geometry
+        x.double(), weight.double(), None if shift is None else shift.double(), stride, padding, dilation
     )
     other = torch.rand(exact.shape) - 0.5
     panels = ours.panels_of_weight(weight.permute(0, 2, 3, 1).reshape(filters, -1))
@@ -79,7 +79,7 @@ def test_convolutions_of_windows_and_of_each_channel(
     assert_near(found, (exact + other).relu(), weight[0].numel())
 
     each, shift = torch.rand(channels, 1, *taps) - 0.5, torch.rand(channels) - 0.5
-    exact = functional.conv2d(x.double(), each.double(), shift.double(), *geometry, groups=channels)
+    exact = functional.conv2d(x.double(), each.double(), shift.double(), stride, padding, dilation, channels)
     turned = each.squeeze(1).permute(1, 2, 0).contiguous()
     assert_near(ours.depthwise_convolution(x, turned, shift, *geometry, *NONE), exact, each[0].numel())
 

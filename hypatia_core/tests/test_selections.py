@@ -17,7 +17,12 @@ ROWS = "selected-rows-of-matmul-need-just-those-rows"
 def compiled(run: Callable[..., Any], *inputs: Any, numerics: str = "reassociate") -> tuple[Any, Any]:
     """The rewritten program's value, and its graph's report."""
     torch._dynamo.reset()
-    options = {"executor": "aten", "measure": False, "on_error": "raise", "numerics": numerics}
+    options: dict[str, Any] = {
+        "executor": "aten",
+        "measure": False,
+        "on_error": "raise",
+        "numerics": numerics,
+    }
     program = torch.compile(run, backend="hypatia", options={**options, "check_proof": True})
     with torch.no_grad():
         value = program(*inputs)
