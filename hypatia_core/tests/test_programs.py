@@ -369,6 +369,15 @@ def test_convolutions_are_steps(make: Make, activation: tuple[str, list[float], 
     assert_same(make, function, *given, tolerance=1e-4)
 
 
+@pytest.mark.parametrize("make", MACHINES)
+def test_a_concatenation_that_is_returned_under_other_sizes(make: Make) -> None:
+    x = drawn(2, 6)
+    assert_same(make, lambda x: torch.cat([x.relu(), x + 1]).reshape(24), x)
+    assert_same(make, lambda x: torch.cat([x.relu(), x + 1], 1).reshape(6, 4), x)
+    assert_same(make, lambda x: torch.cat([x.t(), x.t()]).reshape(3, 8) * 1, x)
+    assert_same(make, lambda x: torch.cat([x.relu(), x + 1]).t().reshape(4, 6), x)
+
+
 def test_an_operation_alone_is_not_worth_a_program() -> None:
     x = drawn(5, 8)
     graph = captured(lambda x: x.cumsum(0).relu().cumsum(1), [x])

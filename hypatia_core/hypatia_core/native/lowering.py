@@ -392,7 +392,10 @@ class Lowering:
         fake = node.meta["val"]
         sizes = tuple(fake.shape)
         cell = self._cell(sizes, KINDS[fake.dtype], Unit(0, 0), None, node)
-        whole = self._place(cell)
+        # A result may have other sizes than the concatenation that is returned through a view.
+        whole = self._place(cell).shaped(sizes)
+        if whole is None:
+            whole = View(Buffer(cell.elements, cell.kind, "scratch"), 0, sizes, contiguous(sizes))
         cell.home = whole
         start = 0
         for operand in operands:
