@@ -378,6 +378,13 @@ def test_a_concatenation_that_is_returned_under_other_sizes(make: Make) -> None:
     assert_same(make, lambda x: torch.cat([x.relu(), x + 1]).t().reshape(4, 6), x)
 
 
+@pytest.mark.parametrize("make", MACHINES)
+def test_what_is_returned_under_two_sizes(make: Make) -> None:
+    x = drawn(4, 4)
+    assert_same(make, lambda x: ((y := (x.t() + 1) * 2), y.reshape(16).clone(), x.relu()), x)
+    assert_same(make, lambda x: ((y := (x + 1) * 2), y.reshape(16).clone(), y.t().reshape(2, 8).clone()), x)
+
+
 def test_an_operation_alone_is_not_worth_a_program() -> None:
     x = drawn(5, 8)
     graph = captured(lambda x: x.cumsum(0).relu().cumsum(1), [x])

@@ -599,8 +599,9 @@ class Lowering:
 
 
 def _alike(view: View, sizes: Sizes, strides: Sizes) -> bool:
-    same = all(n == 1 or a == b for n, a, b in zip(sizes, view.strides, strides, strict=True))
-    return view.sizes == sizes and view.offset == 0 and same
+    if view.sizes != sizes or view.offset != 0:
+        return False
+    return all(n == 1 or a == b for n, a, b in zip(sizes, view.strides, strides, strict=True))
 
 
 def _is_register(value: Held, group: Group, sizes: Sizes, place: str) -> bool:
