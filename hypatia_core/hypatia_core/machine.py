@@ -37,6 +37,7 @@ def _processor() -> dict[str, Any]:
         "architecture": platform.machine(),
         "processor": _model_name(),
         "capability": capability,
+        "register_bits": _hypatia_core.register_bits(),
         "cores": cores,
         "devices": devices,
     }

@@ -28,8 +28,8 @@ Series = tuple[str, str, int]
 
 
 def machine_facts() -> dict[str, str]:
-    """What a measurement depends on besides the thread count: processor, cores, instruction set, torch."""
-    named = ("system", "architecture", "processor", "capability", "cores")
+    """What a measurement depends on besides the thread count: processor, cores, instruction sets, torch."""
+    named = ("system", "architecture", "processor", "capability", "register_bits", "cores")
     found = machine.machine()
     return {**{name: str(found[name]) for name in named}, "torch": str(torch.__version__)}
 

@@ -132,18 +132,18 @@ struct Task<'a> {
 
 impl Job for Task<'_> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         // SAFETY: `apply`, which makes tasks, has checked the lengths and divides the result among them.
-        unsafe { self.attend::<REGISTERS>() };
+        unsafe { self.attend::<BITS>() };
     }
 }
 
 impl Task<'_> {
     /// # Safety
     /// The attention's slices and the result fit, and nobody else uses these elements of the result.
-    /// Where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
     #[inline(always)]
-    unsafe fn attend<const REGISTERS: bool>(&self) {
+    unsafe fn attend<const BITS: usize>(&self) {
         let Attention {
             q,
             k,
@@ -190,7 +190,7 @@ impl Task<'_> {
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: queries, panels and scores were made for so many rows and columns.
-                unsafe { tile.add::<REGISTERS>(count) };
+                unsafe { tile.add::<BITS>(count) };
             }
             let mut shares = [0.0f32; ROWS];
             for (r, row) in scores
@@ -214,7 +214,7 @@ impl Task<'_> {
                         *score += term;
                     }
                 }
-                shares[r] = exponentials::<REGISTERS>(row);
+                shares[r] = exponentials::<BITS>(row);
             }
             for panel in 0..width.div_ceil(COLUMNS) {
                 let mut sums = [0.0f32; ROWS * COLUMNS];
@@ -229,7 +229,7 @@ impl Task<'_> {
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: scores, panels and sums were made for so many rows and columns.
-                unsafe { tile.add::<REGISTERS>(count) };
+                unsafe { tile.add::<BITS>(count) };
                 let columns = COLUMNS.min(width - panel * COLUMNS);
                 for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
                     let row = (self.example * self.attention.queries + query + r) * step;
@@ -250,7 +250,7 @@ impl Task<'_> {
 /// Makes of scores their exponentials, the largest one's 1, and gives by what these are to be multiplied so that they
 /// add up to 1; 0 where all scores are −∞.
 #[inline(always)]
-fn exponentials<const REGISTERS: bool>(row: &mut [f32]) -> f32 {
+fn exponentials<const BITS: usize>(row: &mut [f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<COLUMNS>();
     let mut largest = [f32::NEG_INFINITY; COLUMNS];
     for block in blocks {
@@ -270,13 +270,13 @@ fn exponentials<const REGISTERS: bool>(row: &mut [f32]) -> f32 {
     let mut sums = [0.0f32; COLUMNS];
     for block in blocks {
         for (score, sum) in block.iter_mut().zip(&mut sums) {
-            *score = exp_of_negative::<REGISTERS>(*score - most);
+            *score = exp_of_negative::<BITS>(*score - most);
             *sum += *score;
         }
     }
     let mut total: f32 = sums.iter().sum();
     for score in rest {
-        *score = exp_of_negative::<REGISTERS>(*score - most);
+        *score = exp_of_negative::<BITS>(*score - most);
         total += *score;
     }
     1.0 / total

@@ -89,8 +89,8 @@ struct Row<'a> {
 
 impl Job for Row<'_> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
-        self.of.row::<REGISTERS>(self.row, self.to);
+    fn run<const BITS: usize>(self) {
+        self.of.row::<BITS>(self.row, self.to);
     }
 }
 
@@ -151,11 +151,11 @@ impl Depthwise<'_> {
 
     /// One row of one image.
     #[inline(always)]
-    fn row<const REGISTERS: bool>(&self, row: usize, to: &mut [f32]) {
+    fn row<const BITS: usize>(&self, row: usize, to: &mut [f32]) {
         let [down, across] = self.axes;
         let (image, row) = (row / down.positions(), row % down.positions());
         let (taps_down, top) = down.taps_at(row);
-        let inner = if REGISTERS && !taps_down.is_empty() {
+        let inner = if BITS >= 256 && !taps_down.is_empty() {
             across.inner()
         } else {
             0..0
@@ -173,17 +173,17 @@ impl Depthwise<'_> {
                 continue;
             }
             let taps = self.taps(image, [taps_down.clone(), taps_across], [top, left]);
-            self.pixel::<REGISTERS>(&taps, 0, pixel);
+            self.pixel::<BITS>(&taps, 0, pixel);
         }
         #[cfg(target_arch = "x86_64")]
         if !inner.is_empty() {
             let left = (inner.start * across.stride) as isize - across.padding as isize;
             let taps = self.taps(image, [taps_down, 0..across.taps], [top, left]);
             let to = &mut to[inner.start * self.channels..inner.end * self.channels];
-            // SAFETY: `REGISTERS` is true, and all taps of these positions fall on pixels.
+            // SAFETY: `BITS` is 256 or more, and all taps of these positions fall on pixels.
             unsafe { self.run(&taps, to) };
         }
-        self.activation.apply::<REGISTERS>(to);
+        self.activation.apply::<BITS>(to);
     }
 
     /// These taps, where those of tap 0 would fall on this pixel.
@@ -201,17 +201,17 @@ impl Depthwise<'_> {
 
     /// All channels of a pixel from this one on.
     #[inline(always)]
-    fn pixel<const REGISTERS: bool>(&self, taps: &Taps<'_>, mut channel: usize, pixel: &mut [f32]) {
+    fn pixel<const BITS: usize>(&self, taps: &Taps<'_>, mut channel: usize, pixel: &mut [f32]) {
         while channel + WIDE <= self.channels {
-            self.sums::<REGISTERS, WIDE, 4>(taps, channel, pixel);
+            self.sums::<BITS, WIDE, 4>(taps, channel, pixel);
             channel += WIDE;
         }
         while channel + NARROW <= self.channels {
-            self.sums::<REGISTERS, NARROW, 1>(taps, channel, pixel);
+            self.sums::<BITS, NARROW, 1>(taps, channel, pixel);
             channel += NARROW;
         }
         while channel < self.channels {
-            self.sums::<false, 1, 0>(taps, channel, pixel);
+            self.sums::<0, 1, 0>(taps, channel, pixel);
             channel += 1;
         }
     }
@@ -263,14 +263,14 @@ impl Depthwise<'_> {
                     x: &taps.x[position * step..],
                     ..*taps
                 };
-                self.pixel::<true>(&taps, whole, pixel);
+                self.pixel::<256>(&taps, whole, pixel);
             }
         }
     }
 
     /// So many channels of a pixel, in so many registers where there are any.
     #[inline(always)]
-    fn sums<const REGISTERS: bool, const N: usize, const VECTORS: usize>(
+    fn sums<const BITS: usize, const N: usize, const VECTORS: usize>(
         &self,
         taps: &Taps<'_>,
         channel: usize,
@@ -291,7 +291,7 @@ impl Depthwise<'_> {
         let last_filter = (rows - 1) * down_filter + (columns - 1) * self.channels + channel + N;
         let (x, filters) = (&taps.x[channel..last], &taps.filters[channel..last_filter]);
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             use std::arch::x86_64::*;
             // SAFETY: the processor has the instructions, `to` has 8·VECTORS elements, and the slices reach to the last tap.
             unsafe {

@@ -49,6 +49,7 @@ def main() -> int:
     show("version", hypatia_core.__version__)
     show("package", hypatia_core.__file__)
     show("native module", native.__file__)
+    show("register bits", native.register_bits())
     for path in _native.builds(_native.FOLDER):
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
         show("build", f"{path.name}, {path.stat().st_size / 2**20:.1f} MiB, of {when}")

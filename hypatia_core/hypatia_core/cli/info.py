@@ -70,6 +70,7 @@ def gathered() -> dict[str, dict[str, Any]]:
             "version": torch.__version__,
             "threads": torch.get_num_threads(),
             "cpu capability": torch.backends.cpu.get_cpu_capability(),
+            "register bits": native.register_bits(),
             "MKL": torch.backends.mkl.is_available(),
             "oneDNN": torch.backends.mkldnn.is_available(),
             "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",

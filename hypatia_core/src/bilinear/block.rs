@@ -39,25 +39,25 @@ pub(super) struct Weights<'a, T> {
 
 /// `places[c · block + r] = rows[r · width + c]`; missing rows are zero.
 #[inline(always)]
-pub(super) fn turn_in<T: Real, const REGISTERS: bool>(from: &[T], width: usize, places: &mut [T]) {
+pub(super) fn turn_in<T: Real, const BITS: usize>(from: &[T], width: usize, places: &mut [T]) {
     let (block, count) = (rows::<T>(), from.len() / width.max(1));
     if count < block {
         places.fill(T::ZERO);
     }
-    transpose::<T, REGISTERS>(from, width, places, block, [count, width]);
+    transpose::<T, BITS>(from, width, places, block, [count, width]);
 }
 
 /// The inverse of [`turn_in`].
 #[inline(always)]
-pub(super) fn turn_out<T: Real, const REGISTERS: bool>(places: &[T], width: usize, to: &mut [T]) {
+pub(super) fn turn_out<T: Real, const BITS: usize>(places: &[T], width: usize, to: &mut [T]) {
     let (block, count) = (rows::<T>(), to.len() / width.max(1));
-    transpose::<T, REGISTERS>(places, block, to, width, [width, count]);
+    transpose::<T, BITS>(places, block, to, width, [width, count]);
 }
 
 /// A matrix of these extents transposed, rows starting `stride` and `to_stride` elements apart: in tiles as large as
 /// fit, what no tile covers element by element.
 #[inline(always)]
-pub(super) fn transpose<T: Real, const REGISTERS: bool>(
+pub(super) fn transpose<T: Real, const BITS: usize>(
     from: &[T],
     stride: usize,
     to: &mut [T],
@@ -66,7 +66,7 @@ pub(super) fn transpose<T: Real, const REGISTERS: bool>(
 ) {
     let (mut r, mut c_done) = (0, 0);
     #[cfg(target_arch = "x86_64")]
-    if REGISTERS && height > 0 && width > 0 {
+    if BITS >= 256 && height > 0 && width > 0 {
         assert!(
             from.len() >= (height - 1) * stride + width
                 && to.len() >= (width - 1) * to_stride + height
@@ -102,7 +102,7 @@ pub(super) fn transpose<T: Real, const REGISTERS: bool>(
 
 /// All places of the result of one block.
 #[inline(always)]
-pub(super) fn places<T: Real, const REGISTERS: bool>(
+pub(super) fn places<T: Real, const BITS: usize>(
     map: &Bilinear,
     scratch: &mut Scratch<T>,
     weights: Option<Weights<'_, T>>,
@@ -110,7 +110,7 @@ pub(super) fn places<T: Real, const REGISTERS: bool>(
     let Scratch { x, y, result } = scratch;
     for (place, groups) in result.chunks_exact_mut(rows::<T>()).zip(&map.places) {
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             // SAFETY: the processor has the registers; a map's terms stand within its widths, for which x and y have
             // a block of places each, and its groups within the weights.
             unsafe {
@@ -233,7 +233,7 @@ unsafe fn group_in_registers<T: Real>(
 
 /// Adds to `sums[w · stride ..]` what each weight of one block is multiplied by: Σ gₖ·(Σ c·xᵢ·yⱼ) over its groups.
 #[inline(always)]
-pub(super) fn weight_sums<T: Real, const REGISTERS: bool>(
+pub(super) fn weight_sums<T: Real, const BITS: usize>(
     map: &Bilinear,
     scratch: &Scratch<T>,
     sums: &mut [T],
@@ -245,7 +245,7 @@ pub(super) fn weight_sums<T: Real, const REGISTERS: bool>(
         for group in groups {
             let to = &mut sums[group.weight * stride..][..block];
             #[cfg(target_arch = "x86_64")]
-            if REGISTERS {
+            if BITS >= 256 {
                 // SAFETY: as in `places`; `to` and `gradient` are a block long.
                 unsafe {
                     let sum = group_in_registers(group, x.as_ptr(), y.as_ptr(), None);

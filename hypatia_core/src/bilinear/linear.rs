@@ -68,14 +68,14 @@ struct Rows<'a, T> {
 
 impl<T: Real> Job for Rows<'_, T> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         match (self.matrix.rows, self.matrix.columns) {
             (2, 2) => self.one_by_one::<2>(),
             (3, 3) => self.one_by_one::<3>(),
             (4, 4) => self.one_by_one::<4>(),
             #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if REGISTERS => self.line_by_line(),
-            _ => self.block_by_block::<REGISTERS>(),
+            (LONG.., _) if BITS >= 256 => self.line_by_line(),
+            _ => self.block_by_block::<BITS>(),
         }
     }
 }
@@ -142,7 +142,7 @@ impl<T: Real> Rows<'_, T> {
     }
 
     #[inline(always)]
-    fn block_by_block<const REGISTERS: bool>(self) {
+    fn block_by_block<const BITS: usize>(self) {
         let Matrix {
             elements,
             rows: n,
@@ -155,7 +155,7 @@ impl<T: Real> Rows<'_, T> {
             .chunks(block * n.max(1))
             .zip(self.result.chunks_mut(block * p));
         for (x, to) in parts {
-            block::turn_in::<T, REGISTERS>(x, n, &mut scratch.x);
+            block::turn_in::<T, BITS>(x, n, &mut scratch.x);
             for (k, place) in scratch.result.chunks_exact_mut(block).enumerate() {
                 place.fill(T::ZERO);
                 for (i, from) in scratch.x.chunks_exact(block).enumerate() {
@@ -166,7 +166,7 @@ impl<T: Real> Rows<'_, T> {
                         .for_each(|(to, &x)| *to += factor * x);
                 }
             }
-            block::turn_out::<T, REGISTERS>(&scratch.result, p, to);
+            block::turn_out::<T, BITS>(&scratch.result, p, to);
         }
     }
 }

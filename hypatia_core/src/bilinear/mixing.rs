@@ -283,7 +283,7 @@ struct Mix<'a, T> {
 
 impl<T: Real> Job for Mix<'_, T> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         let Self {
             map,
             places,
@@ -314,11 +314,11 @@ impl<T: Real> Job for Mix<'_, T> {
                 &scratch[..count * taken]
             };
             if count == TILE[0] {
-                tiles::<T, REGISTERS, { TILE[0] }>(places, panels, lines, depth, start, result);
+                tiles::<T, BITS, { TILE[0] }>(places, panels, lines, depth, start, result);
             } else {
                 let rows = lines.chunks_exact(taken).zip(start);
                 for ((row, start), to) in rows.zip(result.chunks_exact_mut(outs * places.width)) {
-                    tiles::<T, REGISTERS, 1>(places, panels, row, depth, [start], to);
+                    tiles::<T, BITS, 1>(places, panels, row, depth, [start], to);
                 }
             }
         }
@@ -327,7 +327,7 @@ impl<T: Real> Job for Mix<'_, T> {
 
 /// All sums of so many rows.
 #[inline(always)]
-fn tiles<T: Real, const REGISTERS: bool, const ROWS: usize>(
+fn tiles<T: Real, const BITS: usize, const ROWS: usize>(
     places: &Places,
     panels: &[T],
     lines: &[T],
@@ -342,7 +342,7 @@ fn tiles<T: Real, const REGISTERS: bool, const ROWS: usize>(
     for (number, panel) in panels.chunks_exact(depth * step).enumerate() {
         let (pattern, first) = (number / tiles, number % tiles * TILE[1]);
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             let from = &lines[pattern * T::LANES..];
             assert!(from.len() >= (ROWS * depth - 1) * places.line + T::LANES);
             let sums = Sums {

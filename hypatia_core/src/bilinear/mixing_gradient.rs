@@ -122,7 +122,7 @@ struct Gradient<'a, T> {
 
 impl<T: Real> Job for Gradient<'_, T> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         let ([weights, j, i], [outs, ins]) = (self.widths, self.channels);
         let wide = ins.next_multiple_of(T::LANES);
         let most = (TURNED / (j * wide * size_of::<T>())).clamp(1, ROWS_OF_A_SUM);
@@ -137,7 +137,7 @@ impl<T: Real> Job for Gradient<'_, T> {
                 .chunks_exact(ins * j)
                 .zip(turned.chunks_exact_mut(j * wide))
             {
-                block::transpose::<T, REGISTERS>(row, j, to, wide, [ins, j]);
+                block::transpose::<T, BITS>(row, j, to, wide, [ins, j]);
             }
             let part = Part {
                 count: x.len() / (ins * j),
@@ -148,7 +148,7 @@ impl<T: Real> Job for Gradient<'_, T> {
                 results: i,
                 outs,
             };
-            part.add::<REGISTERS>(self.groups, &mut sums);
+            part.add::<BITS>(self.groups, &mut sums);
             summed += part.count;
             if summed < ROWS_OF_A_SUM && number < last {
                 continue;
@@ -181,9 +181,9 @@ struct Part<'a, T> {
 impl<T: Real> Part<'_, T> {
     /// Adds to the sums, `outs` lines of `wide` for each group.
     #[inline(always)]
-    fn add<const REGISTERS: bool>(&self, groups: &[Group], sums: &mut [T]) {
+    fn add<const BITS: usize>(&self, groups: &[Group], sums: &mut [T]) {
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             let registers = self.wide / T::LANES;
             for column in (0..registers).step_by(COLUMNS) {
                 let mut o = 0;

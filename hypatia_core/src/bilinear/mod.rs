@@ -254,10 +254,10 @@ impl<T: Real> Rows<'_, T> {
 
     /// Turns one block's operands into the scratch memory.
     #[inline(always)]
-    fn turn_in<const REGISTERS: bool>(&self, scratch: &mut Scratch<T>, from: usize, to: usize) {
+    fn turn_in<const BITS: usize>(&self, scratch: &mut Scratch<T>, from: usize, to: usize) {
         let [n, m, _] = self.map.widths;
-        block::turn_in::<T, REGISTERS>(&self.x[from * n..to * n], n, &mut scratch.x);
-        block::turn_in::<T, REGISTERS>(&self.y[from * m..to * m], m, &mut scratch.y);
+        block::turn_in::<T, BITS>(&self.x[from * n..to * n], n, &mut scratch.x);
+        block::turn_in::<T, BITS>(&self.y[from * m..to * m], m, &mut scratch.y);
     }
 }
 
@@ -300,7 +300,7 @@ struct Product<'a, T> {
 
 impl<T: Real> Job for Product<'_, T> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         let Self {
             rows,
             weights,
@@ -309,10 +309,10 @@ impl<T: Real> Job for Product<'_, T> {
         let p = rows.map.widths[2];
         let mut scratch = Scratch::new(rows.map.widths);
         for (from, to) in rows.blocks() {
-            rows.turn_in::<REGISTERS>(&mut scratch, from, to);
+            rows.turn_in::<BITS>(&mut scratch, from, to);
             let weights = weights.map(|w| w.from(rows.start + from));
-            block::places::<T, REGISTERS>(rows.map, &mut scratch, weights);
-            block::turn_out::<T, REGISTERS>(&scratch.result, p, &mut result[from * p..to * p]);
+            block::places::<T, BITS>(rows.map, &mut scratch, weights);
+            block::turn_out::<T, BITS>(&scratch.result, p, &mut result[from * p..to * p]);
         }
     }
 }
@@ -329,7 +329,7 @@ const BLOCKS_OF_A_SUM: usize = 32;
 
 impl<T: Real> Job for Gradient<'_, T> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         let Self {
             rows,
             gradient,
@@ -352,10 +352,10 @@ impl<T: Real> Job for Gradient<'_, T> {
         };
         let mut scratch = Scratch::new(rows.map.widths);
         for (number, (from, to)) in rows.blocks().enumerate() {
-            rows.turn_in::<REGISTERS>(&mut scratch, from, to);
-            block::turn_in::<T, REGISTERS>(&gradient[from * p..to * p], p, &mut scratch.result);
+            rows.turn_in::<BITS>(&mut scratch, from, to);
+            block::turn_in::<T, BITS>(&gradient[from * p..to * p], p, &mut scratch.result);
             let first = (rows.start + from) % channels;
-            block::weight_sums::<T, REGISTERS>(rows.map, &scratch, &mut sums[first..], stride);
+            block::weight_sums::<T, BITS>(rows.map, &scratch, &mut sums[first..], stride);
             if (number + 1).is_multiple_of(BLOCKS_OF_A_SUM) {
                 flush(&mut sums);
             }

@@ -46,7 +46,7 @@ impl Activation {
 
     /// Applies it to each element.
     #[inline(always)]
-    pub(crate) fn apply<const REGISTERS: bool>(self, values: &mut [f32]) {
+    pub(crate) fn apply<const BITS: usize>(self, values: &mut [f32]) {
         // No closures: they would be compiled for any processor.
         macro_rules! each {
             ($x:ident => $y:expr) => {
@@ -70,13 +70,13 @@ impl Activation {
                 let above = if x < low { low } else { x };
                 if above > high { high } else { above }
             }),
-            Self::Gelu => each!(x => gelu::<REGISTERS>(x)),
+            Self::Gelu => each!(x => gelu::<BITS>(x)),
             Self::GeluTanh => each!(x => {
                 const SCALE: f32 = 1.595_769; // 2√(2/π)
-                x * sigmoid::<REGISTERS>(x * plus::<REGISTERS>(0.044_715 * SCALE * x, x, SCALE))
+                x * sigmoid::<BITS>(x * plus::<BITS>(0.044_715 * SCALE * x, x, SCALE))
             }),
-            Self::Silu => each!(x => x * sigmoid::<REGISTERS>(x)),
-            Self::Sigmoid => each!(x => sigmoid::<REGISTERS>(x)),
+            Self::Silu => each!(x => x * sigmoid::<BITS>(x)),
+            Self::Sigmoid => each!(x => sigmoid::<BITS>(x)),
             Self::HardSwish => each!(x => {
                 let above = if x < -3.0 { 0.0 } else { x + 3.0 };
                 x * if above > 6.0 { 6.0 } else { above } * (1.0 / 6.0)
@@ -87,8 +87,8 @@ impl Activation {
 
 /// a·b + c; rounded once, in one instruction, where the code is compiled for processors that have it.
 #[inline(always)]
-pub(crate) fn plus<const REGISTERS: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if REGISTERS {
+pub(crate) fn plus<const BITS: usize>(a: f32, b: f32, c: f32) -> f32 {
+    if BITS >= 256 {
         a.mul_add(b, c)
     } else {
         a * b + c
@@ -99,32 +99,32 @@ pub(crate) fn plus<const REGISTERS: bool>(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// x = n ln 2 + r, |r| ≤ ln 2 / 2, and eʳ by its polynomial of least relative error.
 #[inline(always)]
-pub(crate) fn exp_of_negative<const REGISTERS: bool>(x: f32) -> f32 {
+pub(crate) fn exp_of_negative<const BITS: usize>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to whole numbers
     const HIGH: f32 = 0.693_359_4; // ln 2 in so few bits that n times it is exact,
     const LOW: f32 = -2.121_944_4e-4; // and the rest
-    let shifted = plus::<REGISTERS>(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = plus::<BITS>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = plus::<REGISTERS>(n, -LOW, plus::<REGISTERS>(n, -HIGH, x));
+    let r = plus::<BITS>(n, -LOW, plus::<BITS>(n, -HIGH, x));
     let mut sum = 0.001_375_140_9;
     for coefficient in [0.008_368_921, 0.041_669_533, 0.166_665_18, 0.499_999_88] {
-        sum = plus::<REGISTERS>(sum, r, coefficient);
+        sum = plus::<BITS>(sum, r, coefficient);
     }
-    let power = plus::<REGISTERS>(sum * r, r, r) + 1.0;
+    let power = plus::<BITS>(sum * r, r, r) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127).wrapping_shl(23));
     if x < -87.0 { 0.0 } else { power * scale }
 }
 
 #[inline(always)]
-pub(crate) fn sigmoid<const REGISTERS: bool>(x: f32) -> f32 {
-    let small = exp_of_negative::<REGISTERS>(-x.abs());
+pub(crate) fn sigmoid<const BITS: usize>(x: f32) -> f32 {
+    let small = exp_of_negative::<BITS>(-x.abs());
     // Of what is no number both would be: `exp_of_negative` keeps it.
     (if x < 0.0 { small } else { 1.0 }) / (1.0 + small)
 }
 
 /// erfcx(x/√2) = t·P(t) for x ≥ 0, t = 1/(1 + x/√8), P of least relative error over 0 ≤ x/√2 ≤ 10.
 #[inline(always)]
-pub(crate) fn scaled_tail<const REGISTERS: bool>(x: f32) -> f32 {
+pub(crate) fn scaled_tail<const BITS: usize>(x: f32) -> f32 {
     // Pairs of terms, whose sums do not wait for one another.
     const TAIL: [[f32; 2]; 5] = [
         [0.282_064_5, 0.282_857_1],
@@ -133,18 +133,18 @@ pub(crate) fn scaled_tail<const REGISTERS: bool>(x: f32) -> f32 {
         [-0.670_037, 0.428_939_28],
         [-0.123_259_306, 0.012_284_724],
     ];
-    let t = 1.0 / plus::<REGISTERS>(x, 0.353_553_4, 1.0);
+    let t = 1.0 / plus::<BITS>(x, 0.353_553_4, 1.0);
     let square = t * t;
-    let mut sum = plus::<REGISTERS>(TAIL[4][1], t, TAIL[4][0]);
+    let mut sum = plus::<BITS>(TAIL[4][1], t, TAIL[4][0]);
     for [even, odd] in [TAIL[3], TAIL[2], TAIL[1], TAIL[0]] {
-        sum = plus::<REGISTERS>(sum, square, plus::<REGISTERS>(odd, t, even));
+        sum = plus::<BITS>(sum, square, plus::<BITS>(odd, t, even));
     }
     sum * t
 }
 
 /// erf x = x + x·P(x²) for |x| < 0.9, P of least relative error.
 #[inline(always)]
-pub(crate) fn erf_near_zero<const REGISTERS: bool>(x: f32) -> f32 {
+pub(crate) fn erf_near_zero<const BITS: usize>(x: f32) -> f32 {
     const REST: [f32; 6] = [
         -8.175_638_5e-4,
         5.203_859e-3,
@@ -156,20 +156,20 @@ pub(crate) fn erf_near_zero<const REGISTERS: bool>(x: f32) -> f32 {
     let square = x * x;
     let mut sum = 8.513_101e-5;
     for coefficient in REST {
-        sum = plus::<REGISTERS>(sum, square, coefficient);
+        sum = plus::<BITS>(sum, square, coefficient);
     }
-    plus::<REGISTERS>(x, sum, x)
+    plus::<BITS>(x, sum, x)
 }
 
 /// x·Φ(x): (x + x·erf(x/√2))/2 for small x, else by the upper tail, e^(−x²/2)·erfcx(|x|/√2)/2.
 #[inline(always)]
-pub(crate) fn gelu<const REGISTERS: bool>(x: f32) -> f32 {
-    let near = plus::<REGISTERS>(
+pub(crate) fn gelu<const BITS: usize>(x: f32) -> f32 {
+    let near = plus::<BITS>(
         x,
-        0.5 * erf_near_zero::<REGISTERS>(x * std::f32::consts::FRAC_1_SQRT_2),
+        0.5 * erf_near_zero::<BITS>(x * std::f32::consts::FRAC_1_SQRT_2),
         0.5 * x,
     );
-    let tail = scaled_tail::<REGISTERS>(x.abs()) * exp_of_negative::<REGISTERS>(-0.5 * x * x) * 0.5;
+    let tail = scaled_tail::<BITS>(x.abs()) * exp_of_negative::<BITS>(-0.5 * x * x) * 0.5;
     let far = x * if x < 0.0 { tail } else { 1.0 - tail };
     if x.abs() < 1.25 { near } else { far }
 }
@@ -202,9 +202,9 @@ mod tests {
                 let inputs: Vec<f32> = (-30_000..=30_000).map(|i| i as f32 / 2000.0).collect();
                 let mut values = inputs.clone();
                 if registers {
-                    activation.apply::<true>(&mut values);
+                    activation.apply::<256>(&mut values);
                 } else {
-                    activation.apply::<false>(&mut values);
+                    activation.apply::<0>(&mut values);
                 }
                 for (&x, &y) in inputs.iter().zip(&values) {
                     let wanted = exact(f64::from(x));
@@ -222,7 +222,7 @@ mod tests {
         for name in ["relu", "hardtanh", "gelu", "swish", "sigmoid", "hardswish"] {
             let activation = Activation::named(name, 0.0, 6.0, "none").unwrap();
             let mut values = [f32::NAN];
-            activation.apply::<false>(&mut values);
+            activation.apply::<0>(&mut values);
             assert!(values[0].is_nan(), "{name}");
         }
         assert!(Activation::named("cube", 0.0, 0.0, "").is_err());

@@ -188,7 +188,7 @@ impl Linear<'_> {
     /// # Safety
     /// The elements are of the result, and nobody else uses them.
     #[inline(always)]
-    unsafe fn complete<const REGISTERS: bool>(
+    unsafe fn complete<const BITS: usize>(
         &self,
         result: *mut f32,
         rows: std::ops::Range<usize>,
@@ -214,8 +214,8 @@ impl Linear<'_> {
                 }
             }
             match <&mut [f32; COLUMNS]>::try_from(&mut *values) {
-                Ok(whole) => activation.apply::<REGISTERS>(whole),
-                Err(_) => activation.apply::<REGISTERS>(values),
+                Ok(whole) => activation.apply::<BITS>(whole),
+                Err(_) => activation.apply::<BITS>(values),
             }
         }
     }
@@ -258,18 +258,18 @@ struct Task<'a, X> {
 
 impl<X: Rows> Job for Task<'_, X> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         // SAFETY: `apply`, which makes tasks, has checked the lengths and divides the result among them.
-        unsafe { self.multiply::<REGISTERS>() };
+        unsafe { self.multiply::<BITS>() };
     }
 }
 
 impl<X: Rows> Task<'_, X> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these elements of the result.
-    /// Where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
     #[inline(always)]
-    unsafe fn multiply<const REGISTERS: bool>(&self) {
+    unsafe fn multiply<const BITS: usize>(&self) {
         let Linear {
             panels,
             columns: n,
@@ -327,7 +327,7 @@ impl<X: Rows> Task<'_, X> {
                     };
                     ahead = ahead.after(depth / TURN);
                     // SAFETY: `apply` checked the lengths that rows, panel and result are of.
-                    unsafe { tile.add::<REGISTERS>(count) };
+                    unsafe { tile.add::<BITS>(count) };
                     if width < COLUMNS {
                         // SAFETY: as above.
                         unsafe { copy(own.as_ptr(), COLUMNS, to, n, count, width) };
@@ -335,7 +335,7 @@ impl<X: Rows> Task<'_, X> {
                     if slice + 1 == slices {
                         // SAFETY: these elements are this task's alone.
                         unsafe {
-                            self.linear.complete::<REGISTERS>(
+                            self.linear.complete::<BITS>(
                                 self.result,
                                 row..row + count,
                                 column,
@@ -423,7 +423,7 @@ mod tests {
                 };
                 // SAFETY: the result is as long as it has to be.
                 let plain = unsafe {
-                    plain.multiply::<false>();
+                    plain.multiply::<0>();
                     std::slice::from_raw_parts(plain.result, rows * n)
                 };
                 for r in 0..rows {

@@ -28,18 +28,18 @@ pub(super) struct Strip<'a> {
 
 impl Job for Strip<'_> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         // SAFETY: `Linear::apply`, which makes strips, has checked the lengths and divides the result among them.
-        unsafe { self.multiply::<REGISTERS>() };
+        unsafe { self.multiply::<BITS>() };
     }
 }
 
 impl Strip<'_> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these columns of the result.
-    /// Where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
     #[inline(always)]
-    pub(super) unsafe fn multiply<const REGISTERS: bool>(&self) {
+    pub(super) unsafe fn multiply<const BITS: usize>(&self) {
         const STEP: usize = PANELS * COLUMNS;
         let Linear {
             x,
@@ -68,7 +68,7 @@ impl Strip<'_> {
             sums_step: STEP,
         };
         // SAFETY: x and the panels are as long as the linear says, and there are sums for each row.
-        let done = self.panels.len() == PANELS && unsafe { beside.add::<REGISTERS>(self.rows) };
+        let done = self.panels.len() == PANELS && unsafe { beside.add::<BITS>(self.rows) };
         let chunked = if done { 0 } else { k };
         for from in (0..chunked).step_by(CHUNK) {
             let depth = CHUNK.min(k - from);
@@ -96,7 +96,7 @@ impl Strip<'_> {
                         ahead,
                     };
                     // SAFETY: x and the panels are as long as the linear says, and there are sums for each row.
-                    unsafe { tile.add::<REGISTERS>(tile::ROWS.min(self.rows - row)) };
+                    unsafe { tile.add::<BITS>(tile::ROWS.min(self.rows - row)) };
                     ahead = Ahead::nothing(panel);
                 }
             }
@@ -108,7 +108,7 @@ impl Strip<'_> {
                 let from = sums[place * COLUMNS..].as_ptr();
                 copy(from, STEP, self.result.add(column), n, self.rows, width);
                 self.linear
-                    .complete::<REGISTERS>(self.result, 0..self.rows, column, width);
+                    .complete::<BITS>(self.result, 0..self.rows, column, width);
             }
         }
     }
@@ -160,7 +160,7 @@ mod tests {
                     panels: first..n.div_ceil(COLUMNS).min(first + PANELS),
                 };
                 // SAFETY: the result is as long as it has to be.
-                unsafe { strip.multiply::<false>() };
+                unsafe { strip.multiply::<0>() };
             }
             for (at, (&with, &without)) in result.iter().zip(&plain).enumerate() {
                 let (r, c) = (at / n, at % n);

@@ -66,27 +66,27 @@ impl Tile {
     /// Adds the products of so many rows, 1 to `ROWS`.
     ///
     /// # Safety
-    /// Memory is as the fields say; where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Memory is as the fields say; where `BITS` is 256 or more the processor has AVX2 and FMA.
     #[inline(always)]
-    pub(crate) unsafe fn add<const REGISTERS: bool>(self, rows: usize) {
+    pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize) {
         // SAFETY: the caller vouches for it.
         unsafe {
             match rows {
-                1 => self.rows::<REGISTERS, 1, 4>(),
-                2 => self.rows::<REGISTERS, 2, 2>(),
-                3 => self.rows::<REGISTERS, 3, 2>(),
-                4 => self.rows::<REGISTERS, 4, 1>(),
-                5 => self.rows::<REGISTERS, 5, 1>(),
-                _ => self.rows::<REGISTERS, 6, 1>(),
+                1 => self.rows::<BITS, 1, 4>(),
+                2 => self.rows::<BITS, 2, 2>(),
+                3 => self.rows::<BITS, 3, 2>(),
+                4 => self.rows::<BITS, 4, 1>(),
+                5 => self.rows::<BITS, 5, 1>(),
+                _ => self.rows::<BITS, 6, 1>(),
             }
         }
     }
 
     /// With `STRANDS` sums for each place, which are added in the end: a sum waits for the one before.
     #[inline(always)]
-    unsafe fn rows<const REGISTERS: bool, const R: usize, const STRANDS: usize>(self) {
+    unsafe fn rows<const BITS: usize, const R: usize, const STRANDS: usize>(self) {
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             // SAFETY: the caller vouches for it.
             unsafe {
                 match self.ahead {
@@ -213,11 +213,11 @@ impl Beside {
     /// Adds the products, where there are registers for so many rows; whether it did.
     ///
     /// # Safety
-    /// Memory is as the fields say; where `REGISTERS` is true the processor has AVX2 and FMA.
+    /// Memory is as the fields say; where `BITS` is 256 or more the processor has AVX2 and FMA.
     #[inline(always)]
-    pub(crate) unsafe fn add<const REGISTERS: bool>(self, rows: usize) -> bool {
+    pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize) -> bool {
         #[cfg(target_arch = "x86_64")]
-        if REGISTERS {
+        if BITS >= 256 {
             // SAFETY: the caller vouches for it.
             unsafe {
                 match rows {

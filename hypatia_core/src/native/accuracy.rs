@@ -118,9 +118,9 @@ fn run(of: Unary, registers: bool, inputs: &[f32]) -> Vec<f32> {
     // What an angle far away changes is the way of a whole row.
     for (inputs, out) in inputs.chunks(64).zip(out.chunks_mut(64)) {
         if registers {
-            unary::<true>(of, inputs, out);
+            unary::<256>(of, inputs, out);
         } else {
-            unary::<false>(of, inputs, out);
+            unary::<0>(of, inputs, out);
         }
     }
     out
@@ -266,13 +266,13 @@ fn two_operands() {
             for a in [Operand::Each(&xs), Operand::All(x)] {
                 for b in [Operand::Each(&ys), Operand::All(y)] {
                     let mut out = [7.0; 11];
-                    binary::<true>(of, a, b, &mut out);
+                    binary::<256>(of, a, b, &mut out);
                     assert!(
                         out.iter().all(|&z| same(z, wanted)),
                         "{x} {} {y}",
                         of.name()
                     );
-                    binary::<false>(of, a, b, &mut out);
+                    binary::<0>(of, a, b, &mut out);
                     assert!(out.iter().all(|&z| same(z, wanted)));
                 }
             }

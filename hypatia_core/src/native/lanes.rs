@@ -16,7 +16,7 @@ const BLOCK: usize = 4096;
 
 /// out[i] = f(a[i]).
 #[inline(always)]
-pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]) {
+pub(super) fn unary<const BITS: usize>(of: Unary, a: &[f32], out: &mut [f32]) {
     macro_rules! each {
         ($x:ident => $y:expr) => {
             for (out, &$x) in out.iter_mut().zip(a) {
@@ -60,26 +60,26 @@ pub(super) fn unary<const REGISTERS: bool>(of: Unary, a: &[f32], out: &mut [f32]
         Unary::Neg => each!(x => -x),
         Unary::Abs => each!(x => x.abs()),
         Unary::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
-        Unary::Sigmoid => wide!(x => sigmoid::<REGISTERS>(x)),
-        Unary::Tanh => wide!(x => e::tanh::<REGISTERS>(x)),
-        Unary::Gelu => wide!(x => gelu::<REGISTERS>(x)),
+        Unary::Sigmoid => wide!(x => sigmoid::<BITS>(x)),
+        Unary::Tanh => wide!(x => e::tanh::<BITS>(x)),
+        Unary::Gelu => wide!(x => gelu::<BITS>(x)),
         Unary::GeluTanh => wide!(x => {
             const SCALE: f32 = 1.595_769; // 2√(2/π)
-            x * sigmoid::<REGISTERS>(x * plus::<REGISTERS>(0.044_715 * SCALE * x, x, SCALE))
+            x * sigmoid::<BITS>(x * plus::<BITS>(0.044_715 * SCALE * x, x, SCALE))
         }),
-        Unary::Silu => wide!(x => e::silu::<REGISTERS>(x)),
-        Unary::Exp => wide!(x => e::exp::<REGISTERS>(x)),
-        Unary::Exp2 => wide!(x => e::exp2::<REGISTERS>(x)),
-        Unary::Expm1 => wide!(x => e::expm1::<REGISTERS>(x)),
-        Unary::Log => wide!(x => e::log::<REGISTERS>(x)),
-        Unary::Log1p => wide!(x => e::log1p::<REGISTERS>(x)),
+        Unary::Silu => wide!(x => e::silu::<BITS>(x)),
+        Unary::Exp => wide!(x => e::exp::<BITS>(x)),
+        Unary::Exp2 => wide!(x => e::exp2::<BITS>(x)),
+        Unary::Expm1 => wide!(x => e::expm1::<BITS>(x)),
+        Unary::Log => wide!(x => e::log::<BITS>(x)),
+        Unary::Log1p => wide!(x => e::log1p::<BITS>(x)),
         Unary::Sqrt => each!(x => x.sqrt()),
         Unary::Rsqrt => each!(x => 1.0 / x.sqrt()),
         Unary::Reciprocal => each!(x => 1.0 / x),
-        Unary::Erf => wide!(x => e::erf::<REGISTERS>(x)),
-        Unary::Sin => of_angle!(e::sin::<REGISTERS>, f64::sin),
-        Unary::Cos => of_angle!(e::cos::<REGISTERS>, f64::cos),
-        Unary::Softplus => wide!(x => e::softplus::<REGISTERS>(x)),
+        Unary::Erf => wide!(x => e::erf::<BITS>(x)),
+        Unary::Sin => of_angle!(e::sin::<BITS>, f64::sin),
+        Unary::Cos => of_angle!(e::cos::<BITS>, f64::cos),
+        Unary::Softplus => wide!(x => e::softplus::<BITS>(x)),
         Unary::HardSwish => each!(x => x * (six(x) * (1.0 / 6.0))),
         Unary::HardSigmoid => each!(x => six(x) * (1.0 / 6.0)),
         Unary::Floor => each!(x => x.floor()),
@@ -115,7 +115,7 @@ pub(super) enum Operand<'a> {
 
 /// out[i] = f(a[i], b[i]).
 #[inline(always)]
-pub(super) fn binary<const REGISTERS: bool>(
+pub(super) fn binary<const BITS: usize>(
     of: Binary,
     a: Operand<'_>,
     b: Operand<'_>,
@@ -177,7 +177,7 @@ fn smaller(x: f32, y: f32) -> f32 {
 
 /// out[i] = a[i]·b[i] + c[i].
 #[inline(always)]
-pub(super) fn multiply_add<const REGISTERS: bool>(
+pub(super) fn multiply_add<const BITS: usize>(
     a: Operand<'_>,
     b: Operand<'_>,
     c: Operand<'_>,
@@ -190,31 +190,31 @@ pub(super) fn multiply_add<const REGISTERS: bool>(
     match (a, b, c) {
         (Operand::Each(a), Operand::Each(b), Operand::Each(c)) => {
             for (((out, &x), &y), &z) in out.iter_mut().zip(a).zip(b).zip(c) {
-                *out = plus::<REGISTERS>(x, y, z);
+                *out = plus::<BITS>(x, y, z);
             }
         }
         (Operand::Each(a), Operand::All(y), Operand::Each(c)) => {
             for ((out, &x), &z) in out.iter_mut().zip(a).zip(c) {
-                *out = plus::<REGISTERS>(x, y, z);
+                *out = plus::<BITS>(x, y, z);
             }
         }
         (Operand::Each(a), Operand::Each(b), Operand::All(z)) => {
             for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
-                *out = plus::<REGISTERS>(x, y, z);
+                *out = plus::<BITS>(x, y, z);
             }
         }
         (Operand::Each(a), Operand::All(y), Operand::All(z)) => {
             for (out, &x) in out.iter_mut().zip(a) {
-                *out = plus::<REGISTERS>(x, y, z);
+                *out = plus::<BITS>(x, y, z);
             }
         }
         (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::Each(c)) => {
             for (out, &z) in out.iter_mut().zip(c) {
-                *out = plus::<REGISTERS>(x, y, z);
+                *out = plus::<BITS>(x, y, z);
             }
         }
         (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::All(z)) => {
-            out.fill(plus::<REGISTERS>(x, y, z));
+            out.fill(plus::<BITS>(x, y, z));
         }
         // An empty row.
         (Operand::All(_), Operand::Each(&[]), _) => {}
@@ -223,7 +223,7 @@ pub(super) fn multiply_add<const REGISTERS: bool>(
 
 /// Σ x[i]·y[i].
 #[inline(always)]
-pub(super) fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
+pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
     let mut total = 0.0;
     for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
         let (x_blocks, x_rest) = x.as_chunks::<LANES>();
@@ -233,7 +233,7 @@ pub(super) fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
             let mut lanes = [0.0f32; LANES];
             for (x, y) in x_blocks.iter().zip(y_blocks) {
                 for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-                    *lane = plus::<REGISTERS>(x, y, *lane);
+                    *lane = plus::<BITS>(x, y, *lane);
                 }
             }
             for i in 0..8 {
@@ -244,11 +244,11 @@ pub(super) fn dot<const REGISTERS: bool>(x: &[f32], y: &[f32]) -> f32 {
         let (y_eights, y_rest) = y_rest.as_chunks::<8>();
         for (x, y) in x_eights.iter().zip(y_eights) {
             for ((lane, &x), &y) in few.iter_mut().zip(x).zip(y) {
-                *lane = plus::<REGISTERS>(x, y, *lane);
+                *lane = plus::<BITS>(x, y, *lane);
             }
         }
         for ((lane, &x), &y) in few.iter_mut().zip(x_rest).zip(y_rest) {
-            *lane = plus::<REGISTERS>(x, y, *lane);
+            *lane = plus::<BITS>(x, y, *lane);
         }
         for i in 0..4 {
             few[i] += few[i + 4];

@@ -170,10 +170,10 @@ struct Matrix {
 
 impl Job for Task<'_> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         // SAFETY: the program has checked that the regions lie in their buffers and that the result meets neither
         // operand; tasks write columns of their own.
-        unsafe { self.multiply::<REGISTERS>() };
+        unsafe { self.multiply::<BITS>() };
     }
 }
 
@@ -181,16 +181,16 @@ impl Task<'_> {
     /// # Safety
     /// The regions lie in the memory, and nobody else uses these columns of the result.
     #[inline(always)]
-    unsafe fn multiply<const REGISTERS: bool>(&self) {
+    unsafe fn multiply<const BITS: usize>(&self) {
         let [a, b] = &self.of.reads;
         // SAFETY: as the caller vouches.
         unsafe {
             let (a, b) = (self.matrix_of(a), self.matrix_of(b));
             let to = self.matrix_of(&self.of.writes[0]);
             match self.of.way {
-                Way::Along => self.along::<REGISTERS>(a, b, to),
-                Way::Dots => self.dots::<REGISTERS>(a, b, to),
-                Way::Panels => self.panels::<REGISTERS>(a, b, to),
+                Way::Along => self.along::<BITS>(a, b, to),
+                Way::Dots => self.dots::<BITS>(a, b, to),
+                Way::Panels => self.panels::<BITS>(a, b, to),
             }
         }
     }
@@ -220,7 +220,7 @@ impl Task<'_> {
     /// # Safety
     /// As `multiply`; rows of b and of the result lie element by element.
     #[inline(always)]
-    unsafe fn along<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+    unsafe fn along<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
         for row in 0..self.of.rows {
             let mut column = self.columns.start;
             while column < self.columns.end {
@@ -234,12 +234,12 @@ impl Task<'_> {
                         if width == WIDE {
                             let from = &*from.cast::<[f32; WIDE]>();
                             for (sum, &y) in sums.iter_mut().zip(from) {
-                                *sum = plus::<REGISTERS>(x, y, *sum);
+                                *sum = plus::<BITS>(x, y, *sum);
                             }
                         } else {
                             let from = std::slice::from_raw_parts(from, width);
                             for (sum, &y) in sums.iter_mut().zip(from) {
-                                *sum = plus::<REGISTERS>(x, y, *sum);
+                                *sum = plus::<BITS>(x, y, *sum);
                             }
                         }
                     }
@@ -257,7 +257,7 @@ impl Task<'_> {
     /// # Safety
     /// As `multiply`; rows of a and columns of b lie element by element.
     #[inline(always)]
-    unsafe fn dots<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+    unsafe fn dots<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
         let depth = self.of.depth;
         for row in 0..self.of.rows {
             for column in self.columns.clone() {
@@ -265,7 +265,7 @@ impl Task<'_> {
                 unsafe {
                     let x = std::slice::from_raw_parts(a.at.add(row * a.row), depth);
                     let y = std::slice::from_raw_parts(b.at.add(column * b.column), depth);
-                    *to.at.add(row * to.row + column * to.column) = dot::<REGISTERS>(x, y);
+                    *to.at.add(row * to.row + column * to.column) = dot::<BITS>(x, y);
                 }
             }
         }
@@ -274,7 +274,7 @@ impl Task<'_> {
     /// # Safety
     /// As `multiply`; rows of a and of the result lie element by element.
     #[inline(always)]
-    unsafe fn panels<const REGISTERS: bool>(&self, a: Matrix, b: Matrix, to: Matrix) {
+    unsafe fn panels<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
         let (rows, depth) = (self.of.rows, self.of.depth);
         let mut panel = vec![0.0f32; depth * COLUMNS];
         let zeros = [0.0f32; COLUMNS];
@@ -302,7 +302,7 @@ impl Task<'_> {
                         begin: zeros.as_ptr(),
                         ahead: Ahead::nothing(panel.as_ptr()),
                     };
-                    tile.add::<REGISTERS>(count);
+                    tile.add::<BITS>(count);
                     for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
                         let to = to.at.add((row + r) * to.row + column);
                         std::ptr::copy_nonoverlapping(sums.as_ptr(), to, width);

@@ -73,6 +73,14 @@ impl NativeProgram {
     }
 }
 
+/// The width in bits of the registers that kernels run in: 512 (AVX-512), 256 (AVX2 and FMA), or 0 for plain code.
+/// The environment's variable HYPATIA_REGISTER_BITS bounds it, read once.
+#[pyfunction]
+fn register_bits() -> usize {
+    crate::registers::bits()
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(register_bits, module)?)?;
     module.add_class::<NativeProgram>()
 }

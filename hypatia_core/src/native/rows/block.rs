@@ -38,7 +38,7 @@ pub(super) struct Task<'a> {
 
 impl Job for Task<'_> {
     #[inline(always)]
-    fn run<const REGISTERS: bool>(self) {
+    fn run<const BITS: usize>(self) {
         // Taken and given back: a closure would be compiled for any processor.
         let mut lines = self::REGISTERS.take();
         let wanted = self.rows.slots.div_ceil(16);
@@ -47,7 +47,7 @@ impl Job for Task<'_> {
         }
         // SAFETY: the program has checked that each view lies in its buffer, tasks are given blocks that no other task
         // has, and the memory of registers is as long as they need.
-        unsafe { self.blocks::<REGISTERS>(lines.as_mut_ptr().cast()) };
+        unsafe { self.blocks::<BITS>(lines.as_mut_ptr().cast()) };
         self::REGISTERS.set(lines);
     }
 }
@@ -56,7 +56,7 @@ impl Task<'_> {
     /// # Safety
     /// Views lie in the memory, nobody else writes where these blocks read or write, and `slots` is so long.
     #[inline(always)]
-    unsafe fn blocks<const REGISTERS: bool>(&self, slots: *mut f32) {
+    unsafe fn blocks<const BITS: usize>(&self, slots: *mut f32) {
         let rows = self.rows;
         let (loads, block) = (&rows.loads, rows.block);
         let mut sources: SmallVec<[Source; 24]> = SmallVec::with_capacity(rows.registers.len());
@@ -134,12 +134,12 @@ impl Task<'_> {
                 };
                 let Source { at, step } = sources[load];
                 // SAFETY: the view lies in its buffer, and the register holds so many.
-                unsafe { from.read::<REGISTERS>(loads[load].kind, at, step, count, width) };
+                unsafe { from.read::<BITS>(loads[load].kind, at, step, count, width) };
             }
             for (at, instruction) in rows.code.iter().enumerate() {
                 let out = loads.len() + at;
                 // SAFETY: registers hold what their shapes say, and a result has a place of its own.
-                unsafe { self.execute::<REGISTERS>(*instruction, out, &sources, count, width) };
+                unsafe { self.execute::<BITS>(*instruction, out, &sources, count, width) };
             }
             for &store in &rows.written {
                 let to = &rows.stores[store];
@@ -160,7 +160,7 @@ impl Task<'_> {
     /// Sources are of the registers' shapes for a block of so many rows and columns, and no operand lies where the
     /// result does.
     #[inline(always)]
-    unsafe fn execute<const REGISTERS: bool>(
+    unsafe fn execute<const BITS: usize>(
         &self,
         instruction: Instruction,
         out: usize,
@@ -203,7 +203,7 @@ impl Task<'_> {
                         let Source { at, step } = sources[register];
                         std::slice::from_raw_parts(at.add(row * step), width)
                     };
-                    *sources[out].at.add(row) = lanes::dot::<REGISTERS>(of(a), of(b));
+                    *sources[out].at.add(row) = lanes::dot::<BITS>(of(a), of(b));
                 }
             }
             return;
@@ -244,22 +244,22 @@ impl Task<'_> {
                 let to = std::slice::from_raw_parts_mut(out.at.add(row * out.step), columns);
                 match instruction {
                     Instruction::Unary(of, a) => match operand(a) {
-                        Operand::Each(a) => lanes::unary::<REGISTERS>(of, a, to),
-                        Operand::All(a) => lanes::unary::<REGISTERS>(of, &[a], to),
+                        Operand::Each(a) => lanes::unary::<BITS>(of, a, to),
+                        Operand::All(a) => lanes::unary::<BITS>(of, &[a], to),
                     },
                     Instruction::Clamp(a, low, high) => match operand(a) {
                         Operand::Each(a) => lanes::clamp(a, low, high, to),
                         Operand::All(a) => lanes::clamp(&[a], low, high, to),
                     },
                     Instruction::Binary(of, a, b) => {
-                        lanes::binary::<REGISTERS>(of, operand(a), operand(b), to);
+                        lanes::binary::<BITS>(of, operand(a), operand(b), to);
                     }
                     Instruction::Where(c, a, b) => {
                         lanes::choose(operand(c), operand(a), operand(b), to);
                     }
                     Instruction::MultiplyAdd(a, b, c) => {
                         let (a, b, c) = (operand(a), operand(b), operand(c));
-                        lanes::multiply_add::<REGISTERS>(a, b, c, to);
+                        lanes::multiply_add::<BITS>(a, b, c, to);
                     }
                     Instruction::Const(_) | Instruction::Reduce(..) | Instruction::Dot(..) => {}
                 }

@@ -20,7 +20,7 @@ impl Strided {
     /// # Safety
     /// The view holds so many elements of this kind, the register as many, and they lie apart.
     #[inline(always)]
-    pub unsafe fn read<const REGISTERS: bool>(
+    pub unsafe fn read<const BITS: usize>(
         &self,
         kind: Kind,
         to: *mut f32,
@@ -51,7 +51,7 @@ impl Strided {
                     std::ptr::copy_nonoverlapping(row.0, row.1, columns);
                 }
             } else if self.row == 1 && rows > 1 {
-                self.turn::<REGISTERS>(to, step, rows, columns);
+                self.turn::<BITS>(to, step, rows, columns);
             } else {
                 for row in 0..rows {
                     for column in 0..columns {
@@ -68,7 +68,7 @@ impl Strided {
     /// # Safety
     /// As `read`.
     #[inline(always)]
-    unsafe fn turn<const REGISTERS: bool>(
+    unsafe fn turn<const BITS: usize>(
         &self,
         to: *mut f32,
         step: usize,
@@ -84,7 +84,7 @@ impl Strided {
                     let from = from.add(row + column * self.column);
                     let to = to.add(row * step + column);
                     #[cfg(target_arch = "x86_64")]
-                    if REGISTERS && (height, width) == (TILE, TILE) {
+                    if BITS >= 256 && (height, width) == (TILE, TILE) {
                         tile(from, self.column, to, step);
                         continue;
                     }
