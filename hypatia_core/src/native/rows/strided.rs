@@ -42,8 +42,7 @@ impl Strided {
             let from = self.at.cast::<f32>();
             if self.column == 0 {
                 for row in 0..rows {
-                    let to = std::slice::from_raw_parts_mut(to.add(row * step), columns);
-                    to.fill(*from.add(row * self.row));
+                    spread(*from.add(row * self.row), to.add(row * step), columns);
                 }
             } else if self.column == 1 {
                 for row in 0..rows {
@@ -134,7 +133,7 @@ impl Strided {
                 let to = self.at.cast::<f32>().add(row * self.row);
                 match (each, self.column) {
                     (true, 1) => std::ptr::copy_nonoverlapping(source, to, columns),
-                    (false, 1) => std::slice::from_raw_parts_mut(to, columns).fill(*source),
+                    (false, 1) => spread(*source, to, columns),
                     (true, _) => {
                         for column in 0..columns {
                             *to.add(column * self.column) = *source.add(column);
@@ -148,6 +147,18 @@ impl Strided {
                 }
             }
         }
+    }
+}
+
+/// Writes one number to so many places; `fill` of slices is a call.
+///
+/// # Safety
+/// There are so many places.
+#[inline(always)]
+unsafe fn spread(number: f32, to: *mut f32, count: usize) {
+    for at in 0..count {
+        // SAFETY: as the caller vouches.
+        unsafe { *to.add(at) = number };
     }
 }
 
