@@ -273,6 +273,23 @@ pub(super) fn multiply_add<const BITS: usize>(
 pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
     let count = x.len().min(y.len());
     let (x, y) = (&x[..count], &y[..count]);
+    if count < LANES {
+        let (mut few, mut at) = ([0.0f32; 16], 0);
+        while at + 16 <= count {
+            let (x, y) = (&x[at..at + 16], &y[at..at + 16]);
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
+            }
+            at += 16;
+        }
+        if at < count {
+            let (x, y) = (padded(&x[at..], 0.0), padded(&y[at..], 0.0));
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
+            }
+        }
+        return folded!(few, add);
+    }
     let (mut total, mut at) = (0.0, 0);
     while at < count {
         let end = count.min(at + BLOCK);
@@ -295,8 +312,11 @@ pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
             }
             at += 16;
         }
-        for i in 0..end - at {
-            few[i] = plus::<BITS>(x[at + i], y[at + i], few[i]);
+        if at < end {
+            let (x, y) = (padded(&x[at..end], 0.0), padded(&y[at..end], 0.0));
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
+            }
         }
         at = end;
         total += folded!(few, add);
@@ -365,21 +385,22 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
     macro_rules! fold {
         ($row:expr, $begin:expr, $f:ident) => {{
             let row: &[f32] = $row;
-            let mut at = 0;
-            let mut lanes = [$begin; LANES];
-            while at + LANES <= row.len() {
-                let block = &row[at..at + LANES];
-                for i in 0..LANES {
-                    lanes[i] = $f(lanes[i], block[i]);
+            let (mut few, mut at) = ([$begin; 16], 0);
+            if row.len() >= LANES {
+                let mut lanes = [$begin; LANES];
+                while at + LANES <= row.len() {
+                    let block = &row[at..at + LANES];
+                    for i in 0..LANES {
+                        lanes[i] = $f(lanes[i], block[i]);
+                    }
+                    at += LANES;
                 }
-                at += LANES;
-            }
-            let mut few = [$begin; 16];
-            for i in 0..16 {
-                few[i] = $f(
-                    $f(lanes[i], lanes[i + 16]),
-                    $f(lanes[i + 32], lanes[i + 48]),
-                );
+                for i in 0..16 {
+                    few[i] = $f(
+                        $f(lanes[i], lanes[i + 16]),
+                        $f(lanes[i + 32], lanes[i + 48]),
+                    );
+                }
             }
             while at + 16 <= row.len() {
                 let block = &row[at..at + 16];
@@ -388,8 +409,11 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
                 }
                 at += 16;
             }
-            for i in 0..row.len() - at {
-                few[i] = $f(few[i], row[at + i]);
+            if at < row.len() {
+                let block = padded(&row[at..], $begin);
+                for i in 0..16 {
+                    few[i] = $f(few[i], block[i]);
+                }
             }
             folded!(few, $f)
         }};
@@ -414,6 +438,17 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
         }
         Reduction::Prod => fold!(row, 1.0, times),
     }
+}
+
+/// The last numbers of a row, fewer than sixteen, and what leaves others as they are. Sums would lie in memory, each to
+/// wait for the one before, if numbers were added to those of them that a loop counts.
+#[inline(always)]
+fn padded(row: &[f32], with: f32) -> [f32; 16] {
+    let mut found = [with; 16];
+    for i in 0..row.len().min(16) {
+        found[i] = row[i];
+    }
+    found
 }
 
 /// Whether any of a row is no number: a pass of integers, which waits for less than comparisons in each maximum would.
