@@ -174,8 +174,8 @@ pub(super) fn binary<const BITS: usize>(
                 }
                 (Operand::All($x), Operand::All($y)) => {
                     let z = $z;
-                    for i in 0..count {
-                        out[i] = z;
+                    for out in out.iter_mut() {
+                        *out = z;
                     }
                 }
             }
@@ -259,8 +259,8 @@ pub(super) fn multiply_add<const BITS: usize>(
         }
         (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::All(z)) => {
             let value = plus::<BITS>(x, y, z);
-            for i in 0..count {
-                out[i] = value;
+            for out in out.iter_mut() {
+                *out = value;
             }
         }
         // An empty row.
@@ -354,8 +354,8 @@ pub(super) fn choose(c: Operand<'_>, a: Operand<'_>, b: Operand<'_>, out: &mut [
             match if c != 0.0 { a } else { b } {
                 Operand::Each(x) => out.copy_from_slice(x),
                 Operand::All(x) => {
-                    for i in 0..count {
-                        out[i] = x;
+                    for out in out.iter_mut() {
+                        *out = x;
                     }
                 }
             }
@@ -445,6 +445,10 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
 #[inline(always)]
 fn padded(row: &[f32], with: f32) -> [f32; 16] {
     let mut found = [with; 16];
+    #[expect(
+        clippy::manual_memcpy,
+        reason = "of so few the library's call takes longer"
+    )]
     for i in 0..row.len().min(16) {
         found[i] = row[i];
     }
