@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::linear::COLUMNS;
 use crate::linear::activation::exp_of_negative;
-use crate::linear::tile::{Ahead, ROWS, Tile};
+use crate::linear::tile::{self, Ahead, MOST_PANELS, ROWS, Tile};
 use crate::registers::{Job, dispatch};
 use crate::team::{self, Parts};
 
@@ -141,7 +141,7 @@ impl Job for Task<'_> {
 impl Task<'_> {
     /// # Safety
     /// The attention's slices and the result fit, and nobody else uses these elements of the result.
-    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// The processor has registers of `BITS`.
     #[inline(always)]
     unsafe fn attend<const BITS: usize>(&self) {
         let Attention {
@@ -166,8 +166,9 @@ impl Task<'_> {
         let key_panels = turned(&k.elements[k.at(place)..], k.steps[2], seen, width);
         let value_panels = panels(&v.elements[v.at(place)..], v.steps[2], seen, width);
         let row_of_scores = seen.next_multiple_of(COLUMNS);
+        const WIDE: usize = MOST_PANELS * COLUMNS;
         let mut scores = vec![0.0f32; ROWS * row_of_scores];
-        let zeros = [0.0f32; COLUMNS];
+        let zeros = [0.0f32; WIDE];
         let step = heads * width;
         let mut query = self.queries.start;
         while query < self.queries.end {
@@ -178,11 +179,13 @@ impl Task<'_> {
                 seen
             };
             let x = q.elements[q.at([self.example, self.head, query])..].as_ptr();
-            for panel in 0..limit.div_ceil(COLUMNS) {
+            let limits = limit.div_ceil(COLUMNS);
+            for panel in (0..limits).step_by(tile::panels::<BITS>()) {
                 let tile = Tile {
                     x,
                     x_step: q.steps[2],
                     panel: key_panels[panel * width * COLUMNS..].as_ptr(),
+                    apart: width * COLUMNS,
                     depth: width,
                     sums: scores[panel * COLUMNS..].as_mut_ptr(),
                     sums_step: row_of_scores,
@@ -190,7 +193,7 @@ impl Task<'_> {
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: queries, panels and scores were made for so many rows and columns.
-                unsafe { tile.add::<BITS>(count) };
+                unsafe { tile.add::<BITS>(count, tile::panels::<BITS>().min(limits - panel)) };
             }
             let mut shares = [0.0f32; ROWS];
             for (r, row) in scores
@@ -216,22 +219,25 @@ impl Task<'_> {
                 }
                 shares[r] = exponentials::<BITS>(row);
             }
-            for panel in 0..width.div_ceil(COLUMNS) {
-                let mut sums = [0.0f32; ROWS * COLUMNS];
+            let across = width.div_ceil(COLUMNS);
+            for panel in (0..across).step_by(tile::panels::<BITS>()) {
+                let beside = tile::panels::<BITS>().min(across - panel);
+                let mut sums = [0.0f32; ROWS * WIDE];
                 let tile = Tile {
                     x: scores.as_ptr(),
                     x_step: row_of_scores,
                     panel: value_panels[panel * seen * COLUMNS..].as_ptr(),
+                    apart: seen * COLUMNS,
                     depth: limit,
                     sums: sums.as_mut_ptr(),
-                    sums_step: COLUMNS,
+                    sums_step: WIDE,
                     begin: zeros.as_ptr(),
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: scores, panels and sums were made for so many rows and columns.
-                unsafe { tile.add::<BITS>(count) };
-                let columns = COLUMNS.min(width - panel * COLUMNS);
-                for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
+                unsafe { tile.add::<BITS>(count, beside) };
+                let columns = (beside * COLUMNS).min(width - panel * COLUMNS);
+                for (r, sums) in sums.chunks_exact(WIDE).take(count).enumerate() {
                     let row = (self.example * self.attention.queries + query + r) * step;
                     let at = row + self.head * width + panel * COLUMNS;
                     // SAFETY: these elements of the result are this task's alone.
