@@ -70,7 +70,7 @@ def assert_same(
     assert len(ours) == len(theirs)
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if b.is_floating_point() and not bool(b.isfinite().all()):
-            # Some processors' code of torch overflows early (gelu of infinity is no number with AVX-512): what
+            # Some of torch's own vector code overflows early (gelu of infinity is no number with AVX-512): what
             # torch has in float64 is as good.
             wide = function(*(x.double() if x.is_floating_point() else x for x in inputs))
             exact = (wide[i] if isinstance(wide, (list, tuple)) else wide).to(b.dtype)
