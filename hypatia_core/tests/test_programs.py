@@ -70,8 +70,8 @@ def assert_same(
     assert len(ours) == len(theirs)
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if b.is_floating_point() and not bool(b.isfinite().all()):
-            # Some of torch's own vector code overflows early (gelu of infinity is no number with AVX-512): what
-            # torch has in float64 is as good.
+            # Some of torch's own vector code overflows early: gelu of infinity is no number with AVX-512.
+            # What torch has in float64 is as good.
             wide = function(*(x.double() if x.is_floating_point() else x for x in inputs))
             exact = (wide[i] if isinstance(wide, (list, tuple)) else wide).to(b.dtype)
             b = torch.where(~b.isfinite() & ((a == exact) | (a.isnan() & exact.isnan())), a, b)
