@@ -57,7 +57,7 @@ pub(super) fn turn_out<T: Real, const BITS: usize>(places: &[T], width: usize, t
 /// A matrix of these extents transposed, rows starting `stride` and `to_stride` elements apart: in tiles as large as
 /// fit, what no tile covers element by element.
 #[inline(always)]
-pub(super) fn transpose<T: Real, const BITS: usize>(
+pub(crate) fn transpose<T: Real, const BITS: usize>(
     from: &[T],
     stride: usize,
     to: &mut [T],

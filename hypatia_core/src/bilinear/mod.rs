@@ -6,7 +6,7 @@
 //!
 //! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
 
-mod block;
+pub(crate) mod block;
 mod linear;
 mod mixing;
 mod mixing_gradient;
