@@ -35,7 +35,7 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-/// The weights of a block: those of group w for row r stand at `w · stride + r`.
+/// The weights of a block: that of slot w for row r stands at `w · stride + r`.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a, T> {
     pub(super) values: &'a [T],
@@ -113,7 +113,16 @@ pub(super) fn places<T: Real, const BITS: usize>(
     weights: Option<Weights<'_, T>>,
 ) {
     let Scratch { x, y, result } = scratch;
-    for (place, groups) in result.chunks_exact_mut(rows::<T>()).zip(&map.places) {
+    let zeros_count = map.zeros_count();
+    let each = result.chunks_exact_mut(rows::<T>()).zip(&map.places);
+    for (number, (place, groups)) in each.enumerate() {
+        match weights {
+            Some(w) if zeros_count => {
+                let begin = (map.used.len() + number) * w.stride;
+                place.copy_from_slice(&w.values[begin..][..rows::<T>()]);
+            }
+            _ => place.fill(T::ZERO),
+        }
         #[cfg(target_arch = "x86_64")]
         if BITS >= 256 {
             let (x, y, place) = (x.as_ptr(), y.as_ptr(), place.as_mut_ptr());
@@ -128,12 +137,11 @@ pub(super) fn places<T: Real, const BITS: usize>(
             };
             continue;
         }
-        place.fill(T::ZERO);
         for group in groups {
             let mut sum = vec![T::ZERO; rows::<T>()];
             add_group(group, x, y, &mut sum);
             for (r, (to, value)) in place.iter_mut().zip(sum).enumerate() {
-                let weight = weights.map(|w| w.values[group.weight * w.stride + r]);
+                let weight = weights.map(|w| w.values[group.slot * w.stride + r]);
                 *to += weight.map_or(value, |w| w * value);
             }
         }
@@ -153,7 +161,7 @@ fn add_group<T: Real>(group: &Group, x: &[T], y: &[T], sum: &mut [T]) {
     }
 }
 
-/// One place of the result, its sums in registers throughout.
+/// Adds to one place of the result, its sums in registers throughout.
 ///
 /// # Safety
 /// The processor must have the registers, of which `COUNT` are a block; each term's places and each group's weights must
@@ -170,6 +178,9 @@ unsafe fn place_in_registers<R: Registers, const COUNT: usize>(
     // SAFETY: as the function asks; a block is `COUNT` registers.
     unsafe {
         let mut total = [R::splat(R::Element::ZERO); COUNT];
+        for (u, total) in total.iter_mut().enumerate() {
+            *total = R::load(place.add(u * R::LANES));
+        }
         for group in groups {
             let sum = group_in_registers::<R, COUNT>(
                 group,
@@ -180,7 +191,7 @@ unsafe fn place_in_registers<R: Registers, const COUNT: usize>(
             total = match weights {
                 None => sum,
                 Some(w) => {
-                    let weight = w.values.as_ptr().add(group.weight * w.stride);
+                    let weight = w.values.as_ptr().add(group.slot * w.stride);
                     for u in 0..COUNT {
                         total[u] = R::plus(total[u], sum[u], R::load(weight.add(u * R::LANES)));
                     }
@@ -254,7 +265,7 @@ pub(super) fn weight_sums<T: Real, const BITS: usize>(
     let Scratch { x, y, result } = scratch;
     for (gradient, groups) in result.chunks_exact(block).zip(&map.places) {
         for group in groups {
-            let to = &mut sums[group.weight * stride..][..block];
+            let to = &mut sums[group.slot * stride..][..block];
             #[cfg(target_arch = "x86_64")]
             if BITS >= 256 {
                 let (x, y) = (x.as_ptr(), y.as_ptr());
@@ -273,6 +284,19 @@ pub(super) fn weight_sums<T: Real, const BITS: usize>(
             add_group(group, x, y, &mut sum);
             for ((to, value), &g) in to.iter_mut().zip(sum).zip(gradient) {
                 *to += g * value;
+            }
+        }
+    }
+}
+
+/// Adds zeros to the sums of one block, or NaN in rows with what is not finite.
+#[inline(always)]
+pub(super) fn zero_sums<T: Real>(scratch: &Scratch<T>, sums: &mut [T]) {
+    let block = rows::<T>();
+    for values in [&scratch.x, &scratch.y, &scratch.result] {
+        for place in values.chunks_exact(block) {
+            for (sum, &value) in sums[..block].iter_mut().zip(place) {
+                *sum += T::ZERO * value;
             }
         }
     }
