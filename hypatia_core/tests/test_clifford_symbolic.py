@@ -116,11 +116,11 @@ def test_symbols_give_what_numbers_give(model: str) -> None:
         got = single(apply(a, b), numbers)
         assert got.isclose(apply(single(a, numbers), single(b, numbers)), rtol=1e-12, atol=1e-12), name
     x, y = single(a, numbers), single(b, numbers)
-    for got, wanted in [
+    for form, expected in [
         ((a * b).inverse(), (x * y).inverse()),
         (a / (a * b), x * (x * y).inverse()),
         ((a * b) ** 2, x * y * x * y),
         (a.reflect(b), -y * x * y.inverse()),
         (a.project(b) + a.reject(b), x),
     ]:
-        assert single(got, numbers).isclose(wanted, rtol=1e-9, atol=1e-9)
+        assert single(form, numbers).isclose(expected, rtol=1e-9, atol=1e-9)
