@@ -72,9 +72,9 @@ impl<T: Real> Job for Rows<'_, T> {
     #[inline(always)]
     fn run<const BITS: usize>(self) {
         match (self.matrix.rows, self.matrix.columns) {
-            (2, 2) => self.one_by_one::<2>(),
-            (3, 3) => self.one_by_one::<3>(),
-            (4, 4) => self.one_by_one::<4>(),
+            (2, 2) => self.one_by_one::<BITS, 2>(),
+            (3, 3) => self.one_by_one::<BITS, 3>(),
+            (4, 4) => self.one_by_one::<BITS, 4>(),
             #[cfg(target_arch = "x86_64")]
             (LONG.., _) if BITS >= 512 => self.line_by_line::<T::Whole>(),
             #[cfg(target_arch = "x86_64")]
@@ -85,16 +85,26 @@ impl<T: Real> Job for Rows<'_, T> {
 }
 
 impl<T: Real> Rows<'_, T> {
-    /// Where a row and a column are so short that the compiler knows best.
+    /// Where a row of the result is no longer than a register: each element of x by its row of the matrix.
     #[inline(always)]
-    fn one_by_one<const N: usize>(self) {
+    fn one_by_one<const BITS: usize, const N: usize>(self) {
         let mut m = [[T::ZERO; N]; N];
         for (row, from) in m.iter_mut().zip(self.matrix.elements.chunks_exact(N)) {
             row.copy_from_slice(from);
         }
+        #[cfg(target_arch = "x86_64")]
+        let done = if BITS >= 256 {
+            assert!(self.x.len() == self.result.len() && N <= T::LANES);
+            // SAFETY: there are registers; x and the result have the same rows of `N`, which a register holds.
+            unsafe { rows_in_registers::<T::Half, N>(&m, self.x, self.result) }
+        } else {
+            0
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
         let (rows, _) = self.x.as_chunks::<N>();
         let (results, _) = self.result.as_chunks_mut::<N>();
-        for (x, to) in rows.iter().zip(results) {
+        for (x, to) in rows.iter().zip(results).skip(done) {
             *to =
                 std::array::from_fn(|k| (1..N).fold(x[0] * m[0][k], |sum, i| sum + x[i] * m[i][k]));
         }
@@ -175,6 +185,43 @@ impl<T: Real> Rows<'_, T> {
     }
 }
 
+/// Writes rows by a small matrix, how many of them is given: each with a whole register, whose end the next row writes
+/// over, so that the last rows are left out.
+///
+/// # Safety
+/// The processor must have the registers, and one must hold `N` elements; x must have as many as the result.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "arrays that iterators take by value go through memory"
+)]
+unsafe fn rows_in_registers<R: Registers, const N: usize>(
+    matrix: &[[R::Element; N]; N],
+    x: &[R::Element],
+    result: &mut [R::Element],
+) -> usize {
+    let mut padded = [R::Element::ZERO; 16];
+    let count = (result.len() + N).saturating_sub(R::LANES) / N;
+    // SAFETY: as the function asks; the last of `count` rows begins a register before the end, or earlier.
+    unsafe {
+        let mut lines = [R::splat(R::Element::ZERO); N];
+        for i in 0..N {
+            padded[..N].copy_from_slice(&matrix[i]);
+            lines[i] = R::load(padded.as_ptr());
+        }
+        for row in 0..count {
+            let from = x.as_ptr().add(row * N);
+            let mut sum = R::product(R::splat(*from), lines[0]);
+            for i in 1..N {
+                sum = R::plus(sum, R::splat(*from.add(i)), lines[i]);
+            }
+            R::store(result.as_mut_ptr().add(row * N), sum);
+        }
+    }
+    count
+}
+
 /// Adds to the sums of so many rows what their elements make of these lines, two registers wide each.
 ///
 /// # Safety
@@ -212,9 +259,13 @@ unsafe fn add_lines<R: Registers, const ROWS: usize>(
 mod tests {
     use super::*;
 
-    #[test]
-    fn rows_by_matrices_of_every_shape() {
+    fn check<T: Real + PartialEq + std::fmt::Debug>() {
         for (n, p, rows) in [
+            (3, 3, 1),
+            (3, 3, 2),
+            (3, 3, 3),
+            (2, 2, 1),
+            (4, 4, 2),
             (3, 3, 70_001),
             (2, 2, 5),
             (4, 4, 100),
@@ -226,9 +277,10 @@ mod tests {
             (513, 17, 5),
             (70, 1, 1),
         ] {
-            let x: Vec<f64> = (0..rows * n).map(|i| (i % 11) as f64 - 5.0).collect();
-            let elements: Vec<f64> = (0..n * p).map(|i| (i % 7) as f64 - 3.0).collect();
-            let mut result = vec![f64::NAN; rows * p];
+            let whole = |i: usize, m: usize| T::from_f64((i % m) as f64 - (m / 2) as f64);
+            let x: Vec<T> = (0..rows * n).map(|i| whole(i, 11)).collect();
+            let elements: Vec<T> = (0..n * p).map(|i| whole(i, 7)).collect();
+            let mut result = vec![T::from_f64(f64::NAN); rows * p];
             let matrix = Matrix {
                 elements: &elements,
                 rows: n,
@@ -237,10 +289,17 @@ mod tests {
             matrix.apply(&x, &mut result, rows, 2).unwrap();
             for (at, value) in result.iter().enumerate() {
                 let (r, k) = (at / p, at % p);
-                let wanted: f64 = (0..n).map(|i| x[r * n + i] * elements[i * p + k]).sum();
+                let mut wanted = T::ZERO;
+                (0..n).for_each(|i| wanted += x[r * n + i] * elements[i * p + k]);
                 assert_eq!(*value, wanted);
             }
             assert!(matrix.apply(&x, &mut result[1..], rows, 2).is_err());
         }
+    }
+
+    #[test]
+    fn rows_by_matrices_of_every_shape() {
+        check::<f32>();
+        check::<f64>();
     }
 }
