@@ -419,18 +419,22 @@ def contracted(
     """
     if any(_is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
         return None
+    tables = _tables(graph, values)
+    looked = _Finder(tables)
+    products = [node for node in graph.graph.nodes if _is_product(node)]
+    if all(looked.found(node) is None for node in products):  # most graphs: a copy takes longer than the look
+        return None
     written, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     returned = written.graph_copy(graph.graph, copies)
     (output,) = graph.graph.find_nodes(op="output")
     written.output(returned).meta = dict(output.meta)
-    tables = _tables(graph, values)
     finder = _Finder({copies[node]: table for node, table in tables.items()})
     inputs = [node.meta.get("val") for node in written.find_nodes(op="placeholder")]
     emitter = Emitter(written, compat.fake_mode([value for value in inputs if value is not None]))
     counts: dict[str, int] = {}
     lies_otherwise: set[fx.Node] = set()
     for node in list(written.nodes):
-        if node.op == "call_function" and node.target in _PRODUCTS and node.users and _is_plain(node):
+        if _is_product(node):
             found = finder.found(node)
             if found is not None:
                 lies_otherwise.add(_put(emitter, node, found))
@@ -449,6 +453,10 @@ def contracted(
     written.eliminate_dead_code()
     written.lint()
     return compat.graph_module(graph, written), counts
+
+
+def _is_product(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target in _PRODUCTS and bool(node.users) and _is_plain(node)
 
 
 def _is_symbolic(value: Any) -> bool:

@@ -60,8 +60,37 @@ pub fn extract(costs: &Costs, roots: &[Id], steps: usize) -> Option<Selection> {
             selection.choice.insert(costs.names[class], b.term);
         }
     }
-    improve(costs, roots, &mut selection, steps)?;
+    if improve(costs, roots, &mut selection, steps).is_none() {
+        // A class took what needs it, by a term that got another one since.
+        selection = shallow(costs);
+        improve(costs, roots, &mut selection, steps)?;
+    }
     Some(selection)
+}
+
+/// For each class the term that is ready first, were each computed as soon as its operands are: never in a circle.
+fn shallow(costs: &Costs) -> Selection {
+    let mut ready: Vec<(f64, usize)> = vec![(f64::INFINITY, 0); costs.names.len()];
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for (class, own) in costs.priced.iter().enumerate() {
+            for term in own {
+                let operands = term.children.iter().map(|&c| ready[c].0);
+                let at = term.seconds + operands.fold(0.0, f64::max);
+                if at < ready[class].0 {
+                    ready[class] = (at, term.number);
+                    changed = true;
+                }
+            }
+        }
+    }
+    let mut selection = Selection::default();
+    for (class, (at, number)) in costs.names.iter().zip(ready) {
+        if at.is_finite() {
+            selection.choice.insert(*class, number);
+        }
+    }
+    selection
 }
 
 fn evaluate(best: &[Option<Best>], class: usize, term: &Priced) -> Option<Best> {
