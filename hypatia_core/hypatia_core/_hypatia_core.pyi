@@ -48,7 +48,6 @@ def compile_fx_graph(
 def rows_by_matrix(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> None: ...
-
 def register_bits() -> int: ...
 
 @final

@@ -63,6 +63,8 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("norm-of-a-residual-of-low-rank", "without the condition 'is-matrix ?x'", TYPED),
     ("a-narrow-band-needs-its-diagonals-alone", "without the condition 'is-narrow-band ?j ?k'", DENSE),
     ("a-matrix-repeated-over-a-stack-broadcasts", "without the condition 'is-matrix ?b'", TYPED),
+    ("sum-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
+    ("mean-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "on the right, true becomes false", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "without the condition 'reduces-all ?axes ?x'", TYPED),
     ("attention-with-a-mask", "on the right, operands 2 and 3 of where are swapped", SHAPE_ALONE),
