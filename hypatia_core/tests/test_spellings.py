@@ -1,4 +1,4 @@
-"""Each rewrite of products in each spelling of a product: every program of a table, by every row of another."""
+"""Each rewrite of products in each spelling of a product: the programs of a table by the rows of another."""
 
 from __future__ import annotations
 
