@@ -39,6 +39,9 @@ TOOLS := $(VENV)/.tools
 NATIVE := $(VENV)/.native
 RELEASE := $(VENV)/.native-release
 
+# The tests of what is compiled for each width of registers: where the processor has 512 bits, those of 256 run too.
+KERNELS := linear:: attention:: depthwise:: convolution:: inner_product:: bilinear:: native
+
 .PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch conformance lint bench docs compiler browser cargo nextest
 
 help:
@@ -53,6 +56,7 @@ test-rust: cargo nextest
 	cd hypatia_core
 	if cargo nextest --version >/dev/null 2>&1; then
 	    cargo nextest run --no-default-features
+	    HYPATIA_REGISTER_BITS=256 cargo nextest run --no-default-features $(KERNELS)
 	else
 	    cargo test --no-default-features --lib --tests
 	fi

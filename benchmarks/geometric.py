@@ -355,6 +355,46 @@ class Layers(torch.nn.Module):
         return out
 
 
+class PlainLayers(torch.nn.Module):
+    """The same block in plain torch, after CEGNN's own code: gathers by grade, a table with its weights."""
+
+    grade: torch.Tensor
+    squares: torch.Tensor
+    paths: torch.Tensor
+    table: torch.Tensor
+
+    def __init__(self, layers: Layers) -> None:
+        super().__init__()
+        algebra = layers.mix.algebra
+        grades, cayley = torch.tensor(algebra.native.grades), algebra.cayley()
+        self.mix, self.product, self.gate = layers.mix, layers.product, layers.gate
+        self.register_buffer("grade", grades)
+        # What each blade adds to the invariant of its grade: its square, reversed.
+        one = torch.nn.functional.one_hot(grades).float()
+        reverse = torch.tensor([-1.0 if g % 4 > 1 else 1.0 for g in grades.tolist()])
+        self.register_buffer("squares", one * (reverse * cayley.diagonal()[0])[:, None])
+        places = cayley.nonzero()
+        found = [tuple(grades[place].tolist()) for place in places]
+        order = {path: n for n, path in enumerate(sorted(set(found)))}
+        paths = torch.zeros(cayley.shape, dtype=torch.long)
+        paths[tuple(places.T)] = torch.tensor([order[path] for path in found])
+        self.register_buffer("paths", paths)
+        self.register_buffer("table", cayley)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = torch.einsum("oci,bci->boi", self.mix.weight[..., self.grade], x)
+        mixed = torch.cat([mixed[..., :1] + self.mix.bias, mixed[..., 1:]], -1)
+        weights = self.table * self.product.weight[:, self.paths]
+        y = torch.einsum("bci,cijk,bcj->bck", x, weights, mixed)
+        invariants = torch.cat([y[..., :1], (y * y @ self.squares)[..., 1:]], -1)
+        gates = torch.sigmoid(self.gate.weight * invariants + self.gate.bias)
+        return y * gates[..., self.grade]
+
+
+def plain_layers(algebra: Algebra, channels: int) -> PlainLayers:
+    return PlainLayers(Layers(algebra, channels))
+
+
 def products(rounds: int) -> None:
     table = Algebra(3).cayley()
 
@@ -378,11 +418,16 @@ def layers(rounds: int) -> None:
         ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3)),
         ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1)),
         ("a matrix laid together from weights (CliffordLayers' form)", KernelLayer, Algebra(3)),
-        ("this package's", Layers, Algebra(3)),
+        ("this package's, whose operations all backends call", Layers, Algebra(3)),
+        ("the same in plain torch", plain_layers, Algebra(3)),
     ):
         torch.manual_seed(0)
         model, x = make(algebra, 32), torch.randn(256, 32, len(algebra))
         expected = model(x).detach()
+        if isinstance(model, PlainLayers):
+            layers = Layers(algebra, 32)
+            layers.mix, layers.product, layers.gate = model.mix, model.product, model.gate
+            agree(f"{title}, this package's layers", layers(x).detach(), expected, 1e-4)
         forms: dict[str, Any] = {"eager": model}
         for backend in ("inductor", "hypatia"):
             torch._dynamo.reset()

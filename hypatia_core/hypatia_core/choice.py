@@ -24,6 +24,8 @@ from hypatia_core.timing import are_settled, is_out
 
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
+#: A second graph is given to a compiler only for so much more: it takes as long again as the first.
+SECOND_GAIN = 0.1
 #: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
 ROUNDS = 7
 LEAST_ROUNDS = 3
@@ -231,18 +233,21 @@ class Choice:
             if deferred.fused_by in measured:
                 ours = shares.learnt(measured[deferred.fused_by], UNKNOWN)
                 left = Left(left.convolutions, max(left.fused, OF_OURS * ours.fused))
+        compiled = False
         while waiting:
             deferred = min(waiting, key=lambda d: waiting[d].predicted(left))
             shares = waiting.pop(deferred)
             least = measured[chosen.name]
             predicted = shares.predicted(left)
-            if predicted - deferred.calls > (1 - LEAST_GAIN) * least:
+            wanted = SECOND_GAIN if compiled else LEAST_GAIN
+            if predicted - deferred.calls > (1 - wanted) * least:
                 self._refused(
                     f"{deferred.name}: not compiled, for {1e3 * predicted:.3f} ms are predicted of it, "
                     f"and {chosen.name} takes {1e3 * least:.3f} ms"
                 )
                 continue
             candidate = deferred.compile()
+            compiled = compiled or candidate is not None
             if candidate is None or not self._right([candidate], inputs):
                 continue
             rivals = [candidate] if chosen is self._original else [chosen, candidate]

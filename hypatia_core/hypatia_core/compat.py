@@ -180,6 +180,11 @@ def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     return function
 
 
+def below_autograd() -> Any:
+    """A context in which operations run without asking for gradients. Read in 2.15 (`torch._C`)."""
+    return torch._C._AutoDispatchBelowAutograd()
+
+
 def needs_no_wrapper(graph_inputs: Sequence[Any], given: Sequence[Any]) -> bool:
     """Whether AOTAutograd's graph, for inference, may be called as Dynamo calls: nothing is left to do.
 
@@ -327,13 +332,26 @@ def as_while_compiling(mode: Any) -> Iterator[None]:
 
 
 def inductor(
-    graph: GraphModule, example_inputs: Sequence[Any], patches: dict[str, Any]
-) -> Callable[..., Any]:
-    """Generated code for a functional graph. Read in 2.15 (`torch._inductor.compile_fx.compile_fx`)."""
-    from torch._inductor.compile_fx import compile_fx
+    graph: GraphModule,
+    example_inputs: Sequence[Any],
+    patches: dict[str, Any],
+    take: Callable[[int, Any], None] | None = None,
+) -> Any:
+    """Generated code for a functional graph; `take` gets what AOTAutograd wraps, and its number of inputs.
 
-    compiled: Callable[..., Any] = compile_fx(graph, list(example_inputs), config_patches=patches)  # type: ignore[assignment]
-    return compiled
+    Read in 2.15 (`torch._inductor.compile_fx.compile_fx`); AOTAutograd's cache would give the wrapper alone.
+    """
+    from torch._functorch import config
+    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+
+    def compile_inner(owned: GraphModule, inputs: Sequence[Any], **settings: Any) -> Any:
+        run = compile_fx_inner(owned, inputs, **settings)
+        if take is not None:
+            take(len(inputs), run)
+        return run
+
+    with config.patch(enable_autograd_cache=config.enable_autograd_cache and take is None):
+        return compile_fx(graph, list(example_inputs), compile_inner, config_patches=patches)
 
 
 def graph_module(root: Any, graph: torch.fx.Graph) -> torch.fx.GraphModule:

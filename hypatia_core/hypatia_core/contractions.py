@@ -2,17 +2,19 @@
 
 `torch.einsum` takes its operands two by two and turns each pair to a batched matrix product: axes are
 permuted, copied in order and merged. Here each product is read back as a sum over named axes, by following
-the views to the tensors that they look at. Two of those sums have operations of our own, which read these
+the views to the tensors that they look at. Some of those sums have operations of our own, which read these
 tensors as they lie in memory:
 
 - a bilinear map by a constant table, Σ e[i, j, k]·x[b, i]·y[b, j];
-- channels mixed by weights, Σ e[a, j, i]·w[o, c, a]·x[b, c, j], with or without a table, and its gradient.
+- channels mixed by weights, Σ e[a, j, i]·w[o, c, a]·x[b, c, j], with or without a table, and its gradient;
+- the same with weights of each channel, Σ e[i, j, k]·w[c, i, j, k]·x[b, c, i]·y[b, c, j], and its gradient.
 
 The zeros of a table stay factors: what is not finite reaches the places that it reached.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -247,6 +249,11 @@ class _Finder:
     def found(self, node: fx.Node) -> _Found | None:
         """An operation of ours for a product, and perhaps the one before it."""
         for total, axes in _sums(node):
+            if len(total.factors) == 3:
+                for factor in total.factors:
+                    answer = self._weighted(total, axes, factor)
+                    if answer is not None:
+                        return answer
             constant = [factor for factor in total.factors if factor.node in self.tables]
             others = [factor for factor in total.factors if factor.node not in self.tables]
             result = axes.of([axis for group in total.result for axis in group])
@@ -273,6 +280,107 @@ class _Finder:
             # As many terms as the table of an algebra of this size, at most.
             few = int(torch.count_nonzero(elements)) ** 3 <= elements.numel() ** 2
         return elements if few else None
+
+    def _masked(self, node: fx.Node) -> tuple[torch.Tensor, fx.Node] | None:
+        """A product with a constant table, elementwise: the table's values and the other operand."""
+        if node.op != "call_function" or node.target is not aten.mul.Tensor:
+            return None
+        for table, other in (node.args, node.args[::-1]):
+            if isinstance(other, fx.Node) and table in self.tables and _shape(other) == _shape(node):
+                with compat.without_fake_mode():
+                    return self.tables[table].to(torch.float64), other  # type: ignore[index]
+        return None
+
+    def _weighted(self, total: _Sum, axes: _Axes, weight: _Factor) -> _Found | None:
+        """Two factors by a weight that a constant table is multiplied into, channel by channel."""
+        masked = self._masked(weight.node)
+        if masked is None:
+            return None
+        first, second = (factor for factor in total.factors if factor is not weight)
+        result = axes.of([axis for group in total.result for axis in group])
+        terms = self._weighted_terms(axes, first, second, weight.dimensions, result, masked[0])
+        if terms is None:
+            return None
+        batch, c, i, j, k, text = terms
+        of_weight = _Factor(masked[1], weight.dimensions)
+        rest = [axis for axis in of_weight.flat(axes) if axis not in c]
+        operands = [(first, [batch, c, i]), (second, [batch, c, j]), (of_weight, [c, rest])]
+        target = torch.ops.hypatia.weighted_bilinear.default
+        return _Found(target, operands, text, batch + c + k, axes, result)
+
+    def _weighted_terms(
+        self,
+        axes: _Axes,
+        first: _Factor,
+        second: _Factor,
+        weight: list[list[int]],
+        result: list[int],
+        table: torch.Tensor,
+    ) -> tuple[list[int], list[int], list[int], list[int], list[int], str] | None:
+        """Rows, channels, places of both factors and of the result, and the table's terms by these."""
+        x, y, w = first.flat(axes), second.flat(axes), axes.of([a for group in weight for a in group])
+        c = [axis for axis in w if axis in x and axis in y and axis in result]
+        i, j, k = ([a for a in w if a in own and a not in c] for own in (x, y, result))
+        batch = [axis for axis in x if axis not in w]
+        fits = (
+            bool(batch and c and i and j and k)
+            and x == batch + c + i
+            and y == batch + c + j
+            and sorted(result) == sorted(batch + c + k)
+            and sorted(w) == sorted(c + i + j + k)
+        )
+        if not fits:
+            return None
+        with compat.without_fake_mode():
+            spread = table.expand([axes.extent(group) for group in weight]).reshape(axes.extents(w))
+            turned = spread.permute([w.index(axis) for axis in (*c, *i, *j, *k)])
+            of_channels = turned.reshape([axes.extent(group) for group in (c, i, j, k)])
+            elements = of_channels[0]
+            few = int(torch.count_nonzero(elements)) ** 3 <= elements.numel() ** 2
+            if not few or not bool((of_channels == elements).all()):
+                return None
+            # By number, where the weight's elements lie that meet i, j and k.
+            rest = [axis for axis in w if axis not in c]
+            number = torch.arange(elements.numel()).reshape(axes.extents(rest))
+            number = number.permute([rest.index(axis) for axis in (*i, *j, *k)]).reshape(elements.shape)
+            places = itertools.product(*map(range, elements.shape))
+            each = zip(places, elements.flatten().tolist(), number.flatten().tolist(), strict=True)
+            terms = tuple(Term(at[0], at[1], at[2], coefficient, n) for at, coefficient, n in each)
+        widths = elements.shape[0], elements.shape[1], elements.shape[2]
+        return batch, c, i, j, k, Table(widths, elements.numel(), terms).text()
+
+    def of_product(self, node: fx.Node) -> _Found | None:
+        """The gradient of such a weight: a constant table multiplied into a sum over rows."""
+        masked = self._masked(node)
+        axes = _Axes()
+        traced = _traced(masked[1], axes) if masked is not None else None
+        if masked is None or traced is None or traced[0].node.target not in _PRODUCTS:
+            return None
+        for total, own in _sums(traced[0].node):
+            # The same axes in both readings: those of the view are laid over those of the sum.
+            view = _traced(masked[1], own)
+            if view is None or len(total.factors) != 3:
+                continue
+            pairs = zip(total.result, view[0].dimensions, strict=True)
+            if not all(own.same(a, b) for a, b in pairs):
+                continue
+            wanted = view[1]
+            result = own.of([axis for group in total.result for axis in group])
+            for n, g in enumerate(total.factors):
+                x, y = (factor for m, factor in enumerate(total.factors) if m != n)
+                of_gradient = g.flat(own)
+                terms = self._weighted_terms(own, x, y, wanted, of_gradient, masked[0])
+                if terms is None or of_gradient != terms[0] + terms[1] + terms[4]:
+                    continue
+                batch, c, i, j, k, text = terms
+                operands = [(x, [batch, c, i]), (y, [batch, c, j]), (g, [batch, c, k])]
+                flat = own.of([axis for group in wanted for axis in group])
+                rest = [axis for axis in flat if axis not in c]
+                if sorted(result) != sorted(flat):
+                    continue
+                target = torch.ops.hypatia.bilinear_weight_gradient.default
+                return _Found(target, operands, text, c + rest, own, flat)
+        return None
 
     def _bilinear(self, roles: _Roles) -> _Found | None:
         x, y, table, result = roles.x, roles.y, roles.of_table, roles.result
@@ -421,8 +529,8 @@ def contracted(
         return None
     tables = _tables(graph, values)
     looked = _Finder(tables)
-    products = [node for node in graph.graph.nodes if _is_product(node)]
-    if all(looked.found(node) is None for node in products):  # most graphs: a copy takes longer than the look
+    # In most graphs there is nothing, and a copy takes longer than a look.
+    if all(_found(looked, node) is None for node in graph.graph.nodes):
         return None
     written, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     returned = written.graph_copy(graph.graph, copies)
@@ -434,12 +542,11 @@ def contracted(
     counts: dict[str, int] = {}
     lies_otherwise: set[fx.Node] = set()
     for node in list(written.nodes):
-        if _is_product(node):
-            found = finder.found(node)
-            if found is not None:
-                lies_otherwise.add(_put(emitter, node, found))
-                name = found.target.overloadpacket.__name__
-                counts[name] = counts.get(name, 0) + 1
+        found = _found(finder, node)
+        if found is not None:
+            lies_otherwise.add(_put(emitter, node, found))
+            name = found.target.overloadpacket.__name__
+            counts[name] = counts.get(name, 0) + 1
     if not counts:
         return None
     for node in written.nodes:
@@ -455,8 +562,13 @@ def contracted(
     return compat.graph_module(graph, written), counts
 
 
-def _is_product(node: fx.Node) -> bool:
-    return node.op == "call_function" and node.target in _PRODUCTS and bool(node.users) and _is_plain(node)
+def _found(finder: _Finder, node: fx.Node) -> _Found | None:
+    """What computes a node's value by an operation of our own, if there is one."""
+    if node.op != "call_function" or not node.users or not _is_plain(node):
+        return None
+    if node.target in _PRODUCTS:
+        return finder.found(node)
+    return finder.of_product(node) if node.target is aten.mul.Tensor else None
 
 
 def _is_symbolic(value: Any) -> bool:

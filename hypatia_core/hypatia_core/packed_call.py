@@ -139,6 +139,9 @@ def compiled_over(memo: Memo, runner: Executor) -> Runnable:
     """The rest of a divided graph, compiled by an executor and run on folded values that are fresh."""
     division = memo.division
     if runner.packs:
+        over = runner.over_folded(division.rest, division.fake_inputs(), len(division.kept))
+        if over is not None:
+            return memo.around(lambda arguments, held: held(arguments), over)
         run = runner.compile(division.rest, division.fake_inputs())
         return memo.around(lambda arguments, values: run(arguments + values), list)
     hidden = hide(division.rest, len(division.kept))

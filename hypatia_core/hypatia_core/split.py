@@ -112,6 +112,17 @@ def _owner(node: fx.Node) -> fx.Node:
     return node
 
 
+def _readers(node: fx.Node) -> set[fx.Node]:
+    """What reads a value or a view of it; views of it, which read nothing, are left out."""
+    readers: set[fx.Node] = set()
+    for user in node.users:
+        if user.op == "call_function" and _owner(user) is not user:
+            readers |= _readers(user)
+        elif user.op != "output":
+            readers.add(user)
+    return readers
+
+
 def _is_size(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), (torch.SymInt, int))
 
@@ -246,7 +257,10 @@ class Divider:
         forward = ancestors(results) if copies else set()
         for node in given:
             users = [user for user in node.users if user.op != "output"]
-            between = any(user in forward for user in users) and any(user not in forward for user in users)
+            readers = _readers(node)
+            between = any(user in forward for user in readers) and any(
+                user not in forward for user in readers
+            )
             unkept = between and node.name not in self._inputs_kept and not compat.is_tangent(node)
             overwritten = node.name in self.changed or unkept
             if overwritten and users and isinstance(node.meta.get("val"), torch.Tensor):

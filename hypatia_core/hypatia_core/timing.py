@@ -97,7 +97,8 @@ def race(runs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
     for done in range(1, MOST_ROUNDS + 1):
         for name, run in running.items():
             times[name].append(_seconds(run, repeats[name]))
-        least = min(map(min, times.values()))
+        # Of those that run: one that was lost would put out all of them on a disturbed machine.
+        least = min(min(times[name]) for name in running)
         running = {name: run for name, run in running.items() if not is_out(times[name], least)}
         if done == 1:
             continue

@@ -1,9 +1,10 @@
 //! Attention: softmax(q kᵀ·scale + mask) v of each head, without its scores ever leaving the caches.
 
+use crate::bilinear::block::transpose;
 use crate::error::{Error, Result};
 use crate::linear::COLUMNS;
 use crate::linear::activation::exp_of_negative;
-use crate::linear::tile::{Ahead, ROWS, Tile};
+use crate::linear::tile::{self, Ahead, MOST_PANELS, ROWS, Tile};
 use crate::registers::{Job, dispatch};
 use crate::team::{self, Parts};
 
@@ -141,7 +142,7 @@ impl Job for Task<'_> {
 impl Task<'_> {
     /// # Safety
     /// The attention's slices and the result fit, and nobody else uses these elements of the result.
-    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// The processor has registers of `BITS`.
     #[inline(always)]
     unsafe fn attend<const BITS: usize>(&self) {
         let Attention {
@@ -163,11 +164,12 @@ impl Task<'_> {
             keys
         };
         let place = [self.example, self.head, 0];
-        let key_panels = turned(&k.elements[k.at(place)..], k.steps[2], seen, width);
+        let key_panels = turned::<BITS>(&k.elements[k.at(place)..], k.steps[2], seen, width);
         let value_panels = panels(&v.elements[v.at(place)..], v.steps[2], seen, width);
         let row_of_scores = seen.next_multiple_of(COLUMNS);
+        const WIDE: usize = MOST_PANELS * COLUMNS;
         let mut scores = vec![0.0f32; ROWS * row_of_scores];
-        let zeros = [0.0f32; COLUMNS];
+        let zeros = [0.0f32; WIDE];
         let step = heads * width;
         let mut query = self.queries.start;
         while query < self.queries.end {
@@ -178,11 +180,13 @@ impl Task<'_> {
                 seen
             };
             let x = q.elements[q.at([self.example, self.head, query])..].as_ptr();
-            for panel in 0..limit.div_ceil(COLUMNS) {
+            let limits = limit.div_ceil(COLUMNS);
+            for panel in (0..limits).step_by(tile::panels::<BITS>()) {
                 let tile = Tile {
                     x,
                     x_step: q.steps[2],
                     panel: key_panels[panel * width * COLUMNS..].as_ptr(),
+                    apart: width * COLUMNS,
                     depth: width,
                     sums: scores[panel * COLUMNS..].as_mut_ptr(),
                     sums_step: row_of_scores,
@@ -190,14 +194,11 @@ impl Task<'_> {
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: queries, panels and scores were made for so many rows and columns.
-                unsafe { tile.add::<BITS>(count) };
+                unsafe { tile.add::<BITS>(count, tile::panels::<BITS>().min(limits - panel)) };
             }
             let mut shares = [0.0f32; ROWS];
-            for (r, row) in scores
-                .chunks_exact_mut(row_of_scores)
-                .take(count)
-                .enumerate()
-            {
+            for r in 0..count {
+                let row = &mut scores[r * row_of_scores..][..row_of_scores];
                 let visible = if causal {
                     limit.min(query + r + 1)
                 } else {
@@ -210,35 +211,40 @@ impl Task<'_> {
                 }
                 if let Some(mask) = mask {
                     let from = mask.at([self.example, self.head, query + r]);
-                    for (score, &term) in row.iter_mut().zip(&mask.elements[from..]) {
-                        *score += term;
+                    let terms = &mask.elements[from..][..visible];
+                    for i in 0..visible {
+                        row[i] += terms[i];
                     }
                 }
                 shares[r] = exponentials::<BITS>(row);
             }
-            for panel in 0..width.div_ceil(COLUMNS) {
-                let mut sums = [0.0f32; ROWS * COLUMNS];
+            let across = width.div_ceil(COLUMNS);
+            for panel in (0..across).step_by(tile::panels::<BITS>()) {
+                let beside = tile::panels::<BITS>().min(across - panel);
+                let mut sums = [0.0f32; ROWS * WIDE];
                 let tile = Tile {
                     x: scores.as_ptr(),
                     x_step: row_of_scores,
                     panel: value_panels[panel * seen * COLUMNS..].as_ptr(),
+                    apart: seen * COLUMNS,
                     depth: limit,
                     sums: sums.as_mut_ptr(),
-                    sums_step: COLUMNS,
+                    sums_step: WIDE,
                     begin: zeros.as_ptr(),
                     ahead: Ahead::nothing(x),
                 };
                 // SAFETY: scores, panels and sums were made for so many rows and columns.
-                unsafe { tile.add::<BITS>(count) };
-                let columns = COLUMNS.min(width - panel * COLUMNS);
-                for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
+                unsafe { tile.add::<BITS>(count, beside) };
+                let columns = (beside * COLUMNS).min(width - panel * COLUMNS);
+                for r in 0..count {
                     let row = (self.example * self.attention.queries + query + r) * step;
                     let at = row + self.head * width + panel * COLUMNS;
                     // SAFETY: these elements of the result are this task's alone.
                     let to =
                         unsafe { std::slice::from_raw_parts_mut(self.result.add(at), columns) };
-                    for (to, sum) in to.iter_mut().zip(sums) {
-                        *to = sum * shares[r];
+                    let sums = &sums[r * WIDE..][..columns];
+                    for i in 0..columns {
+                        to[i] = sums[i] * shares[r];
                     }
                 }
             }
@@ -251,17 +257,7 @@ impl Task<'_> {
 /// add up to 1; 0 where all scores are −∞.
 #[inline(always)]
 fn exponentials<const BITS: usize>(row: &mut [f32]) -> f32 {
-    let (blocks, rest) = row.as_chunks::<COLUMNS>();
-    let mut largest = [f32::NEG_INFINITY; COLUMNS];
-    for block in blocks {
-        for (most, &score) in largest.iter_mut().zip(block) {
-            *most = if score > *most { score } else { *most };
-        }
-    }
-    let most = rest
-        .iter()
-        .chain(&largest)
-        .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    let most = largest::<BITS>(row);
     if most == f32::NEG_INFINITY && !row.iter().any(|score| score.is_nan()) {
         row.fill(0.0);
         return 0.0;
@@ -269,12 +265,19 @@ fn exponentials<const BITS: usize>(row: &mut [f32]) -> f32 {
     let (blocks, rest) = row.as_chunks_mut::<COLUMNS>();
     let mut sums = [0.0f32; COLUMNS];
     for block in blocks {
-        for (score, sum) in block.iter_mut().zip(&mut sums) {
+        let mut scores = *block;
+        for score in &mut scores {
             *score = exp_of_negative::<BITS>(*score - most);
-            *sum += *score;
         }
+        for i in 0..COLUMNS {
+            sums[i] += scores[i];
+        }
+        *block = scores;
     }
-    let mut total: f32 = sums.iter().sum();
+    let mut total = 0.0;
+    for sum in sums {
+        total += sum;
+    }
     for score in rest {
         *score = exp_of_negative::<BITS>(*score - most);
         total += *score;
@@ -282,16 +285,69 @@ fn exponentials<const BITS: usize>(row: &mut [f32]) -> f32 {
     1.0 / total
 }
 
+/// The largest of these that is a number; −∞ where there is none.
+#[inline(always)]
+fn largest<const BITS: usize>(row: &[f32]) -> f32 {
+    let (blocks, rest) = row.as_chunks::<COLUMNS>();
+    let mut most = f32::NEG_INFINITY;
+    // Of plain code for this the compiler makes stores under a mask.
+    #[cfg(target_arch = "x86_64")]
+    if BITS >= 512 {
+        use std::arch::x86_64::*;
+        // SAFETY: the processor has the instructions, and a block is one register.
+        unsafe {
+            let mut all = _mm512_set1_ps(most);
+            for block in blocks {
+                all = _mm512_max_ps(_mm512_loadu_ps(block.as_ptr()), all);
+            }
+            most = _mm512_reduce_max_ps(all);
+        }
+    } else if BITS >= 256 {
+        use std::arch::x86_64::*;
+        let mut lanes = [most; 8];
+        // SAFETY: the processor has the instructions, and a block is two registers.
+        unsafe {
+            let mut all = [_mm256_set1_ps(most); 2];
+            for block in blocks {
+                all[0] = _mm256_max_ps(_mm256_loadu_ps(block.as_ptr()), all[0]);
+                all[1] = _mm256_max_ps(_mm256_loadu_ps(block.as_ptr().add(8)), all[1]);
+            }
+            _mm256_storeu_ps(lanes.as_mut_ptr(), _mm256_max_ps(all[0], all[1]));
+        }
+        for lane in lanes {
+            most = if lane > most { lane } else { most };
+        }
+    }
+    if BITS < 256 {
+        for &score in blocks.as_flattened() {
+            most = if score > most { score } else { most };
+        }
+    }
+    for &score in rest {
+        most = if score > most { score } else { most };
+    }
+    most
+}
+
 /// Vectors as the columns of panels: those of `COLUMNS` positions side by side, element by element.
 #[inline(always)]
-fn turned(vectors: &[f32], step: usize, positions: usize, width: usize) -> Vec<f32> {
+fn turned<const BITS: usize>(
+    vectors: &[f32],
+    step: usize,
+    positions: usize,
+    width: usize,
+) -> Vec<f32> {
     let mut panels = vec![0.0f32; positions.next_multiple_of(COLUMNS) * width];
-    for position in 0..positions {
-        let panel = &mut panels[position / COLUMNS * width * COLUMNS + position % COLUMNS..];
-        let vector = &vectors[position * step..][..width];
-        for (to, &value) in panel.iter_mut().step_by(COLUMNS).zip(vector) {
-            *to = value;
-        }
+    for from in (0..positions).step_by(COLUMNS) {
+        let count = COLUMNS.min(positions - from);
+        let panel = &mut panels[from * width..][..COLUMNS * width];
+        transpose::<f32, BITS>(
+            &vectors[from * step..],
+            step,
+            panel,
+            COLUMNS,
+            [count, width],
+        );
     }
     panels
 }

@@ -181,7 +181,7 @@ impl Depthwise<'_> {
             let taps = self.taps(image, [taps_down, 0..across.taps], [top, left]);
             let to = &mut to[inner.start * self.channels..inner.end * self.channels];
             // SAFETY: `BITS` is 256 or more, and all taps of these positions fall on pixels.
-            unsafe { self.run(&taps, to) };
+            unsafe { self.run::<BITS>(&taps, to) };
         }
         self.activation.apply::<BITS>(to);
     }
@@ -219,11 +219,11 @@ impl Depthwise<'_> {
     /// Pixels side by side, so that what is read of a filter serves several of them.
     ///
     /// # Safety
-    /// The taps are those of the first pixel, and all of them fall on pixels for every one; the processor has AVX2 and
-    /// FMA.
+    /// The taps are those of the first pixel, and all of them fall on pixels for every one; the processor has registers
+    /// of `BITS`, at least 256.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn run(&self, taps: &Taps<'_>, to: &mut [f32]) {
+    unsafe fn run<const BITS: usize>(&self, taps: &Taps<'_>, to: &mut [f32]) {
         let (step, count) = (
             self.axes[1].stride * self.channels,
             to.len() / self.channels,
@@ -231,7 +231,13 @@ impl Depthwise<'_> {
         let whole = self.channels / NARROW * NARROW;
         let mut channel = 0;
         while channel < whole {
-            let wide = channel + 2 * NARROW <= whole;
+            // Elements of a register, and how many of these are summed at a time.
+            let (lanes, wide) = match whole - channel {
+                32.. if BITS >= 512 => (16, true),
+                16.. if BITS >= 512 => (16, false),
+                16.. => (8, true),
+                _ => (8, false),
+            };
             let mut position = 0;
             while position < count {
                 let side = Side {
@@ -244,18 +250,25 @@ impl Depthwise<'_> {
                 };
                 // SAFETY: so many pixels and channels are left, as the caller vouches.
                 position += unsafe {
-                    match (count - position, wide) {
-                        (6.., true) => side.sums::<6, 2>(),
-                        (4.., true) => side.sums::<4, 2>(),
-                        (2.., true) => side.sums::<2, 2>(),
-                        (_, true) => side.sums::<1, 2>(),
-                        (6.., false) => side.sums::<6, 1>(),
-                        (2.., false) => side.sums::<2, 1>(),
-                        (_, false) => side.sums::<1, 1>(),
+                    match (lanes, wide, count - position) {
+                        (16, true, 6..) => side.whole_sums::<6, 2>(),
+                        (16, true, 4..) => side.whole_sums::<4, 2>(),
+                        (16, true, 2..) => side.whole_sums::<2, 2>(),
+                        (16, true, _) => side.whole_sums::<1, 2>(),
+                        (16, false, 6..) => side.whole_sums::<6, 1>(),
+                        (16, false, 2..) => side.whole_sums::<2, 1>(),
+                        (16, false, _) => side.whole_sums::<1, 1>(),
+                        (_, true, 6..) => side.half_sums::<6, 2>(),
+                        (_, true, 4..) => side.half_sums::<4, 2>(),
+                        (_, true, 2..) => side.half_sums::<2, 2>(),
+                        (_, true, _) => side.half_sums::<1, 2>(),
+                        (_, false, 6..) => side.half_sums::<6, 1>(),
+                        (_, false, 2..) => side.half_sums::<2, 1>(),
+                        (_, false, _) => side.half_sums::<1, 1>(),
                     }
                 };
             }
-            channel += if wide { 2 * NARROW } else { NARROW };
+            channel += if wide { 2 * lanes } else { lanes };
         }
         if whole < self.channels {
             for (position, pixel) in to.chunks_exact_mut(self.channels).enumerate() {
@@ -263,7 +276,7 @@ impl Depthwise<'_> {
                     x: &taps.x[position * step..],
                     ..*taps
                 };
-                self.pixel::<256>(&taps, whole, pixel);
+                self.pixel::<BITS>(&taps, whole, pixel);
             }
         }
     }
@@ -348,52 +361,76 @@ struct Side<'a> {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Side<'_> {
-    /// So many pixels by so many registers of channels; how many pixels.
-    ///
-    /// # Safety
-    /// All taps fall on pixels, there are as many channels, and the processor has AVX2 and FMA.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline(never)]
-    unsafe fn sums<const PIXELS: usize, const VECTORS: usize>(self) -> usize {
-        use std::arch::x86_64::*;
+macro_rules! sums_of_registers {
+    ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $plus:ident, $store:ident) => {
+        /// So many pixels by so many registers of channels; how many pixels.
+        ///
+        /// # Safety
+        /// All taps fall on pixels, there are as many channels, and the processor has the instructions.
+        #[target_feature(enable = $features)]
+        #[inline(never)]
+        unsafe fn $name<const PIXELS: usize, const VECTORS: usize>(self) -> usize {
+            use std::arch::x86_64::*;
 
-        let channels = self.of.channels;
-        let [down, across] = self.of.axes;
-        let step = across.stride * channels;
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let mut sums = [[_mm256_setzero_ps(); VECTORS]; PIXELS];
-            if let Some(bias) = self.bias {
-                for pixel in &mut sums {
-                    for (v, sum) in pixel.iter_mut().enumerate() {
-                        *sum = _mm256_loadu_ps(bias.add(8 * v));
-                    }
-                }
-            }
-            for i in 0..self.counts[0] {
-                let mut x = self.x.add(i * down.dilation * across.size * channels);
-                let mut filter = self.filters.add(i * across.taps * channels);
-                for _ in 0..self.counts[1] {
-                    for v in 0..VECTORS {
-                        let weight = _mm256_loadu_ps(filter.add(8 * v));
-                        for (p, pixel) in sums.iter_mut().enumerate() {
-                            let value = _mm256_loadu_ps(x.add(p * step + 8 * v));
-                            pixel[v] = _mm256_fmadd_ps(value, weight, pixel[v]);
+            let channels = self.of.channels;
+            let [down, across] = self.of.axes;
+            let step = across.stride * channels;
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let mut sums = [[$zero(); VECTORS]; PIXELS];
+                if let Some(bias) = self.bias {
+                    for pixel in &mut sums {
+                        for (v, sum) in pixel.iter_mut().enumerate() {
+                            *sum = $load(bias.add($lanes * v));
                         }
                     }
-                    x = x.wrapping_add(across.dilation * channels);
-                    filter = filter.wrapping_add(channels);
+                }
+                for i in 0..self.counts[0] {
+                    let mut x = self.x.add(i * down.dilation * across.size * channels);
+                    let mut filter = self.filters.add(i * across.taps * channels);
+                    for _ in 0..self.counts[1] {
+                        for v in 0..VECTORS {
+                            let weight = $load(filter.add($lanes * v));
+                            for (p, pixel) in sums.iter_mut().enumerate() {
+                                let value = $load(x.add(p * step + $lanes * v));
+                                pixel[v] = $plus(value, weight, pixel[v]);
+                            }
+                        }
+                        x = x.wrapping_add(across.dilation * channels);
+                        filter = filter.wrapping_add(channels);
+                    }
+                }
+                for (p, pixel) in sums.iter().enumerate() {
+                    for (v, sum) in pixel.iter().enumerate() {
+                        $store(self.to.add(p * channels + $lanes * v), *sum);
+                    }
                 }
             }
-            for (p, pixel) in sums.iter().enumerate() {
-                for (v, sum) in pixel.iter().enumerate() {
-                    _mm256_storeu_ps(self.to.add(p * channels + 8 * v), *sum);
-                }
-            }
+            PIXELS
         }
-        PIXELS
-    }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Side<'_> {
+    sums_of_registers!(
+        whole_sums,
+        "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma",
+        16,
+        _mm512_setzero_ps,
+        _mm512_loadu_ps,
+        _mm512_fmadd_ps,
+        _mm512_storeu_ps
+    );
+    sums_of_registers!(
+        half_sums,
+        "avx2,fma",
+        8,
+        _mm256_setzero_ps,
+        _mm256_loadu_ps,
+        _mm256_fmadd_ps,
+        _mm256_storeu_ps
+    );
 }
 
 #[cfg(test)]

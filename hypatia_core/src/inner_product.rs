@@ -3,6 +3,7 @@
 
 use crate::bilinear::{Real, threads};
 use crate::error::{Error, Result};
+use crate::registers::{Job, dispatch};
 
 /// Elements that are summed in their own type.
 const BLOCK: usize = 4096;
@@ -37,19 +38,27 @@ pub fn inner_product<T: Real + Into<f64>>(x: &[T], y: &[T], threads: usize) -> R
 }
 
 fn blocks<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instructions that the function is compiled for.
-        return unsafe { blocks_avx2(x, y) };
-    }
-    sums(x, y)
+    let mut total = 0.0;
+    dispatch(Product {
+        x,
+        y,
+        total: &mut total,
+    });
+    total
 }
 
-/// The same code, compiled for wider registers.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn blocks_avx2<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
-    sums(x, y)
+/// The inner product of two slices, and where it is written.
+struct Product<'a, T> {
+    x: &'a [T],
+    y: &'a [T],
+    total: &'a mut f64,
+}
+
+impl<T: Real + Into<f64>> Job for Product<'_, T> {
+    #[inline(always)]
+    fn run<const BITS: usize>(self) {
+        *self.total = sums(self.x, self.y);
+    }
 }
 
 #[inline(always)]

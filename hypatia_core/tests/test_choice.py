@@ -118,9 +118,16 @@ def test_what_fusion_left_of_the_first_is_expected_of_the_second(monkeypatch: py
     poor = Race(monkeypatch, {"original": 7.5, ATEN: 6, REWRITTEN: 5.8, ORIGINAL: 7})
     assert poor.decide([ATEN], later) == REWRITTEN
     assert poor.compiled == [REWRITTEN], "0.9 of the rest was left: 7.2 s of the original"
-    rich = Race(monkeypatch, {"original": 7.5, ATEN: 6, REWRITTEN: 5, ORIGINAL: 4.6})
-    assert rich.decide([ATEN], {**later, ORIGINAL: ((4.3, 0, 0.9), "original")}) == ORIGINAL
-    assert rich.compiled == [REWRITTEN, ORIGINAL], "half of the rest was left: 4.75 s of this original"
+    rich = Race(monkeypatch, {"original": 7.5, ATEN: 6, REWRITTEN: 5.1, ORIGINAL: 4.5})
+    assert rich.decide([ATEN], {**later, ORIGINAL: ((4.35, 0, 0.3), "original")}) == ORIGINAL
+    assert rich.compiled == [REWRITTEN, ORIGINAL], "0.55 of the rest was left: 4.52 s of this original"
+
+
+def test_a_second_graph_is_compiled_for_more_than_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = Race(monkeypatch, {"original": 7.5, ATEN: 6, REWRITTEN: 5, ORIGINAL: 4.6})
+    later = {REWRITTEN: ((4, 0, 2), ATEN), ORIGINAL: ((4.3, 0, 0.9), "original")}
+    assert race.decide([ATEN], later) == REWRITTEN
+    assert race.compiled == [REWRITTEN], "4.75 s are predicted, 5 % less: not worth as long again"
 
 
 def test_where_the_first_lost_the_second_has_its_chance(monkeypatch: pytest.MonkeyPatch) -> None:

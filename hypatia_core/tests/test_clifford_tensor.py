@@ -465,3 +465,17 @@ def test_half_turns_have_logarithms() -> None:
     space = Algebra(3)
     rotor = (space.bivector(torch.tensor([0.3, -0.4, 1.2], dtype=torch.float64)) * (math.pi / 2 / 1.3)).exp()
     assert_same(rotor.log(), [x.log() for x in singles(rotor)])
+
+
+def test_equality_is_asked_for_each_of_a_batch() -> None:
+    space = Algebra(3)
+    a = space.vector([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    assert (a == a.with_grades((0, 1))).tolist() == [True, True]
+    assert (a == space.vector([1.0, 2.0, 3.0])).tolist() == [True, False]
+    assert (a != 0).tolist() == [True, False]
+    assert a != "a vector"
+    assert bool(a[0]) is True
+    assert bool(a[1]) is False
+    assert abs(a).tolist() == pytest.approx([14**0.5, 0.0])
+    with pytest.raises(HypatiaError, match="neither true nor false"):
+        bool(a)

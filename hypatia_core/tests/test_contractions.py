@@ -56,6 +56,20 @@ def by_basis(x: Tensor, weight: Tensor, basis: Tensor) -> Tensor:
     return torch.einsum("oca,aij,...cj->...oi", weight, basis, x)
 
 
+def by_weighted_table(x: Tensor, y: Tensor, weight: Tensor, table: Tensor) -> Tensor:
+    return torch.einsum("bci,cijk,bcj->bck", x, table * weight, y)
+
+
+def by_weighted_table_in_other_order(x: Tensor, y: Tensor, weight: Tensor, table: Tensor) -> Tensor:
+    return torch.einsum("kcji,nmci,nmcj->nmck", weight * table, x, y)
+
+
+def weighted_gradients(x: Tensor, y: Tensor, weight: Tensor, table: Tensor) -> list[Tensor]:
+    x, y, weight = (value.detach().requires_grad_() for value in (x, y, weight))
+    out = by_weighted_table(x, y, weight, table)
+    return list(torch.autograd.grad((out * out.detach().cos()).sum(), [x, y, weight]))
+
+
 def gradients(function: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
     def step(x: Tensor, y: Tensor, *constants: Tensor) -> list[Tensor]:
         x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
@@ -91,6 +105,29 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...], int, dict[str, in
         (torch.randn(20, 4, 16), torch.randn(3, 4, 5), by_grade(PROJECTIVE)),
         1,
         {"channel_map": 1},
+    ),
+    "a table with weights of each channel": (
+        by_weighted_table,
+        (torch.randn(20, 4, 8), torch.randn(20, 4, 8), torch.randn(4, 8, 8, 8), table_of(SPACE)),
+        1,
+        {"weighted_bilinear": 1},
+    ),
+    "the same, laid out otherwise, over two axes of rows": (
+        by_weighted_table_in_other_order,
+        (
+            torch.randn(3, 5, 4, 8),
+            torch.randn(3, 5, 4, 8),
+            torch.randn(8, 4, 8, 8),
+            table_of(SPACE).permute(2, 1, 0).unsqueeze(1).contiguous(),
+        ),
+        1,
+        {"weighted_bilinear": 1},
+    ),
+    "gradients of a table with weights": (
+        weighted_gradients,
+        (torch.randn(20, 4, 8), torch.randn(20, 4, 8), torch.randn(4, 8, 8, 8), table_of(SPACE)),
+        1,
+        {"weighted_bilinear": 3, "bilinear_weight_gradient": 1},
     ),
     "gradients of channels": (
         gradients(mixing),

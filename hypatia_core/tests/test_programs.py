@@ -68,9 +68,15 @@ def assert_same(
     kept = [x.clone() for x in inputs]
     ours, theirs = run(make, function, *inputs)
     assert len(ours) == len(theirs)
-    for a, b in zip(ours, theirs, strict=True):
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if b.is_floating_point() and not bool(b.isfinite().all()):
+            # Some of torch's own vector code overflows early: gelu of infinity is no number with AVX-512.
+            # What torch has in float64 is as good.
+            wide = function(*(x.double() if x.is_floating_point() else x for x in inputs))
+            exact = (wide[i] if isinstance(wide, (list, tuple)) else wide).to(b.dtype)
+            b = torch.where(~b.isfinite() & ((a == exact) | (a.isnan() & exact.isnan())), a, b)
         torch.testing.assert_close(a, b, equal_nan=True, rtol=tolerance, atol=tolerance)
-        assert a.stride() == b.stride()
+        assert a.stride() == theirs[i].stride()
     for a, b in zip(kept, inputs, strict=True):
         assert torch.equal(a.nan_to_num(5), b.nan_to_num(5)), "an input was changed"
 
@@ -407,6 +413,44 @@ def test_inputs_that_lie_otherwise(make: Make) -> None:
     ):
         (ours,) = [run_it([a, y])] if isinstance(run_it([a, y]), torch.Tensor) else run_it([a, y])
         assert torch.equal(ours, (a + y).relu() * 2)
+
+
+@pytest.mark.parametrize("make", MACHINES)
+def test_folded_values_are_bound_to_a_call(make: Make) -> None:
+    def function(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (torch.relu(x + shift) * scale, scale + 1.0)
+
+    inputs = torch.randn(3, 8), torch.randn(8), torch.randn(8)
+    graph = captured(function, inputs)
+    fakes = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+    over = Native(make).over_folded(graph, fakes, 1)
+    assert over is not None
+    for folded in ([torch.randn(8), torch.randn(8)], [torch.randn(16)[::2], torch.randn(8)]):
+        run = over(folded)  # the second time one lies otherwise, and torch runs it
+        # Inputs like those before, others, and ones that lie otherwise.
+        for x in (inputs[0], torch.randn(3, 8), torch.randn(8, 3).t()):
+            given = [x]
+            for ours, theirs in zip(run(given), graph(x, *folded), strict=True):
+                torch.testing.assert_close(ours, theirs)
+            assert given == []
+    # All inputs may be folded ones.
+    alone = Native(make).over_folded(graph, fakes, 0)
+    assert alone is not None
+    for ours, theirs in zip(alone(list(inputs))([]), graph(*inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_changed_weight_is_seen_by_a_bound_call() -> None:
+    first, last = nn.LayerNorm(16), nn.LayerNorm(16)
+    model = nn.Sequential(first, nn.GELU(), last).eval()
+    x = torch.randn(4, 16)
+    with torch.inference_mode():
+        served = hypatia_core.compile(model, (x,), options={"executor": "native", "measure": False})
+        torch.testing.assert_close(served(x), model(x))
+        first.weight.mul_(2.0)
+        torch.testing.assert_close(served(x), model(x))
+        last.bias.data = torch.randn(16)
+        torch.testing.assert_close(served(x), model(x))
 
 
 def test_threads_call_one_program() -> None:

@@ -64,6 +64,14 @@ def test_a_race_that_never_settles_ends_and_says_so(
     assert len(times["a"]) == timing.MOST_ROUNDS and not timing.are_settled(times)
 
 
+def test_a_disturbance_leaves_one_in_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    # "a" is lost after its first run, and then "b" is disturbed in all of its own.
+    clock = {"a": iter([0.02]), "b": iter([0.005, *[0.1] * 50])}
+    monkeypatch.setattr(timing, "_seconds", lambda run, repeats: next(clock[run()]))
+    times = timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+    assert times["a"] == [0.02] and len(times["b"]) >= 2
+
+
 @pytest.mark.parametrize("settled", [True, False])
 def test_only_settled_times_go_on_disk(settled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "are_settled", lambda times: settled)

@@ -451,6 +451,13 @@ class Multivector:
         """Divided by its norm, as tensors divide: a null multivector gives non-finite coefficients."""
         return self / self.norm()
 
+    def normalize(self) -> Multivector:
+        """The same as `normalized`."""
+        return self.normalized()
+
+    def __abs__(self) -> Tensor:
+        return self.norm()
+
     def inverse(self) -> Multivector:
         """The inverse. Where a*~a is a number by its grades alone, ~a over it; elsewhere a linear solve.
 
@@ -506,6 +513,25 @@ class Multivector:
         return matrix.with_grades((1,)).values.mT
 
     # Comparison and text
+
+    def __eq__(self, other: object) -> Any:
+        """Whether all coefficients are equal, for each of the batch; grades that are not stored are zero."""
+        operand = self._operand(other)
+        return NotImplemented if operand is None else (self.full() == operand.full()).all(-1)
+
+    def __ne__(self, other: object) -> Any:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else ~equal
+
+    def __bool__(self) -> bool:
+        """Whether a single one is not zero.
+
+        Raises:
+            HypatiaError: If there is a batch.
+        """
+        if self.shape.numel() != 1:
+            raise HypatiaError(f"a batch of shape {tuple(self.shape)} is neither true nor false")
+        return bool((self.values != 0).any())
 
     def isclose(self, other: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
         """Whether all coefficients are close, for each of the batch."""

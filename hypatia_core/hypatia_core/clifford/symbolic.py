@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from hypatia_core._hypatia_core import HypatiaError
@@ -16,8 +17,9 @@ D = TypeVar("D")
 class SymbolicMultivector(Generic[C]):
     """A multivector whose coefficients have `+`, `-` and `*`: Symbols, fractions, polynomials, tensors.
 
-    The plans are those of the tensors: only stored grades are multiplied, like terms are joined, and terms
-    that cancel are never written. Where no term reaches a blade its coefficient is the number 0.
+    The operators are those of `Multivector`; division, `inverse` and commutators ask for coefficients with
+    `/`. The plans are those of the tensors: only stored grades are multiplied, like terms are joined, and
+    terms that cancel are never written. Where no term reaches a blade its coefficient is the number 0.
 
     Args:
         algebra: The algebra.
@@ -71,7 +73,20 @@ class SymbolicMultivector(Generic[C]):
 
     def grade(self, *grades: int) -> SymbolicMultivector[Any]:
         """The part of these grades."""
-        return self.with_grades(grades)
+        kept = tuple(g for g in self.grades if g in grades)
+        return self.with_grades(kept or grades[:1])
+
+    def even(self) -> SymbolicMultivector[Any]:
+        """The part of even grades."""
+        return self.grade(*self.algebra.all_grades[::2])
+
+    def odd(self) -> SymbolicMultivector[Any]:
+        """The part of odd grades."""
+        return self.grade(*self.algebra.all_grades[1::2])
+
+    def scalar_part(self) -> Any:
+        """The scalar coefficient."""
+        return self.coefficient("s")
 
     def _operand(self, other: Any) -> SymbolicMultivector[Any]:
         if isinstance(other, SymbolicMultivector):
@@ -121,8 +136,43 @@ class SymbolicMultivector(Generic[C]):
         signed = [_scaled(c, sign(g)) for c, g in zip(self.coefficients, grade, strict=True)]
         return SymbolicMultivector(self.algebra, signed, self.grades)
 
+    def __pos__(self) -> SymbolicMultivector[Any]:
+        return self
+
     def __invert__(self) -> SymbolicMultivector[Any]:
+        return self.reverse()
+
+    def reverse(self) -> SymbolicMultivector[Any]:
+        """The factors of every blade in the opposite order."""
         return self._signed(lambda g: 1 if g % 4 < 2 else -1)
+
+    def conjugate(self) -> SymbolicMultivector[Any]:
+        """The Clifford conjugate: reversed and involuted."""
+        return self._signed(lambda g: 1 if g % 4 in (0, 3) else -1)
+
+    def _complemented(self, inverse: bool) -> SymbolicMultivector[Any]:
+        grades, places, signs = plan.dual_map(self.algebra.signature, self.grades, inverse)
+        moved = [_scaled(self.coefficients[n], s) for n, s in zip(places, signs, strict=True)]
+        return SymbolicMultivector(self.algebra, moved, grades)
+
+    def dual(self) -> SymbolicMultivector[Any]:
+        """The right complement: b ^ b.dual() is the pseudoscalar for a basis blade b. Needs no metric."""
+        return self._complemented(False)
+
+    def undual(self) -> SymbolicMultivector[Any]:
+        """The inverse of `dual`."""
+        return self._complemented(True)
+
+    def polarity(self) -> SymbolicMultivector[Any]:
+        """The metric dual a * I**-1.
+
+        Raises:
+            HypatiaError: If the algebra has null vectors, whose pseudoscalar has no inverse.
+        """
+        square = plan.pseudoscalar_square(self.algebra.signature)
+        if square == 0:
+            raise HypatiaError(f"the pseudoscalar of {self.algebra!r} has no inverse; `dual` needs none")
+        return self * SymbolicMultivector(self.algebra, [square], self.algebra.all_grades[-1:])
 
     def involute(self) -> SymbolicMultivector[Any]:
         """The grade involution: every vector negated."""
@@ -147,17 +197,96 @@ class SymbolicMultivector(Generic[C]):
     def __xor__(self, other: Any) -> SymbolicMultivector[Any]:
         return self.product("outer", other)
 
+    def __rxor__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other).product("outer", self)
+
     def __or__(self, other: Any) -> SymbolicMultivector[Any]:
         return self.product("inner", other)
+
+    def __ror__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other).product("inner", self)
 
     def __and__(self, other: Any) -> SymbolicMultivector[Any]:
         return self.product("regressive", other)
 
+    def __rand__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other).product("regressive", self)
+
     def __lshift__(self, other: Any) -> SymbolicMultivector[Any]:
         return self.product("left_contraction", other)
 
+    def __rlshift__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other).product("left_contraction", self)
+
     def __rshift__(self, other: Any) -> SymbolicMultivector[Any]:
         return self.product("right_contraction", other)
+
+    def __rrshift__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other).product("right_contraction", self)
+
+    def __truediv__(self, other: Any) -> SymbolicMultivector[Any]:
+        if isinstance(other, SymbolicMultivector):
+            return self * self._operand(other).inverse()
+        return self.map(lambda c: c / other)
+
+    def __rtruediv__(self, other: Any) -> SymbolicMultivector[Any]:
+        return self._operand(other) * self.inverse()
+
+    def __pow__(self, exponent: int) -> SymbolicMultivector[Any]:
+        if not isinstance(exponent, int):
+            return NotImplemented
+        base = self if exponent >= 0 else self.inverse()
+        out = SymbolicMultivector[Any](self.algebra, [1], (0,))
+        for _ in range(abs(exponent)):
+            out = base if out.grades == (0,) and out.coefficients == (1,) else out * base
+        return out
+
+    def scalar_product(self, other: Any) -> Any:
+        """The scalar part of the product."""
+        return self.product("scalar", other).coefficient("s")
+
+    def commutator(self, other: Any) -> SymbolicMultivector[Any]:
+        """(ab - ba) / 2."""
+        right = self._operand(other)
+        return (self * right - right * self).map(_halved)
+
+    def anticommutator(self, other: Any) -> SymbolicMultivector[Any]:
+        """(ab + ba) / 2."""
+        right = self._operand(other)
+        return (self * right + right * self).map(_halved)
+
+    def inverse(self) -> SymbolicMultivector[Any]:
+        """The inverse, over coefficients that can be divided.
+
+        Where a*~a is a number by its grades alone it is ~a over it. Elsewhere a satisfies its characteristic
+        equation, whose coefficients are scalar parts of its powers (Shirokov, "On computing the determinant,
+        other characteristic polynomial coefficients, and inverse in Clifford algebras", 2021).
+
+        Raises:
+            HypatiaError: If it divides zero, as far as the coefficients can tell.
+        """
+        form = plan.square(self.algebra.signature, self.grades, True)
+        if form.grades == (0,):
+            return _over(self.reverse(), self.norm_squared())
+        size = 2 ** ((self.algebra.dimension + 1) // 2)
+        power: SymbolicMultivector[Any] = self
+        for k in range(1, size):
+            trace = _part(power.coefficient("s"), size, k)
+            adjugate = trace - power
+            power = self * -adjugate
+        return _over(adjugate, -power.coefficient("s"))
+
+    def project(self, blade: SymbolicMultivector[Any]) -> SymbolicMultivector[Any]:
+        """The projection on the subspace of an invertible blade."""
+        return (self << blade.inverse()) << blade
+
+    def reject(self, blade: SymbolicMultivector[Any]) -> SymbolicMultivector[Any]:
+        """What the projection leaves."""
+        return self - self.project(blade)
+
+    def reflect(self, normal: SymbolicMultivector[Any]) -> SymbolicMultivector[Any]:
+        """The mirror image in the hyperplane orthogonal to a vector: -n v n**-1 for a vector v."""
+        return (normal * self.involute() * normal.inverse()).with_grades(self.grades)
 
     def sandwich(self, x: Any) -> SymbolicMultivector[Any]:
         """a x ~a, expanded with like terms joined."""
@@ -207,3 +336,27 @@ def _accumulated(so_far: Any, value: Any, factor: int) -> Any:
         return _scaled(value, factor)
     size = value if abs(factor) == 1 else value * abs(factor)
     return so_far + size if factor > 0 else so_far - size
+
+
+def _part(value: Any, numerator: int, denominator: int) -> Any:
+    """The product with a fraction; a division only where it is no whole number."""
+    if numerator % denominator == 0:
+        return _scaled(value, numerator // denominator)
+    return _divided(_scaled(value, numerator), denominator)
+
+
+def _halved(value: Any) -> Any:
+    return _divided(value, 2)
+
+
+def _divided(value: Any, divisor: Any) -> Any:
+    """The quotient; exact for whole numbers."""
+    return (
+        Fraction(value, divisor) if isinstance(value, int) and isinstance(divisor, int) else value / divisor
+    )
+
+
+def _over(value: SymbolicMultivector[Any], number: Any) -> SymbolicMultivector[Any]:
+    if number == 0:
+        raise HypatiaError("it divides zero, so that it has no inverse")
+    return value.map(lambda c: _divided(c, number))

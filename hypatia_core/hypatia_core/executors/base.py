@@ -45,6 +45,15 @@ class Executor(ABC):
         """What the report says of how it runs a graph; None for nothing."""
         return None
 
+    def over_folded(
+        self, graph: GraphModule, fake_inputs: Sequence[Any], given: int
+    ) -> Callable[[list[Any]], Runnable] | None:
+        """What makes of values of all inputs from `given` on a function of those before; None for nothing.
+
+        It is asked of executors that pack: where a call gains by knowing what does not change between calls.
+        """
+        return None
+
     def later(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
         """What `compile` does, to be done at the first call, if at all."""
         return lambda: self.compile(graph, fake_inputs)

@@ -6,7 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch.fx import GraphModule
@@ -14,6 +14,8 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core.executors.base import Executor, Runnable, compiled_apart
 
+#: Graphs of so many nodes at most are called past AOTAutograd's wrapper, whose 15 µs can be felt there.
+SMALL = 300
 #: Seconds in which a compiler has to be done with an empty program.
 PATIENCE = 30.0
 
@@ -41,9 +43,26 @@ class Inductor(Executor):
         """Inductor's own pipeline on a copy of the graph."""
         # Inductor's own random numbers would differ from eager's.
         patches = {"fallback_random": True}
-        return compiled_apart(
-            lambda owned, inputs: compat.inductor(owned, inputs, patches), graph, fake_inputs
-        )
+
+        def compiler(owned: GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+            if len(owned.graph.nodes) > SMALL:
+                return compat.inductor(owned, inputs, patches)  # type: ignore[no-any-return]
+            made: list[tuple[int, Any]] = []
+            wrapped = compat.inductor(owned, inputs, patches, lambda *one: made.append(one))
+            if [count for count, _ in made] != [len(inputs)] or not compat.needs_no_wrapper(inputs, inputs):
+                return wrapped  # type: ignore[no-any-return]
+            ((_, inner),) = made
+            if not any(getattr(node.target, "namespace", "") == "hypatia" for node in owned.graph.nodes):
+                return lambda *given: inner(list(given))
+
+            def call(*given: Any) -> Any:
+                # The gradients of our own operations are Python's, which would be asked at each call: 20 µs.
+                with compat.below_autograd():
+                    return inner(list(given))
+
+            return call
+
+        return compiled_apart(compiler, graph, fake_inputs)
 
 
 @functools.cache

@@ -65,26 +65,58 @@ class Native(Executor):
         found, programs = native.phases(graph.graph)
         make = self._make or _hypatia_core.NativeProgram
         made = [make(written.text) for written in programs]
-        if len(found.parts) == len(programs) == 1:
-            straight = _straight(graph, found, programs[0], made[0])
-            if straight is not None:
-                return compat.boxed(straight)
+        returns = _returns(graph, found, programs)
+        if returns is not None:
+            ((written,), (program,)) = programs, made
+            return compat.boxed(
+                native.called(written, program, _plain(graph, written), _placeholders(graph), returns)
+            )
         return compat.boxed_function(graph, _written(graph, found, programs, made))
 
+    def over_folded(
+        self, graph: GraphModule, fake_inputs: Sequence[Any], given: int
+    ) -> Callable[[list[Any]], Runnable] | None:
+        """Of a graph that is one program, a call that knows where the folded values lie."""
+        found, programs = native.phases(graph.graph)
+        returns = _returns(graph, found, programs)
+        if returns is None:
+            return None
+        (written,) = programs
+        program = (self._make or _hypatia_core.NativeProgram)(written.text)
+        plain, inputs = _plain(graph, written), _placeholders(graph)
 
-def _straight(
-    graph: GraphModule, found: native.Phases, written: native.Written, program: Any
-) -> Callable[..., Any] | None:
-    """A graph that is one program, as a function of one list; None where it returns anything else."""
+        def over(values: list[Any]) -> Runnable:
+            named = zip(inputs[given:], values, strict=True)
+            held = {node: value for node, value in named if node in written.arguments}
+            if all(native.fits(value, node.meta["val"]) for node, value in held.items()):
+                return native.called(written, program, plain, inputs[:given], returns, held)
+            whole = native.called(written, program, plain, inputs, returns)
+
+            def with_values(arguments: list[Any]) -> Any:
+                everything = [*arguments, *values]
+                arguments.clear()
+                return whole(everything)
+
+            return with_values
+
+        return over
+
+
+def _placeholders(graph: GraphModule) -> list[fx.Node]:
+    return [node for node in graph.graph.nodes if node.op == "placeholder"]
+
+
+def _returns(graph: GraphModule, found: native.Phases, programs: list[native.Written]) -> type | None:
+    """Of a graph that is one program, as what it returns its results; None where it is anything else."""
+    if not len(found.parts) == len(programs) == 1:
+        return None
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     returned = output.args[0]
-    if not isinstance(returned, (list, tuple)) or list(returned) != written.nodes:
+    if not isinstance(returned, (list, tuple)) or list(returned) != programs[0].nodes:
         return None
-    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
-    if not set(written.arguments) <= set(placeholders):
+    if not set(programs[0].arguments) <= set(_placeholders(graph)):
         return None
-    returns = list if isinstance(returned, list) else tuple
-    return native.called(written, program, _plain(graph, written), placeholders, returns)
+    return list if isinstance(returned, list) else tuple
 
 
 def _written(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ def called(
     plain: Callable[..., Any],
     inputs: Sequence[fx.Node] | None = None,
     returns: type = tuple,
+    held: Mapping[fx.Node, torch.Tensor] | None = None,
 ) -> Callable[..., Any]:
     """A program as a function of its tensors, which gives one tensor or several; written for it alone.
 
@@ -35,18 +36,24 @@ def called(
         inputs: nodes whose values come as one list, which is emptied; None where the arguments come by
             themselves.
         returns: of a function of one list, a tuple or a list.
+        held: values that come with no call, each as :func:`fits` wants it; nobody lays them out anew, so
+            that their addresses are taken once.
     """
+    held = held or {}
     names = {node: f"x{i}" for i, node in enumerate(written.arguments)}
     given = ", ".join(names.values())
-    lines = [f"def call({given}):"]
+    asked = [node for node in written.arguments if node not in held]
+    checked = ", ".join(names[node] for node in asked)
+    lines = [f"def call({checked}):"]
     if inputs is not None:
         taken = "".join(f"{names.get(node, '_')}, " for node in inputs)
-        lines = ["def call(inputs):", f"    {taken} = inputs", "    inputs.clear()"]
-    check = _Check(written)
+        lines = ["def call(inputs):", *([f"    {taken} = inputs"] if taken else []), "    inputs.clear()"]
+    check = _Check(asked)
     rows = [f"r{i}" for i in range(len(written.results))]
     back = f"plain({given})" if inputs is None else f"{returns.__name__}(plain_list({given}))"
-    lines += [f"    if not check.check({given}) and not check.learn({given}):", f"        return {back}"]
+    lines += [f"    if not check.check({checked}) and not check.learn({checked}):", f"        return {back}"]
     known: dict[str, Any] = {
+        **{names[node]: value for node, value in held.items() if node in names},
         "check": check,
         "plain": plain,
         "HypatiaError": HypatiaError,
@@ -62,7 +69,10 @@ def called(
             result.dtype,
         )
         lines.append(f"    r{i} = empty(size{i}, stride{i}, type{i})")
-    addresses = ", ".join(f"{name}.data_ptr()" for name in (*names.values(), *rows))
+    of_arguments = [
+        str(held[node].data_ptr()) if node in held else f"{name}.data_ptr()" for node, name in names.items()
+    ]
+    addresses = ", ".join([*of_arguments, *(f"{name}.data_ptr()" for name in rows)])
     lines += ["    try:", f"        run([{addresses}], threads())"]
     # An index out of range, which torch says in its own words.
     lines += ["    except HypatiaError:", f"        return {back}"]
@@ -81,14 +91,14 @@ def _as_list(value: Any, count: int) -> list[Any]:
 class _Check:
     """Whether tensors lie as a program takes them: natively where they are like those that came before."""
 
-    def __init__(self, written: Written) -> None:
-        self._wanted = [node.meta["val"] for node in written.arguments]
+    def __init__(self, nodes: Sequence[fx.Node]) -> None:
+        self._wanted = [node.meta["val"] for node in nodes]
         self._left = PATIENCE
         self.check: Callable[..., bool] = lambda *_: False
 
     def learn(self, *tensors: Any) -> bool:
         """Whether these fit, found out slowly; where they do, their like passes natively."""
-        if not all(map(_fits, tensors, self._wanted)) or compat.is_transformed(*tensors):
+        if not all(map(fits, tensors, self._wanted)) or compat.is_transformed(*tensors):
             return False
         if self._left and tensors:
             self._left -= 1
@@ -100,7 +110,8 @@ class _Check:
         return True
 
 
-def _fits(tensor: Any, wanted: torch.Tensor) -> bool:
+def fits(tensor: Any, wanted: torch.Tensor) -> bool:
+    """Whether a program may take a tensor where this one stood when it was written."""
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.dtype is wanted.dtype

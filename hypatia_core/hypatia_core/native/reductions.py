@@ -121,7 +121,7 @@ def _along_one(node: fx.Node, write: Callable[..., Any]) -> Reduced | None:
 def _softmax(node: fx.Node) -> Reduced | None:
     def write(e: Emitter, full: list[Any], along: list[Any], n: int) -> tuple[Register, ...]:
         _, high = _exponentials(e, full[0])
-        return (e("div", high, e("sum", high)),)
+        return (e("mul", high, e("reciprocal", e("sum", high))),)
 
     return _along_one(node, write)
 
@@ -130,7 +130,7 @@ def _safe_softmax(node: fx.Node) -> Reduced | None:
     def write(e: Emitter, full: list[Any], along: list[Any], n: int) -> tuple[Register, ...]:
         greatest = e("max", full[0])
         high = e("exp", e("sub", full[0], greatest))
-        ratio = e("div", high, e("sum", high))
+        ratio = e("mul", high, e("reciprocal", e("sum", high)))
         return (e("where", e("eq", greatest, -math.inf), 0.0, ratio),)
 
     return _along_one(node, write)

@@ -2,14 +2,19 @@
 //! over whole registers, whatever the table.
 
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use super::real::Registers;
 use super::{Bilinear, Group};
 
-/// Registers of one place of a block.
-const REGISTERS: usize = 8;
+/// Registers of 256 bits that one place of a block takes.
+const HALVES: usize = 8;
+/// Registers of 512 bits.
+#[cfg(target_arch = "x86_64")]
+const WHOLES: usize = HALVES / 2;
 
 /// Rows of one block of elements of this type.
 pub(super) const fn rows<T: Real>() -> usize {
-    REGISTERS * T::LANES
+    HALVES * T::LANES
 }
 
 /// The memory that a block is turned into.
@@ -30,7 +35,7 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-/// The weights of a block: those of group w for row r stand at `w · stride + r`.
+/// The weights of a block: that of slot w for row r stands at `w · stride + r`.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a, T> {
     pub(super) values: &'a [T],
@@ -57,7 +62,7 @@ pub(super) fn turn_out<T: Real, const BITS: usize>(places: &[T], width: usize, t
 /// A matrix of these extents transposed, rows starting `stride` and `to_stride` elements apart: in tiles as large as
 /// fit, what no tile covers element by element.
 #[inline(always)]
-pub(super) fn transpose<T: Real, const BITS: usize>(
+pub(crate) fn transpose<T: Real, const BITS: usize>(
     from: &[T],
     stride: usize,
     to: &mut [T],
@@ -108,22 +113,35 @@ pub(super) fn places<T: Real, const BITS: usize>(
     weights: Option<Weights<'_, T>>,
 ) {
     let Scratch { x, y, result } = scratch;
-    for (place, groups) in result.chunks_exact_mut(rows::<T>()).zip(&map.places) {
+    let zeros_count = map.zeros_count();
+    let each = result.chunks_exact_mut(rows::<T>()).zip(&map.places);
+    for (number, (place, groups)) in each.enumerate() {
+        match weights {
+            Some(w) if zeros_count => {
+                let begin = (map.used.len() + number) * w.stride;
+                place.copy_from_slice(&w.values[begin..][..rows::<T>()]);
+            }
+            _ => place.fill(T::ZERO),
+        }
         #[cfg(target_arch = "x86_64")]
         if BITS >= 256 {
+            let (x, y, place) = (x.as_ptr(), y.as_ptr(), place.as_mut_ptr());
             // SAFETY: the processor has the registers; a map's terms stand within its widths, for which x and y have
             // a block of places each, and its groups within the weights.
             unsafe {
-                place_in_registers(groups, x.as_ptr(), y.as_ptr(), place.as_mut_ptr(), weights)
+                if BITS >= 512 {
+                    place_in_registers::<T::Whole, WHOLES>(groups, x, y, place, weights);
+                } else {
+                    place_in_registers::<T::Half, HALVES>(groups, x, y, place, weights);
+                }
             };
             continue;
         }
-        place.fill(T::ZERO);
         for group in groups {
             let mut sum = vec![T::ZERO; rows::<T>()];
             add_group(group, x, y, &mut sum);
             for (r, (to, value)) in place.iter_mut().zip(sum).enumerate() {
-                let weight = weights.map(|w| w.values[group.weight * w.stride + r]);
+                let weight = weights.map(|w| w.values[group.slot * w.stride + r]);
                 *to += weight.map_or(value, |w| w * value);
             }
         }
@@ -143,24 +161,28 @@ fn add_group<T: Real>(group: &Group, x: &[T], y: &[T], sum: &mut [T]) {
     }
 }
 
-/// One place of the result, its sums in registers throughout.
+/// Adds to one place of the result, its sums in registers throughout.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; each term's places and each group's weights must be there.
+/// The processor must have the registers, of which `COUNT` are a block; each term's places and each group's weights must
+/// be there.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn place_in_registers<T: Real>(
+unsafe fn place_in_registers<R: Registers, const COUNT: usize>(
     groups: &[Group],
-    x: *const T,
-    y: *const T,
-    place: *mut T,
-    weights: Option<Weights<'_, T>>,
+    x: *const R::Element,
+    y: *const R::Element,
+    place: *mut R::Element,
+    weights: Option<Weights<'_, R::Element>>,
 ) {
-    // SAFETY: as the function asks; a block is `REGISTERS` registers.
+    // SAFETY: as the function asks; a block is `COUNT` registers.
     unsafe {
-        let mut total = [T::splat(T::ZERO); REGISTERS];
+        let mut total = [R::splat(R::Element::ZERO); COUNT];
+        for (u, total) in total.iter_mut().enumerate() {
+            *total = R::load(place.add(u * R::LANES));
+        }
         for group in groups {
-            let sum = group_in_registers(
+            let sum = group_in_registers::<R, COUNT>(
                 group,
                 x,
                 y,
@@ -169,16 +191,16 @@ unsafe fn place_in_registers<T: Real>(
             total = match weights {
                 None => sum,
                 Some(w) => {
-                    let weight = w.values.as_ptr().add(group.weight * w.stride);
-                    for u in 0..REGISTERS {
-                        total[u] = T::plus(total[u], sum[u], T::load(weight.add(u * T::LANES)));
+                    let weight = w.values.as_ptr().add(group.slot * w.stride);
+                    for u in 0..COUNT {
+                        total[u] = R::plus(total[u], sum[u], R::load(weight.add(u * R::LANES)));
                     }
                     total
                 }
             };
         }
         for (u, value) in total.into_iter().enumerate() {
-            T::store(place.add(u * T::LANES), value);
+            R::store(place.add(u * R::LANES), value);
         }
     }
 }
@@ -189,42 +211,42 @@ unsafe fn place_in_registers<T: Real>(
 /// As [`place_in_registers`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn group_in_registers<T: Real>(
+unsafe fn group_in_registers<R: Registers, const COUNT: usize>(
     group: &Group,
-    x: *const T,
-    y: *const T,
-    given: Option<[T::Register; REGISTERS]>,
-) -> [T::Register; REGISTERS] {
-    let block = rows::<T>();
+    x: *const R::Element,
+    y: *const R::Element,
+    given: Option<[R::Register; COUNT]>,
+) -> [R::Register; COUNT] {
+    let block = rows::<R::Element>();
     // SAFETY: as the function asks.
     unsafe {
-        let mut sum = given.unwrap_or([T::splat(T::ZERO); REGISTERS]);
+        let mut sum = given.unwrap_or([R::splat(R::Element::ZERO); COUNT]);
         for &(left, right, _) in &group.plus {
             let (a, b) = (x.add(left * block), y.add(right * block));
             for (u, sum) in sum.iter_mut().enumerate() {
-                *sum = T::plus(
+                *sum = R::plus(
                     *sum,
-                    T::load(a.add(u * T::LANES)),
-                    T::load(b.add(u * T::LANES)),
+                    R::load(a.add(u * R::LANES)),
+                    R::load(b.add(u * R::LANES)),
                 );
             }
         }
         for &(left, right, _) in &group.minus {
             let (a, b) = (x.add(left * block), y.add(right * block));
             for (u, sum) in sum.iter_mut().enumerate() {
-                *sum = T::minus(
+                *sum = R::minus(
                     *sum,
-                    T::load(a.add(u * T::LANES)),
-                    T::load(b.add(u * T::LANES)),
+                    R::load(a.add(u * R::LANES)),
+                    R::load(b.add(u * R::LANES)),
                 );
             }
         }
         for &(left, right, coefficient) in &group.others {
             let (a, b) = (x.add(left * block), y.add(right * block));
-            let c = T::splat(T::from_f64(coefficient));
+            let c = R::splat(R::Element::from_f64(coefficient));
             for (u, sum) in sum.iter_mut().enumerate() {
-                let ca = T::product(c, T::load(a.add(u * T::LANES)));
-                *sum = T::plus(*sum, ca, T::load(b.add(u * T::LANES)));
+                let ca = R::product(c, R::load(a.add(u * R::LANES)));
+                *sum = R::plus(*sum, ca, R::load(b.add(u * R::LANES)));
             }
         }
         sum
@@ -243,16 +265,17 @@ pub(super) fn weight_sums<T: Real, const BITS: usize>(
     let Scratch { x, y, result } = scratch;
     for (gradient, groups) in result.chunks_exact(block).zip(&map.places) {
         for group in groups {
-            let to = &mut sums[group.weight * stride..][..block];
+            let to = &mut sums[group.slot * stride..][..block];
             #[cfg(target_arch = "x86_64")]
             if BITS >= 256 {
+                let (x, y) = (x.as_ptr(), y.as_ptr());
+                let (to, gradient) = (to.as_mut_ptr(), gradient.as_ptr());
                 // SAFETY: as in `places`; `to` and `gradient` are a block long.
                 unsafe {
-                    let sum = group_in_registers(group, x.as_ptr(), y.as_ptr(), None);
-                    for (u, value) in sum.into_iter().enumerate() {
-                        let at = to.as_mut_ptr().add(u * T::LANES);
-                        let g = T::load(gradient.as_ptr().add(u * T::LANES));
-                        T::store(at, T::plus(T::load(at), value, g));
+                    if BITS >= 512 {
+                        sum_in_registers::<T::Whole, WHOLES>(group, x, y, gradient, to);
+                    } else {
+                        sum_in_registers::<T::Half, HALVES>(group, x, y, gradient, to);
                     }
                 }
                 continue;
@@ -262,6 +285,43 @@ pub(super) fn weight_sums<T: Real, const BITS: usize>(
             for ((to, value), &g) in to.iter_mut().zip(sum).zip(gradient) {
                 *to += g * value;
             }
+        }
+    }
+}
+
+/// Adds zeros to the sums of one block, or NaN in rows with what is not finite.
+#[inline(always)]
+pub(super) fn zero_sums<T: Real>(scratch: &Scratch<T>, sums: &mut [T]) {
+    let block = rows::<T>();
+    for values in [&scratch.x, &scratch.y, &scratch.result] {
+        for place in values.chunks_exact(block) {
+            for (sum, &value) in sums[..block].iter_mut().zip(place) {
+                *sum += T::ZERO * value;
+            }
+        }
+    }
+}
+
+/// Adds gₖ·(Σ c·xᵢ·yⱼ) of one group.
+///
+/// # Safety
+/// As [`place_in_registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn sum_in_registers<R: Registers, const COUNT: usize>(
+    group: &Group,
+    x: *const R::Element,
+    y: *const R::Element,
+    gradient: *const R::Element,
+    to: *mut R::Element,
+) {
+    // SAFETY: as the function asks.
+    unsafe {
+        let sum = group_in_registers::<R, COUNT>(group, x, y, None);
+        for (u, value) in sum.into_iter().enumerate() {
+            let at = to.add(u * R::LANES);
+            let g = R::load(gradient.add(u * R::LANES));
+            R::store(at, R::plus(R::load(at), value, g));
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use super::block::{self, Scratch};
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use super::real::Registers;
 use super::threads;
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
@@ -74,7 +76,9 @@ impl<T: Real> Job for Rows<'_, T> {
             (3, 3) => self.one_by_one::<3>(),
             (4, 4) => self.one_by_one::<4>(),
             #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if BITS >= 256 => self.line_by_line(),
+            (LONG.., _) if BITS >= 512 => self.line_by_line::<T::Whole>(),
+            #[cfg(target_arch = "x86_64")]
+            (LONG.., _) if BITS >= 256 => self.line_by_line::<T::Half>(),
             _ => self.block_by_block::<BITS>(),
         }
     }
@@ -99,13 +103,13 @@ impl<T: Real> Rows<'_, T> {
     /// Each element of several rows meets a line of the matrix: two registers of it at a time.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn line_by_line(self) {
+    fn line_by_line<R: Registers<Element = T>>(self) {
         let Matrix {
             elements,
             rows: n,
             columns: p,
         } = self.matrix;
-        let width = 2 * T::LANES;
+        let width = 2 * R::LANES;
         // The columns that two registers hold lie together; what is missing of the last ones is zero.
         let mut columns = vec![T::ZERO; p.div_ceil(width) * n * width];
         for (i, line) in elements.chunks_exact(p).enumerate() {
@@ -124,10 +128,10 @@ impl<T: Real> Rows<'_, T> {
                     unsafe {
                         let from = x.as_ptr().add(start);
                         if x.len() == TOGETHER * n {
-                            add_lines::<T, TOGETHER>(from, n, part, &mut sums);
+                            add_lines::<R, TOGETHER>(from, n, part, &mut sums);
                         } else {
                             for (row, sums) in (0..x.len() / n).zip(sums.chunks_mut(width)) {
-                                add_lines::<T, 1>(from.add(row * n), n, part, sums);
+                                add_lines::<R, 1>(from.add(row * n), n, part, sums);
                             }
                         }
                     }
@@ -174,32 +178,32 @@ impl<T: Real> Rows<'_, T> {
 /// Adds to the sums of so many rows what their elements make of these lines, two registers wide each.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; each row, `stride` elements after the one before, must have an element for each
+/// The processor must have the registers; each row, `stride` elements after the one before, must have an element for each
 /// line; there must be two registers of sums for each row.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn add_lines<T: Real, const ROWS: usize>(
-    x: *const T,
+unsafe fn add_lines<R: Registers, const ROWS: usize>(
+    x: *const R::Element,
     stride: usize,
-    lines: &[T],
-    sums: &mut [T],
+    lines: &[R::Element],
+    sums: &mut [R::Element],
 ) {
     // SAFETY: as the function asks.
     unsafe {
-        let mut total = [[T::splat(T::ZERO); 2]; ROWS];
-        for (i, line) in lines.chunks_exact(2 * T::LANES).enumerate() {
+        let mut total = [[R::splat(R::Element::ZERO); 2]; ROWS];
+        for (i, line) in lines.chunks_exact(2 * R::LANES).enumerate() {
             let line = line.as_ptr();
-            let (low, high) = (T::load(line), T::load(line.add(T::LANES)));
+            let (low, high) = (R::load(line), R::load(line.add(R::LANES)));
             for (row, total) in total.iter_mut().enumerate() {
-                let factor = T::splat(*x.add(row * stride + i));
-                total[0] = T::plus(total[0], factor, low);
-                total[1] = T::plus(total[1], factor, high);
+                let factor = R::splat(*x.add(row * stride + i));
+                total[0] = R::plus(total[0], factor, low);
+                total[1] = R::plus(total[1], factor, high);
             }
         }
-        let one = T::splat(T::from_f64(1.0));
+        let one = R::splat(R::Element::from_f64(1.0));
         for (at, value) in total.into_iter().flatten().enumerate() {
-            let to = sums.as_mut_ptr().add(at * T::LANES);
-            T::store(to, T::plus(T::load(to), value, one));
+            let to = sums.as_mut_ptr().add(at * R::LANES);
+            R::store(to, R::plus(R::load(to), value, one));
         }
     }
 }

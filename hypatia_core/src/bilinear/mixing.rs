@@ -5,9 +5,11 @@
 //! one kernel serves all: a register holds places of one channel, and each weight is a register of weights.
 
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use super::real::Registers;
 use super::threads;
 use crate::error::{Error, Result};
-use crate::registers::{Job, dispatch};
+use crate::registers::{Job, bits, dispatch};
 
 /// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
 const TILE: [usize; 2] = [4, 3];
@@ -106,7 +108,7 @@ impl ChannelMap {
             result.fill(T::ZERO);
             return Ok(());
         }
-        let places = Places::new::<T>(i);
+        let places = Places::new(i, T::lanes(bits()));
         let panels = self.panels(weight, &places);
         let work = rows * outs * i * ins * self.layers.len() / T::LANES;
         let share = threads::rows_of_one(rows, work, TILE[0], threads);
@@ -149,7 +151,7 @@ impl ChannelMap {
     fn panels<T: Real>(&self, weight: Weight<'_, T>, places: &Places) -> Vec<T> {
         let ([outs, ins], depth) = (weight.channels, weight.channels[1] * self.layers.len());
         let tiles = places.registers(outs).div_ceil(TILE[1]);
-        let step = TILE[1] * T::LANES;
+        let step = TILE[1] * places.lanes;
         let mut panels = vec![T::ZERO; places.patterns * tiles * depth * step];
         for o in 0..outs {
             let mut spread = T::ZERO;
@@ -167,7 +169,7 @@ impl ChannelMap {
                     }
                     let [pattern, register, lane] = places.of(o, i);
                     let tile = pattern * tiles + register / TILE[1];
-                    let at = tile * depth * step + register % TILE[1] * T::LANES + lane;
+                    let at = tile * depth * step + register % TILE[1] * places.lanes + lane;
                     for c in 0..ins {
                         let factor = if coefficient == 0.0 {
                             T::ZERO
@@ -211,8 +213,7 @@ struct Places {
 }
 
 impl Places {
-    fn new<T: Real>(width: usize) -> Self {
-        let lanes = T::LANES;
+    fn new(width: usize, lanes: usize) -> Self {
         let padded = if width < lanes {
             width.next_power_of_two()
         } else {
@@ -293,8 +294,21 @@ impl<T: Real> Job for Mix<'_, T> {
             result,
         } = self;
         let (width, depth) = (ins * map.widths[1], ins * map.layers.len());
-        let taken = depth * places.line;
-        let as_it_lies = map.is_diagonal() && places.line == places.width;
+        // The weights were laid out for registers of this width.
+        assert_eq!(places.lanes, T::lanes(BITS));
+        let copies = places.line / places.width;
+        let fits = if BITS >= 256 {
+            matches!(copies, 1 | 2 | 4)
+        } else {
+            copies == 1
+        };
+        let as_it_lies = map.is_diagonal() && places.width == places.padded && fits;
+        let (line, copies) = if as_it_lies {
+            (places.width, copies)
+        } else {
+            (places.line, 1)
+        };
+        let taken = depth * line;
         let mut scratch = vec![T::ZERO; if as_it_lies { 0 } else { TILE[0] * taken }];
         let block = TILE[0] * outs * places.width;
         for (x, result) in x.chunks(TILE[0] * width).zip(result.chunks_mut(block)) {
@@ -313,16 +327,33 @@ impl<T: Real> Job for Mix<'_, T> {
                 }
                 &scratch[..count * taken]
             };
+            let lines_of = |values| Lines {
+                values,
+                line,
+                depth,
+                copies,
+            };
             if count == TILE[0] {
-                tiles::<T, BITS, { TILE[0] }>(places, panels, lines, depth, start, result);
+                let lines = lines_of(lines);
+                tiles::<T, BITS, { TILE[0] }>(places, panels, lines, start, result);
             } else {
                 let rows = lines.chunks_exact(taken).zip(start);
                 for ((row, start), to) in rows.zip(result.chunks_exact_mut(outs * places.width)) {
-                    tiles::<T, BITS, 1>(places, panels, row, depth, [start], to);
+                    tiles::<T, BITS, 1>(places, panels, lines_of(row), [start], to);
                 }
             }
         }
     }
+}
+
+/// Rows of x as channels and layers, and how far apart these stand.
+#[derive(Clone, Copy)]
+struct Lines<'a, T> {
+    values: &'a [T],
+    line: usize,
+    depth: usize,
+    /// How often a line is repeated in a register.
+    copies: usize,
 }
 
 /// All sums of so many rows.
@@ -330,74 +361,97 @@ impl<T: Real> Job for Mix<'_, T> {
 fn tiles<T: Real, const BITS: usize, const ROWS: usize>(
     places: &Places,
     panels: &[T],
-    lines: &[T],
-    depth: usize,
+    lines: Lines<'_, T>,
     start: [T; ROWS],
     result: &mut [T],
 ) {
-    let outs = result.len() / (ROWS * places.width);
-    let registers = places.registers(outs);
+    #[cfg(target_arch = "x86_64")]
+    if BITS >= 512 {
+        return tiles_in_registers::<T::Whole, ROWS>(places, panels, lines, start, result);
+    } else if BITS >= 256 {
+        return tiles_in_registers::<T::Half, ROWS>(places, panels, lines, start, result);
+    }
+    let (lanes, depth) = (places.lanes, lines.depth);
+    let registers = places.registers(result.len() / (ROWS * places.width));
     let tiles = registers.div_ceil(TILE[1]);
-    let step = TILE[1] * T::LANES;
+    let step = TILE[1] * lanes;
     for (number, panel) in panels.chunks_exact(depth * step).enumerate() {
         let (pattern, first) = (number / tiles, number % tiles * TILE[1]);
-        #[cfg(target_arch = "x86_64")]
-        if BITS >= 256 {
-            let from = &lines[pattern * T::LANES..];
-            assert!(from.len() >= (ROWS * depth - 1) * places.line + T::LANES);
-            let sums = Sums {
-                panel: panel.as_ptr(),
-                lines: from.as_ptr(),
-                line: places.line,
-                depth,
-            };
-            let row = outs * places.width;
-            let (count, begin) = (TILE[1].min(registers - first), places.begin(pattern, first));
-            let apart = places.begin(pattern, first + 1) - begin;
-            if places.width == places.padded && begin + (count - 1) * apart + T::LANES <= row {
-                // SAFETY: there are registers; `panel` holds `depth` times three of them, and `from` a register of
-                // each row and channel, as was just asserted; so many registers of the row lie within it.
-                unsafe { sums.write(start, result.as_mut_ptr().add(begin), row, apart, count) };
-                continue;
-            }
-            let mut spilt = [[[T::ZERO; MOST_LANES]; TILE[1]]; ROWS];
-            // SAFETY: as above, and each row of the memory here holds three registers, so far apart.
-            unsafe {
-                sums.write(
-                    start,
-                    spilt.as_mut_ptr().cast(),
-                    TILE[1] * MOST_LANES,
-                    MOST_LANES,
-                    count,
-                );
-            }
-            for (row, sums) in result.chunks_exact_mut(row).zip(&spilt) {
-                for (register, sums) in (first..registers).zip(sums) {
-                    store(places, row, [pattern, register], &sums[..T::LANES]);
-                }
-            }
-            continue;
-        }
-        for (b, row) in result.chunks_exact_mut(outs * places.width).enumerate() {
+        let row = result.len() / ROWS;
+        for (b, row) in result.chunks_exact_mut(row).enumerate() {
             let mut sums = [[start[b]; MOST_LANES]; TILE[1]];
             for (k, weights) in panel.chunks_exact(step).enumerate() {
-                let at = (b * depth + k) * places.line + pattern * T::LANES;
-                let x = &lines[at..][..T::LANES];
-                for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(T::LANES)) {
+                let at = (b * depth + k) * lines.line + pattern * lanes;
+                let x = &lines.values[at..][..lanes];
+                for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(lanes)) {
                     for ((sum, &w), &x) in sums.iter_mut().zip(weights).zip(x) {
                         *sum += w * x;
                     }
                 }
             }
             for (register, sums) in (first..registers).zip(&sums) {
-                store(places, row, [pattern, register], &sums[..T::LANES]);
+                store(places, row, [pattern, register], &sums[..lanes]);
+            }
+        }
+    }
+}
+
+/// The same, in registers; to be called only where the processor has them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn tiles_in_registers<R: Registers, const ROWS: usize>(
+    places: &Places,
+    panels: &[R::Element],
+    lines: Lines<'_, R::Element>,
+    start: [R::Element; ROWS],
+    result: &mut [R::Element],
+) {
+    let row = result.len() / ROWS;
+    let registers = places.registers(row / places.width);
+    let tiles = registers.div_ceil(TILE[1]);
+    let step = TILE[1] * R::LANES;
+    assert!(lines.copies * places.width >= R::LANES || lines.copies == 1);
+    let read = R::LANES / lines.copies;
+    for (number, panel) in panels.chunks_exact(lines.depth * step).enumerate() {
+        let (pattern, first) = (number / tiles, number % tiles * TILE[1]);
+        let from = &lines.values[pattern * R::LANES..];
+        assert!(from.len() >= (ROWS * lines.depth - 1) * lines.line + read);
+        let sums = Sums::<R> {
+            panel: panel.as_ptr(),
+            lines: from.as_ptr(),
+            line: lines.line,
+            depth: lines.depth,
+            copies: lines.copies,
+        };
+        let (count, begin) = (TILE[1].min(registers - first), places.begin(pattern, first));
+        let apart = places.begin(pattern, first + 1) - begin;
+        if places.width == places.padded && begin + (count - 1) * apart + R::LANES <= row {
+            // SAFETY: there are registers; `panel` holds `depth` times three of them, and `from` what is read of each
+            // row and channel, as was just asserted; so many registers of the row lie within it.
+            unsafe { sums.write(start, result.as_mut_ptr().add(begin), row, apart, count) };
+            continue;
+        }
+        let mut spilt = [[[R::Element::ZERO; MOST_LANES]; TILE[1]]; ROWS];
+        // SAFETY: as above, and each row of the memory here holds three registers, so far apart.
+        unsafe {
+            sums.write(
+                start,
+                spilt.as_mut_ptr().cast(),
+                TILE[1] * MOST_LANES,
+                MOST_LANES,
+                count,
+            );
+        }
+        for (row, sums) in result.chunks_exact_mut(row).zip(&spilt) {
+            for (register, sums) in (first..registers).zip(sums) {
+                store(places, row, [pattern, register], &sums[..R::LANES]);
             }
         }
     }
 }
 
 /// At least as many elements as a register holds.
-const MOST_LANES: usize = 8;
+const MOST_LANES: usize = 16;
 
 /// One register of sums to its places.
 #[inline(always)]
@@ -419,55 +473,84 @@ fn store<T: Real>(places: &Places, row: &mut [T], [pattern, register]: [usize; 2
 
 /// Where one tile's operands lie.
 #[cfg(target_arch = "x86_64")]
-struct Sums<T> {
-    panel: *const T,
-    lines: *const T,
+struct Sums<R: Registers> {
+    panel: *const R::Element,
+    lines: *const R::Element,
     line: usize,
     depth: usize,
+    copies: usize,
 }
 
 #[cfg(target_arch = "x86_64")]
-impl<T: Real> Sums<T> {
+impl<R: Registers> Sums<R> {
     /// Writes the sums of one tile: so many registers of each row, `apart` elements from one to the next.
     ///
     /// # Safety
-    /// The processor must have AVX2 and FMA; there must be `depth` times `TILE[1]` registers of weights, a register at
-    /// each `line` elements of `lines` for each row and channel, and room where the sums are written.
+    /// The processor must have the registers; there must be `depth` times `TILE[1]` of weights, one, or the part that is
+    /// copied, at each `line` elements of `lines` for each row and channel, and room where the sums are written.
     #[inline(always)]
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "arrays that iterators take by value go through memory"
-    )]
     unsafe fn write<const ROWS: usize>(
         &self,
-        start: [T; ROWS],
-        to: *mut T,
+        start: [R::Element; ROWS],
+        to: *mut R::Element,
         row: usize,
         apart: usize,
         count: usize,
     ) {
         // SAFETY: as the function asks.
         unsafe {
-            let mut sums = [[T::splat(T::ZERO); TILE[1]]; ROWS];
+            match self.copies {
+                1 => self.write_copies::<ROWS, 1>(start, to, row, apart, count),
+                2 => self.write_copies::<ROWS, 2>(start, to, row, apart, count),
+                _ => self.write_copies::<ROWS, 4>(start, to, row, apart, count),
+            }
+        }
+    }
+
+    /// Where each line is read so many times into a register.
+    ///
+    /// # Safety
+    /// As [`Sums::write`].
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "arrays that iterators take by value go through memory"
+    )]
+    unsafe fn write_copies<const ROWS: usize, const COPIES: usize>(
+        &self,
+        start: [R::Element; ROWS],
+        to: *mut R::Element,
+        row: usize,
+        apart: usize,
+        count: usize,
+    ) {
+        // SAFETY: as the function asks.
+        unsafe {
+            let mut sums = [[R::splat(R::Element::ZERO); TILE[1]]; ROWS];
             for b in 0..ROWS {
-                sums[b] = [T::splat(start[b]); TILE[1]];
+                sums[b] = [R::splat(start[b]); TILE[1]];
             }
             for k in 0..self.depth {
-                let mut weights = [T::splat(T::ZERO); TILE[1]];
+                let mut weights = [R::splat(R::Element::ZERO); TILE[1]];
                 for m in 0..TILE[1] {
-                    weights[m] = T::load(self.panel.add((k * TILE[1] + m) * T::LANES));
+                    weights[m] = R::load(self.panel.add((k * TILE[1] + m) * R::LANES));
                 }
                 for b in 0..ROWS {
-                    let x = T::load(self.lines.add((b * self.depth + k) * self.line));
+                    let from = self.lines.add((b * self.depth + k) * self.line);
+                    let x = match COPIES {
+                        1 => R::load(from),
+                        2 => R::load_half(from),
+                        _ => R::load_quarter(from),
+                    };
                     for m in 0..TILE[1] {
-                        sums[b][m] = T::plus(sums[b][m], x, weights[m]);
+                        sums[b][m] = R::plus(sums[b][m], x, weights[m]);
                     }
                 }
             }
             for b in 0..ROWS {
                 for m in 0..TILE[1] {
                     if m < count {
-                        T::store(to.add(b * row + m * apart), sums[b][m]);
+                        R::store(to.add(b * row + m * apart), sums[b][m]);
                     }
                 }
             }

@@ -6,6 +6,8 @@
 use super::block;
 use super::mixing::ChannelMap;
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use super::real::Registers;
 use super::threads;
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
@@ -124,7 +126,7 @@ impl<T: Real> Job for Gradient<'_, T> {
     #[inline(always)]
     fn run<const BITS: usize>(self) {
         let ([weights, j, i], [outs, ins]) = (self.widths, self.channels);
-        let wide = ins.next_multiple_of(T::LANES);
+        let wide = ins.next_multiple_of(T::lanes(BITS));
         let most = (TURNED / (j * wide * size_of::<T>())).clamp(1, ROWS_OF_A_SUM);
         // What fills up the last register of a place stays zero.
         let mut turned = vec![T::ZERO; most * j * wide];
@@ -184,27 +186,10 @@ impl<T: Real> Part<'_, T> {
     fn add<const BITS: usize>(&self, groups: &[Group], sums: &mut [T]) {
         #[cfg(target_arch = "x86_64")]
         if BITS >= 256 {
-            let registers = self.wide / T::LANES;
-            for column in (0..registers).step_by(COLUMNS) {
-                let mut o = 0;
-                while o < self.outs {
-                    let tall = match self.outs - o {
-                        6.. => 6,
-                        4.. => 4,
-                        2.. => 2,
-                        _ => 1,
-                    };
-                    for (number, group) in groups.iter().enumerate() {
-                        let sums = &mut sums[(number * self.outs + o) * self.wide..];
-                        let corner = [o, column * T::LANES];
-                        if registers - column == 1 {
-                            self.tile::<1>(tall, group, corner, sums);
-                        } else {
-                            self.tile::<COLUMNS>(tall, group, corner, sums);
-                        }
-                    }
-                    o += tall;
-                }
+            if BITS >= 512 {
+                self.add_in_registers::<T::Whole>(groups, sums);
+            } else {
+                self.add_in_registers::<T::Half>(groups, sums);
             }
             return;
         }
@@ -227,17 +212,45 @@ impl<T: Real> Part<'_, T> {
         }
     }
 
+    /// The same, tile by tile.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn add_in_registers<R: Registers<Element = T>>(&self, groups: &[Group], sums: &mut [T]) {
+        let registers = self.wide / R::LANES;
+        for column in (0..registers).step_by(COLUMNS) {
+            let mut o = 0;
+            while o < self.outs {
+                let tall = match self.outs - o {
+                    6.. => 6,
+                    4.. => 4,
+                    2.. => 2,
+                    _ => 1,
+                };
+                for (number, group) in groups.iter().enumerate() {
+                    let sums = &mut sums[(number * self.outs + o) * self.wide..];
+                    let corner = [o, column * R::LANES];
+                    if registers - column == 1 {
+                        self.tile::<R, 1>(tall, group, corner, sums);
+                    } else {
+                        self.tile::<R, COLUMNS>(tall, group, corner, sums);
+                    }
+                }
+                o += tall;
+            }
+        }
+    }
+
     /// One tile: so many channels of the result, from the first on, by so many registers of channels of x.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn tile<const WIDE: usize>(
+    fn tile<R: Registers<Element = T>, const WIDE: usize>(
         &self,
         tall: usize,
         group: &Group,
         [o, c]: [usize; 2],
         sums: &mut [T],
     ) {
-        let end = c + WIDE * T::LANES;
+        let end = c + WIDE * R::LANES;
         assert!(
             o + tall <= self.outs
                 && end <= self.wide
@@ -249,10 +262,10 @@ impl<T: Real> Part<'_, T> {
         // within the memory, and a map's terms stand within its places.
         unsafe {
             match tall {
-                6 => self.sum::<6, WIDE>(group, [o, c], sums.as_mut_ptr()),
-                4 => self.sum::<4, WIDE>(group, [o, c], sums.as_mut_ptr()),
-                2 => self.sum::<2, WIDE>(group, [o, c], sums.as_mut_ptr()),
-                _ => self.sum::<1, WIDE>(group, [o, c], sums.as_mut_ptr()),
+                6 => self.sum::<R, 6, WIDE>(group, [o, c], sums.as_mut_ptr()),
+                4 => self.sum::<R, 4, WIDE>(group, [o, c], sums.as_mut_ptr()),
+                2 => self.sum::<R, 2, WIDE>(group, [o, c], sums.as_mut_ptr()),
+                _ => self.sum::<R, 1, WIDE>(group, [o, c], sums.as_mut_ptr()),
             }
         }
     }
@@ -260,14 +273,14 @@ impl<T: Real> Part<'_, T> {
     /// Adds to `TALL` lines of sums.
     ///
     /// # Safety
-    /// The processor must have AVX2 and FMA; the tile must lie within the sums, the channels and the rows.
+    /// The processor must have the registers; the tile must lie within the sums, the channels and the rows.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     #[expect(
         clippy::needless_range_loop,
         reason = "arrays that iterators take by value go through memory"
     )]
-    unsafe fn sum<const TALL: usize, const WIDE: usize>(
+    unsafe fn sum<R: Registers<Element = T>, const TALL: usize, const WIDE: usize>(
         &self,
         group: &Group,
         [o, c]: [usize; 2],
@@ -275,10 +288,10 @@ impl<T: Real> Part<'_, T> {
     ) {
         // SAFETY: as the function asks.
         unsafe {
-            let mut total = [[T::splat(T::ZERO); WIDE]; TALL];
+            let mut total = [[R::splat(T::ZERO); WIDE]; TALL];
             for n in 0..TALL {
                 for m in 0..WIDE {
-                    total[n][m] = T::load(sums.add(n * self.wide + c + m * T::LANES));
+                    total[n][m] = R::load(sums.add(n * self.wide + c + m * R::LANES));
                 }
             }
             for &(j, i) in &group.pairs {
@@ -287,21 +300,21 @@ impl<T: Real> Part<'_, T> {
                 for row in 0..self.count {
                     let x = x.add(row * self.places * self.wide);
                     let g = g.add(row * self.outs * self.results);
-                    let mut columns = [T::splat(T::ZERO); WIDE];
+                    let mut columns = [R::splat(T::ZERO); WIDE];
                     for m in 0..WIDE {
-                        columns[m] = T::load(x.add(m * T::LANES));
+                        columns[m] = R::load(x.add(m * R::LANES));
                     }
                     for n in 0..TALL {
-                        let factor = T::splat(*g.add(n * self.results));
+                        let factor = R::splat(*g.add(n * self.results));
                         for m in 0..WIDE {
-                            total[n][m] = T::plus(total[n][m], factor, columns[m]);
+                            total[n][m] = R::plus(total[n][m], factor, columns[m]);
                         }
                     }
                 }
             }
             for n in 0..TALL {
                 for m in 0..WIDE {
-                    T::store(sums.add(n * self.wide + c + m * T::LANES), total[n][m]);
+                    R::store(sums.add(n * self.wide + c + m * R::LANES), total[n][m]);
                 }
             }
         }

@@ -6,7 +6,7 @@
 //!
 //! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
 
-mod block;
+pub(crate) mod block;
 mod linear;
 mod mixing;
 mod mixing_gradient;
@@ -29,6 +29,8 @@ type Terms = Vec<(usize, usize, f64)>;
 #[derive(Debug, Clone, Default)]
 struct Group {
     weight: usize,
+    /// The weight's place among those that are used.
+    slot: usize,
     plus: Terms,
     minus: Terms,
     others: Terms,
@@ -43,6 +45,10 @@ pub struct Bilinear {
     terms: usize,
     /// How many weights a channel has; 0 without weights.
     weights: usize,
+    /// The weights of groups, by slot.
+    used: Vec<usize>,
+    /// For each place of the result the weights that it meets with coefficient zero: one that is not finite reaches it.
+    zeros: Vec<Vec<usize>>,
 }
 
 /// Weights of shape (channels, groups).
@@ -69,10 +75,13 @@ impl Bilinear {
             terms.into_iter().map(|(i, j, k, c)| (i, j, k, c, 0)),
         )?;
         map.weights = 0;
+        map.zeros.iter_mut().for_each(Vec::clear);
         Ok(map)
     }
 
     /// The map of these terms (i, j, k, c, w), the last of which numbers the weight that the term is multiplied by.
+    ///
+    /// Terms with coefficient zero say that what is not finite reaches place k; they are computed as far as that takes.
     ///
     /// # Errors
     /// A term stands outside the widths or the number of weights.
@@ -81,8 +90,16 @@ impl Bilinear {
         weights: usize,
         terms: impl IntoIterator<Item = (usize, usize, usize, f64, usize)>,
     ) -> Result<Self> {
-        let mut places: Vec<Vec<Group>> = vec![Vec::new(); widths[2]];
-        let mut count = 0;
+        let mut map = Self {
+            widths,
+            places: vec![Vec::new(); widths[2]],
+            terms: 0,
+            weights,
+            used: Vec::new(),
+            zeros: vec![Vec::new(); widths[2]],
+        };
+        let mut seen = vec![[vec![false; widths[0]], vec![false; widths[1]]]; widths[2]];
+        let mut nothing = Vec::new();
         for (left, right, result, coefficient, weight) in terms {
             if left >= widths[0] || right >= widths[1] || result >= widths[2] || weight >= weights {
                 return Err(Error::new(format!(
@@ -90,32 +107,55 @@ impl Bilinear {
                      {weights} weights"
                 )));
             }
-            let groups = &mut places[result];
-            let known = groups.iter().position(|group| group.weight == weight);
-            let place = known.unwrap_or_else(|| {
-                groups.push(Group {
-                    weight,
-                    ..Group::default()
-                });
-                groups.len() - 1
-            });
-            let group = &mut groups[place];
-            let terms = if coefficient == 1.0 {
-                &mut group.plus
-            } else if coefficient == -1.0 {
-                &mut group.minus
-            } else {
-                &mut group.others
-            };
-            terms.push((left, right, coefficient));
-            count += 1;
+            if coefficient == 0.0 {
+                nothing.push((left, right, result, weight));
+                continue;
+            }
+            (seen[result][0][left], seen[result][1][right]) = (true, true);
+            map.insert(result, weight, (left, right, coefficient));
         }
-        Ok(Self {
-            widths,
-            places,
-            terms: count,
-            weights,
-        })
+        for (left, right, result, weight) in nothing {
+            let [lefts, rights] = &mut seen[result];
+            if lefts[left] && rights[right] {
+                map.zeros[result].push(weight);
+                continue;
+            }
+            (lefts[left], rights[right]) = (true, true);
+            map.insert(result, weight, (left, right, 0.0));
+        }
+        Ok(map)
+    }
+
+    fn insert(&mut self, result: usize, weight: usize, term: (usize, usize, f64)) {
+        let slot = (self.used.iter().position(|&w| w == weight)).unwrap_or_else(|| {
+            self.used.push(weight);
+            self.used.len() - 1
+        });
+        let groups = &mut self.places[result];
+        let known = groups.iter().position(|group| group.weight == weight);
+        let place = known.unwrap_or_else(|| {
+            groups.push(Group {
+                weight,
+                slot,
+                ..Group::default()
+            });
+            groups.len() - 1
+        });
+        let group = &mut groups[place];
+        let terms = if term.2 == 1.0 {
+            &mut group.plus
+        } else if term.2 == -1.0 {
+            &mut group.minus
+        } else {
+            &mut group.others
+        };
+        terms.push(term);
+        self.terms += 1;
+    }
+
+    /// Whether a weight that is not finite reaches places that no term of it does.
+    fn zeros_count(&self) -> bool {
+        self.zeros.iter().any(|weights| !weights.is_empty())
     }
 
     /// The widths of both operands' rows and of the result's.
@@ -147,7 +187,7 @@ impl Bilinear {
         if rows * p == 0 {
             return Ok(());
         }
-        let turned = weights.map(|w| Turned::new(w, self.weights));
+        let turned = weights.map(|w| Turned::new(w, self));
         let share = threads::rows_of_one(rows, rows * self.terms, block::rows::<T>(), threads);
         threads::each(result.chunks_mut(share * p), |number, part| {
             let (start, count) = (number * share, part.len() / p);
@@ -269,13 +309,25 @@ struct Turned<T> {
 }
 
 impl<T: Real> Turned<T> {
-    fn new(weights: ChannelWeights<'_, T>, groups: usize) -> Self {
+    fn new(weights: ChannelWeights<'_, T>, map: &Bilinear) -> Self {
         let ChannelWeights { values, channels } = weights;
         let stride = channels + block::rows::<T>();
-        let mut turned = Vec::with_capacity(groups * stride);
-        for group in 0..groups {
-            let of_group = values.iter().skip(group).step_by(groups);
-            turned.extend(of_group.cycle().take(stride));
+        let mut turned = Vec::with_capacity((map.used.len() + map.zeros.len()) * stride);
+        for &weight in &map.used {
+            let of_weight = values.iter().skip(weight).step_by(map.weights);
+            turned.extend(of_weight.cycle().take(stride));
+        }
+        // After them, for each place, zeros; NaN where a weight that is not finite meets it.
+        if map.zeros_count() {
+            for weights in &map.zeros {
+                let of_channel = values.chunks_exact(map.weights).map(|values| {
+                    let mut sum = T::ZERO;
+                    weights.iter().for_each(|&w| sum += T::ZERO * values[w]);
+                    sum
+                });
+                let sums: Vec<T> = of_channel.collect();
+                turned.extend(sums.iter().cycle().take(stride));
+            }
         }
         Self {
             values: turned,
@@ -336,31 +388,40 @@ impl<T: Real> Job for Gradient<'_, T> {
             channels,
             total,
         } = self;
-        let (p, weights) = (rows.map.widths[2], rows.map.weights);
-        let stride = channels + block::rows::<T>();
-        let mut sums = vec![T::ZERO; weights * stride];
-        let mut flush = |sums: &mut Vec<T>| {
-            for (weight, sums) in sums.chunks_exact_mut(stride).enumerate() {
-                for sums in sums.chunks_mut(channels) {
-                    let to = total.chunks_exact_mut(weights);
-                    for (to, sum) in to.zip(&mut *sums) {
-                        to[weight] += (*sum).into();
-                    }
-                    sums.fill(T::ZERO);
-                }
-            }
-        };
-        let mut scratch = Scratch::new(rows.map.widths);
+        let (map, p, weights) = (rows.map, rows.map.widths[2], rows.map.weights);
+        let (stride, spread) = (channels + block::rows::<T>(), map.used.len());
+        // One line of sums more for the weights that are met with coefficient zero alone.
+        let lines = spread + usize::from(map.zeros_count());
+        let mut sums = vec![T::ZERO; lines * stride];
+        let mut scratch = Scratch::new(map.widths);
+        let last = rows.count.div_ceil(block::rows::<T>());
         for (number, (from, to)) in rows.blocks().enumerate() {
             rows.turn_in::<BITS>(&mut scratch, from, to);
             block::turn_in::<T, BITS>(&gradient[from * p..to * p], p, &mut scratch.result);
             let first = (rows.start + from) % channels;
-            block::weight_sums::<T, BITS>(rows.map, &scratch, &mut sums[first..], stride);
-            if (number + 1).is_multiple_of(BLOCKS_OF_A_SUM) {
-                flush(&mut sums);
+            block::weight_sums::<T, BITS>(map, &scratch, &mut sums[first..], stride);
+            if lines > spread {
+                block::zero_sums(&scratch, &mut sums[spread * stride + first..]);
+            }
+            if !(number + 1).is_multiple_of(BLOCKS_OF_A_SUM) && number + 1 < last {
+                continue;
+            }
+            for (slot, sums) in sums.chunks_exact_mut(stride).enumerate() {
+                for sums in sums.chunks_mut(channels) {
+                    for (to, sum) in total.chunks_exact_mut(weights).zip(&mut *sums) {
+                        if let Some(&weight) = map.used.get(slot) {
+                            to[weight] += (*sum).into();
+                            continue;
+                        }
+                        let sum: f64 = (*sum).into();
+                        if sum != 0.0 {
+                            map.zeros.iter().flatten().for_each(|&w| to[w] += sum);
+                        }
+                    }
+                    sums.fill(T::ZERO);
+                }
             }
         }
-        flush(&mut sums);
     }
 }
 
@@ -370,6 +431,42 @@ mod tests {
 
     const COMPLEX: [(usize, usize, usize, f64); 4] =
         [(0, 0, 0, 1.), (1, 1, 0, -1.), (0, 1, 1, 1.), (1, 0, 1, 1.)];
+
+    #[test]
+    fn weights_that_are_not_finite_pass_terms_of_zero() {
+        // r0 = w0·x0·y0 + 0·w1·x1·y1 + 0·w2·x0·y1, and the third term adds no new place.
+        let terms = [(0, 0, 0, 1., 0), (1, 1, 0, 0., 1), (0, 1, 0, 0., 2)];
+        let map = Bilinear::weighted([2, 2, 1], 3, terms).unwrap();
+        for bad in 0..3 {
+            let mut values = [1.0; 6];
+            values[bad] = f64::INFINITY;
+            let weights = Some(ChannelWeights {
+                values: &values,
+                channels: 2,
+            });
+            let mut result = [0.0; 80];
+            map.apply(&[2.0; 160], &[3.0; 160], weights, &mut result, 80, 1)
+                .unwrap();
+            for (row, &value) in result.iter().enumerate() {
+                match (row % 2, bad) {
+                    (0, 0) => assert_eq!(value, f64::INFINITY),
+                    (0, _) => assert!(value.is_nan()),
+                    _ => assert_eq!(value, 6.0),
+                }
+            }
+        }
+        let mut x = [2.0; 160];
+        let slopes = map
+            .weight_gradient(&x, &[3.0; 160], &[1.0; 80], 80, 2, 1)
+            .unwrap();
+        assert_eq!(slopes, [240.0, 0.0, 0.0, 240.0, 0.0, 0.0]);
+        x[3] = f64::NAN;
+        let slopes = map
+            .weight_gradient(&x, &[3.0; 160], &[1.0; 80], 80, 2, 1)
+            .unwrap();
+        assert_eq!(slopes[..3], [240.0, 0.0, 0.0]);
+        assert!(slopes[4].is_nan() && slopes[5].is_nan());
+    }
 
     #[test]
     fn complex_products_of_any_number_of_rows() {

@@ -4,6 +4,8 @@ use std::ops::{Add, AddAssign, Mul, Neg};
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
+#[cfg(target_arch = "x86_64")]
+use std::marker::PhantomData;
 
 /// A floating type that rows are made of.
 pub trait Real:
@@ -15,7 +17,7 @@ pub trait Real:
     + Mul<Output = Self>
     + Neg<Output = Self>
     + Into<f64>
-    + Registers
+    + Tiles
     + 'static
 {
     /// Zero.
@@ -38,72 +40,152 @@ impl Real for f64 {
     }
 }
 
-/// How many elements one register of 256 bits holds.
-pub trait Lanes {
-    /// That number.
-    const LANES: usize;
+/// How many elements registers hold.
+pub trait Lanes: Sized {
+    /// Of one of 256 bits.
+    const LANES: usize = 32 / size_of::<Self>();
     /// Rows and columns of the small tiles that are transposed in registers.
     const SMALL: usize = 4;
+
+    /// Of one of so many bits; plain code lays its numbers out as registers of 256 bits do.
+    #[inline(always)]
+    fn lanes(bits: usize) -> usize {
+        if bits >= 512 {
+            2 * Self::LANES
+        } else {
+            Self::LANES
+        }
+    }
 }
 
-impl Lanes for f32 {
-    const LANES: usize = 8;
-}
+impl Lanes for f32 {}
+impl Lanes for f64 {}
 
-impl Lanes for f64 {
-    const LANES: usize = 4;
-}
-
-/// Registers of other processors: none, plain code is all there is.
+/// On other processors there is nothing to it: plain code is all there is.
 #[cfg(not(target_arch = "x86_64"))]
-pub trait Registers: Lanes {}
+pub trait Tiles: Lanes {}
 
 #[cfg(not(target_arch = "x86_64"))]
-impl<T: Lanes> Registers for T {}
+impl<T: Lanes> Tiles for T {}
 
-/// What is done with registers of 256 bits.
+/// An element's registers, and tiles of it that are transposed in them.
+#[cfg(target_arch = "x86_64")]
+pub trait Tiles: Lanes {
+    /// Of 256 bits.
+    type Half: Registers<Element = Self>;
+    /// Of 512 bits.
+    type Whole: Registers<Element = Self>;
+
+    /// A square tile of `LANES` transposed; strides count elements between the starts of rows.
+    ///
+    /// # Safety
+    /// The processor must have AVX2, and memory at both addresses must hold so many rows.
+    unsafe fn transpose(from: *const Self, stride: usize, to: *mut Self, to_stride: usize);
+    /// The same of `SMALL`.
+    ///
+    /// # Safety
+    /// As [`Tiles::transpose`].
+    unsafe fn transpose_small(from: *const Self, stride: usize, to: *mut Self, to_stride: usize);
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Tiles for f32 {
+    type Half = Half<Self>;
+    type Whole = Whole<Self>;
+    #[inline(always)]
+    unsafe fn transpose(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
+        // SAFETY: as the trait asks.
+        unsafe { transpose_eight(from, stride, to, to_stride) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_small(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
+        // SAFETY: as the trait asks.
+        unsafe { transpose_quarter(from, stride, to, to_stride) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Tiles for f64 {
+    type Half = Half<Self>;
+    type Whole = Whole<Self>;
+    #[inline(always)]
+    unsafe fn transpose(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
+        // SAFETY: as the trait asks.
+        unsafe { transpose_four(from, stride, to, to_stride) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_small(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
+        // SAFETY: as the trait asks.
+        unsafe { transpose_four(from, stride, to, to_stride) }
+    }
+}
+
+/// Registers of one width.
 ///
 /// # Safety
-/// All of it: the processor must have AVX2 and FMA, and memory at an address must hold so many elements.
+/// All of it: the processor must have AVX2 and FMA, for 512 bits AVX-512 F and DQ, and memory at an address must hold so
+/// many elements.
 #[cfg(target_arch = "x86_64")]
-pub trait Registers: Lanes + Sized {
+pub trait Registers {
+    /// What they hold.
+    type Element: Real;
     /// A register.
     type Register: Copy;
+    /// How many elements it holds.
+    const LANES: usize;
     /// One number in all elements.
-    unsafe fn splat(value: Self) -> Self::Register;
+    unsafe fn splat(value: Self::Element) -> Self::Register;
     /// The elements at an address.
-    unsafe fn load(from: *const Self) -> Self::Register;
+    unsafe fn load(from: *const Self::Element) -> Self::Register;
+    /// Half a register of elements at an address, twice.
+    unsafe fn load_half(from: *const Self::Element) -> Self::Register;
+    /// A quarter of a register of elements at an address, four times.
+    unsafe fn load_quarter(from: *const Self::Element) -> Self::Register;
     /// Writes the elements to an address.
-    unsafe fn store(to: *mut Self, value: Self::Register);
+    unsafe fn store(to: *mut Self::Element, value: Self::Register);
     /// a·b.
     unsafe fn product(a: Self::Register, b: Self::Register) -> Self::Register;
     /// c + a·b, rounded once.
     unsafe fn plus(c: Self::Register, a: Self::Register, b: Self::Register) -> Self::Register;
     /// c − a·b, rounded once.
     unsafe fn minus(c: Self::Register, a: Self::Register, b: Self::Register) -> Self::Register;
-    /// A square tile of `LANES` transposed; strides count elements between the starts of rows.
-    unsafe fn transpose(from: *const Self, stride: usize, to: *mut Self, to_stride: usize);
-    /// The same of `SMALL`.
-    unsafe fn transpose_small(from: *const Self, stride: usize, to: *mut Self, to_stride: usize);
 }
+
+/// Registers of 256 bits.
+#[cfg(target_arch = "x86_64")]
+pub struct Half<T>(PhantomData<T>);
+
+/// Registers of 512 bits.
+#[cfg(target_arch = "x86_64")]
+pub struct Whole<T>(PhantomData<T>);
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! registers {
-    ($element:ty, $register:ty, $splat:ident, $load:ident, $store:ident, $product:ident, $plus:ident, $minus:ident,
-     $tile:ident, $small:ident) => {
+    ($width:ident<$element:ty>, $register:ty, $splat:ident, $load:ident, $half:ident, $quarter:ident, $store:ident,
+     $product:ident, $plus:ident, $minus:ident) => {
         // SAFETY: all of these are what the trait's section on safety asks for.
-        impl Registers for $element {
+        impl Registers for $width<$element> {
+            type Element = $element;
             type Register = $register;
+            const LANES: usize = size_of::<$register>() / size_of::<$element>();
             #[inline(always)]
-            unsafe fn splat(value: Self) -> $register {
+            unsafe fn splat(value: $element) -> $register {
                 unsafe { $splat(value) }
             }
             #[inline(always)]
-            unsafe fn load(from: *const Self) -> $register {
+            unsafe fn load(from: *const $element) -> $register {
                 unsafe { $load(from) }
             }
             #[inline(always)]
-            unsafe fn store(to: *mut Self, value: $register) {
+            unsafe fn load_half(from: *const $element) -> $register {
+                unsafe { $half(from) }
+            }
+            #[inline(always)]
+            unsafe fn load_quarter(from: *const $element) -> $register {
+                unsafe { $quarter(from) }
+            }
+            #[inline(always)]
+            unsafe fn store(to: *mut $element, value: $register) {
                 unsafe { $store(to, value) }
             }
             #[inline(always)]
@@ -118,54 +200,154 @@ macro_rules! registers {
             unsafe fn minus(c: $register, a: $register, b: $register) -> $register {
                 unsafe { $minus(a, b, c) }
             }
-            #[inline(always)]
-            unsafe fn transpose(from: *const Self, stride: usize, to: *mut Self, to_stride: usize) {
-                unsafe { $tile(from, stride, to, to_stride) }
-            }
-            #[inline(always)]
-            unsafe fn transpose_small(
-                from: *const Self,
-                stride: usize,
-                to: *mut Self,
-                to_stride: usize,
-            ) {
-                unsafe { $small(from, stride, to, to_stride) }
-            }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
 registers!(
-    f32,
+    Half<f32>,
     __m256,
     _mm256_set1_ps,
     _mm256_loadu_ps,
+    four_twice,
+    two_four_times,
     _mm256_storeu_ps,
     _mm256_mul_ps,
     _mm256_fmadd_ps,
-    _mm256_fnmadd_ps,
-    transpose_eight,
-    transpose_quarter
+    _mm256_fnmadd_ps
 );
 #[cfg(target_arch = "x86_64")]
 registers!(
-    f64,
+    Half<f64>,
     __m256d,
     _mm256_set1_pd,
     _mm256_loadu_pd,
+    pair_twice,
+    one_four_times,
     _mm256_storeu_pd,
     _mm256_mul_pd,
     _mm256_fmadd_pd,
-    _mm256_fnmadd_pd,
-    transpose_four,
-    transpose_four
+    _mm256_fnmadd_pd
+);
+#[cfg(target_arch = "x86_64")]
+registers!(
+    Whole<f32>,
+    __m512,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    eight_twice,
+    four_four_times,
+    _mm512_storeu_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps,
+    _mm512_fnmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+registers!(
+    Whole<f64>,
+    __m512d,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    quartet_twice,
+    pair_four_times,
+    _mm512_storeu_pd,
+    _mm512_mul_pd,
+    _mm512_fmadd_pd,
+    _mm512_fnmadd_pd
 );
 
+/// Four elements, twice.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn four_twice(from: *const f32) -> __m256 {
+    // SAFETY: as the trait asks.
+    unsafe { _mm256_set_m128(_mm_loadu_ps(from), _mm_loadu_ps(from)) }
+}
+
+/// Two elements, four times.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn two_four_times(from: *const f32) -> __m256 {
+    // SAFETY: as the trait asks.
+    unsafe { _mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned())) }
+}
+
+/// Two elements, twice.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn pair_twice(from: *const f64) -> __m256d {
+    // SAFETY: as the trait asks.
+    unsafe { _mm256_set_m128d(_mm_loadu_pd(from), _mm_loadu_pd(from)) }
+}
+
+/// One element, four times.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn one_four_times(from: *const f64) -> __m256d {
+    // SAFETY: as the trait asks.
+    unsafe { _mm256_set1_pd(*from) }
+}
+
+/// Eight elements, twice.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn eight_twice(from: *const f32) -> __m512 {
+    // SAFETY: as the trait asks.
+    unsafe { _mm512_broadcast_f32x8(_mm256_loadu_ps(from)) }
+}
+
+/// Four elements, four times.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn four_four_times(from: *const f32) -> __m512 {
+    // SAFETY: as the trait asks.
+    unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(from)) }
+}
+
+/// Four elements, twice.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn quartet_twice(from: *const f64) -> __m512d {
+    // SAFETY: as the trait asks.
+    unsafe { _mm512_broadcast_f64x4(_mm256_loadu_pd(from)) }
+}
+
+/// Two elements, four times.
+///
+/// # Safety
+/// As [`Registers`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn pair_four_times(from: *const f64) -> __m512d {
+    // SAFETY: as the trait asks.
+    unsafe { _mm512_broadcast_f64x2(_mm_loadu_pd(from)) }
+}
 /// Eight rows of eight.
 ///
 /// # Safety
-/// As [`Registers::transpose`].
+/// As [`Tiles::transpose`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn transpose_eight(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
@@ -193,7 +375,7 @@ unsafe fn transpose_eight(from: *const f32, stride: usize, to: *mut f32, to_stri
 /// Four rows of four, half registers.
 ///
 /// # Safety
-/// As [`Registers::transpose_small`].
+/// As [`Tiles::transpose_small`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn transpose_quarter(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
@@ -219,7 +401,7 @@ unsafe fn transpose_quarter(from: *const f32, stride: usize, to: *mut f32, to_st
 /// Four rows of four.
 ///
 /// # Safety
-/// As [`Registers::transpose`].
+/// As [`Tiles::transpose`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn transpose_four(from: *const f64, stride: usize, to: *mut f64, to_stride: usize) {

@@ -11,14 +11,18 @@ pub(crate) mod tile;
 pub use activation::Activation;
 use strip::Strip;
 pub use tile::COLUMNS;
-use tile::{Ahead, ROWS, TURN, Tile};
+use tile::{Ahead, MOST_PANELS, ROWS, TURN, Tile};
 
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
 use crate::team::{self, Parts};
 
-/// Of a panel so many rows are read at a time, so that they stay in the first cache from one tile to the next.
-const DEPTH: usize = 320;
+/// Of the panels of a tile so many rows are read at a time, so that they stay in the nearest caches from one tile to the
+/// next: one panel in the first, four in the second.
+const fn slice_of<const BITS: usize>() -> usize {
+    if BITS >= 512 { 256 } else { 320 }
+}
+
 /// So many rows of x take part in a task, so that they stay in the second cache from one panel to the next.
 const TALL: usize = 32 * ROWS;
 /// A task takes so many panels at most.
@@ -110,7 +114,7 @@ impl Linear<'_> {
         if rows * n == 0 {
             return Ok(());
         }
-        if rows <= strip::ROWS {
+        if rows <= strip::rows() {
             let mut scratch = Vec::new();
             let (x, _) = rows_of.columns(0..rows, 0..k, &mut scratch);
             Linear { x, ..*self }.in_strips(result, rows, threads);
@@ -175,8 +179,8 @@ impl Linear<'_> {
     }
 
     /// What the sums of so many columns begin with.
-    fn begin(&self, column: usize, width: usize) -> [f32; COLUMNS] {
-        let mut begin = [0.0; COLUMNS];
+    fn begin<const N: usize>(&self, column: usize, width: usize) -> [f32; N] {
+        let mut begin = [0.0; N];
         if let Some(bias) = self.bias {
             begin[..width].copy_from_slice(&bias[column..column + width]);
         }
@@ -188,7 +192,7 @@ impl Linear<'_> {
     /// # Safety
     /// The elements are of the result, and nobody else uses them.
     #[inline(always)]
-    unsafe fn complete<const BITS: usize>(
+    unsafe fn complete<const BITS: usize, const N: usize>(
         &self,
         result: *mut f32,
         rows: std::ops::Range<usize>,
@@ -213,9 +217,13 @@ impl Linear<'_> {
                     *value += term;
                 }
             }
-            match <&mut [f32; COLUMNS]>::try_from(&mut *values) {
-                Ok(whole) => activation.apply::<BITS>(whole),
-                Err(_) => activation.apply::<BITS>(values),
+            // A length that the compiler knows becomes whole registers.
+            if let Ok(whole) = <&mut [f32; N]>::try_from(&mut *values) {
+                activation.apply::<BITS>(whole);
+            } else if let Ok(whole) = <&mut [f32; COLUMNS]>::try_from(&mut *values) {
+                activation.apply::<BITS>(whole);
+            } else {
+                activation.apply::<BITS>(values);
             }
         }
     }
@@ -267,7 +275,7 @@ impl<X: Rows> Job for Task<'_, X> {
 impl<X: Rows> Task<'_, X> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these elements of the result.
-    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// The processor has registers of `BITS`.
     #[inline(always)]
     unsafe fn multiply<const BITS: usize>(&self) {
         let Linear {
@@ -276,45 +284,51 @@ impl<X: Rows> Task<'_, X> {
             depth: k,
             ..
         } = *self.linear;
-        let (mut scratch, mut own) = (Vec::new(), [0.0; ROWS * COLUMNS]);
+        const WIDE: usize = MOST_PANELS * COLUMNS;
+        let (mut scratch, mut own) = (Vec::new(), [0.0; ROWS * WIDE]);
         let last = (panels.len() / COLUMNS).saturating_sub(1);
-        let slices = k.div_ceil(DEPTH).max(1);
+        let slices = k.div_ceil(slice_of::<BITS>()).max(1);
         let step = k.div_ceil(slices).max(1);
+        let tiles = self.rows.len().div_ceil(ROWS);
         for slice in 0..slices {
             let from = (slice * step).min(k);
             let depth = step.min(k - from);
             let (x, x_step) =
                 self.rows_of
                     .columns(self.rows.clone(), from..from + depth, &mut scratch);
-            for panel in self.panels.clone() {
+            for panel in self.panels.clone().step_by(tile::panels::<BITS>()) {
+                let beside = tile::panels::<BITS>().min(self.panels.end - panel);
                 let column = panel * COLUMNS;
-                let width = COLUMNS.min(n - column);
-                let begin = self.linear.begin(column, width);
-                // The next panel's slice is asked for while this one is multiplied, the more at a time the fewer rows.
-                let turns = (self.rows.len().div_ceil(ROWS) * (depth / TURN)).max(1);
-                let next = panels[((panel + 1) * k + from).min(last) * COLUMNS..].as_ptr();
+                let width = (beside * COLUMNS).min(n - column);
+                let begin = self.linear.begin::<WIDE>(column, width);
+                // The next panels' slice is asked for while these are multiplied, the more at a time the fewer rows.
+                let turns = (tiles * (depth / TURN)).max(1);
+                let next = panels[((panel + beside) * k + from).min(last) * COLUMNS..].as_ptr();
                 let mut ahead = Ahead::Line {
                     from: next,
                     step: (depth * COLUMNS).div_ceil(turns),
                 };
                 let mut row = self.rows.start;
-                while row < self.rows.end {
-                    let count = ROWS.min(self.rows.end - row);
+                for rest in (1..=tiles).rev() {
+                    // As many rows in each tile as there can be alike.
+                    let count = (self.rows.end - row).div_ceil(rest);
                     // SAFETY: row and column are of the result.
                     let to = unsafe { self.result.add(row * n + column) };
-                    let (sums, sums_step) = if width == COLUMNS {
+                    let whole = width == beside * COLUMNS;
+                    let (sums, sums_step) = if whole {
                         (to, n)
                     } else {
-                        (own.as_mut_ptr(), COLUMNS)
+                        (own.as_mut_ptr(), WIDE)
                     };
-                    if width < COLUMNS && slice > 0 {
+                    if !whole && slice > 0 {
                         // SAFETY: the result has so many elements there.
-                        unsafe { copy(to, n, own.as_mut_ptr(), COLUMNS, count, width) };
+                        unsafe { copy(to, n, own.as_mut_ptr(), WIDE, count, width) };
                     }
                     let tile = Tile {
                         x: x[(row - self.rows.start) * x_step..].as_ptr(),
                         x_step,
                         panel: panels[(panel * k + from) * COLUMNS..].as_ptr(),
+                        apart: k * COLUMNS,
                         depth,
                         sums,
                         sums_step,
@@ -326,16 +340,16 @@ impl<X: Rows> Task<'_, X> {
                         ahead,
                     };
                     ahead = ahead.after(depth / TURN);
-                    // SAFETY: `apply` checked the lengths that rows, panel and result are of.
-                    unsafe { tile.add::<BITS>(count) };
-                    if width < COLUMNS {
+                    // SAFETY: `apply` checked the lengths that rows, panels and result are of.
+                    unsafe { tile.add::<BITS>(count, beside) };
+                    if !whole {
                         // SAFETY: as above.
-                        unsafe { copy(own.as_ptr(), COLUMNS, to, n, count, width) };
+                        unsafe { copy(own.as_ptr(), WIDE, to, n, count, width) };
                     }
                     if slice + 1 == slices {
                         // SAFETY: these elements are this task's alone.
                         unsafe {
-                            self.linear.complete::<BITS>(
+                            self.linear.complete::<BITS, WIDE>(
                                 self.result,
                                 row..row + count,
                                 column,

@@ -2,10 +2,17 @@
 
 use super::tile::{self, Ahead, Beside, COLUMNS, TURN, Tile};
 use super::{Linear, copy};
-use crate::registers::Job;
+use crate::registers::{self, Job};
 
-/// With so many rows at most memory is what a product waits for.
-pub(super) const ROWS: usize = 2 * tile::ROWS;
+/// Rows of a strip at most.
+const ROWS: usize = 12;
+
+/// With so many rows at most memory is what a product waits for. Registers of 512 bits have sums of that many rows for
+/// all panels that are read at once, and multiply more of them as fast in tiles.
+pub(super) fn rows() -> usize {
+    if registers::bits() >= 512 { 6 } else { ROWS }
+}
+
 /// Panels that are read at once.
 pub(super) const PANELS: usize = Ahead::STREAMS;
 /// Steps of each panel at a time: what is read and what is asked for stay in the first cache together.
@@ -37,7 +44,7 @@ impl Job for Strip<'_> {
 impl Strip<'_> {
     /// # Safety
     /// The linear's slices and the result fit, and nobody else uses these columns of the result.
-    /// Where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// The processor has registers of `BITS`.
     #[inline(always)]
     pub(super) unsafe fn multiply<const BITS: usize>(&self) {
         const STEP: usize = PANELS * COLUMNS;
@@ -53,7 +60,9 @@ impl Strip<'_> {
         let columns = |panel: usize| COLUMNS.min(n - panel * COLUMNS);
         let mut sums = [0.0f32; ROWS * STEP];
         for (place, panel) in self.panels.clone().enumerate() {
-            let begin = self.linear.begin(panel * COLUMNS, columns(panel));
+            let begin = self
+                .linear
+                .begin::<COLUMNS>(panel * COLUMNS, columns(panel));
             for row in sums.chunks_exact_mut(STEP).take(self.rows) {
                 row[place * COLUMNS..][..COLUMNS].copy_from_slice(&begin);
             }
@@ -89,6 +98,7 @@ impl Strip<'_> {
                         x: x[row * k + from..].as_ptr(),
                         x_step: k,
                         panel,
+                        apart,
                         depth,
                         sums: sums[row * STEP + place * COLUMNS..].as_mut_ptr(),
                         sums_step: STEP,
@@ -96,7 +106,7 @@ impl Strip<'_> {
                         ahead,
                     };
                     // SAFETY: x and the panels are as long as the linear says, and there are sums for each row.
-                    unsafe { tile.add::<BITS>(tile::ROWS.min(self.rows - row)) };
+                    unsafe { tile.add::<BITS>(tile::ROWS.min(self.rows - row), 1) };
                     ahead = Ahead::nothing(panel);
                 }
             }
@@ -108,7 +118,7 @@ impl Strip<'_> {
                 let from = sums[place * COLUMNS..].as_ptr();
                 copy(from, STEP, self.result.add(column), n, self.rows, width);
                 self.linear
-                    .complete::<BITS>(self.result, 0..self.rows, column, width);
+                    .complete::<BITS, COLUMNS>(self.result, 0..self.rows, column, width);
             }
         }
     }

@@ -4,6 +4,16 @@
 pub const COLUMNS: usize = 16;
 /// Rows of a tile: as many as leave registers for what they are multiplied by.
 pub const ROWS: usize = 6;
+/// Panels of a tile at most.
+pub const MOST_PANELS: usize = 4;
+
+/// Panels of a tile: sums of six rows by four of them fill thirty-two registers of 512 bits, by one sixteen of 256.
+pub(crate) const fn panels<const BITS: usize>() -> usize {
+    if BITS >= 512 { MOST_PANELS } else { 1 }
+}
+
+/// Where panels are read side by side in registers of 512 bits, what lies so many elements ahead is asked for.
+const AHEAD: usize = 128;
 
 /// Steps of one turn of the loop.
 pub(crate) const TURN: usize = 4;
@@ -44,31 +54,49 @@ impl Ahead {
     }
 }
 
+/// Sums for each place of a tile that has so many: two additions begin each step, and each takes four.
+#[cfg(target_arch = "x86_64")]
+const fn strands(sums: usize) -> usize {
+    match sums {
+        1..=2 => 4,
+        3..=7 => 2,
+        _ => 1,
+    }
+}
+
 /// Where a tile's operands lie, and where its sums go.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
     /// The first row, and how many elements lie between the starts of two rows.
     pub x: *const f32,
     pub x_step: usize,
-    /// The panel's rows of `COLUMNS`, as many as `depth`.
+    /// The first panel's rows of `COLUMNS`, as many as `depth`, and how many elements lie between two panels.
     pub panel: *const f32,
+    pub apart: usize,
     pub depth: usize,
-    /// `COLUMNS` sums for each row.
+    /// `COLUMNS` sums of each panel for each row.
     pub sums: *mut f32,
     pub sums_step: usize,
-    /// What the sums begin with; null where that is what they are.
+    /// What the sums of a row begin with; null where that is what they are.
     pub begin: *const f32,
     /// What is read next.
     pub ahead: Ahead,
 }
 
 impl Tile {
-    /// Adds the products of so many rows, 1 to `ROWS`.
+    /// Adds the products of so many rows, 1 to [`ROWS`], by so many panels, 1 to [`panels`].
     ///
     /// # Safety
-    /// Memory is as the fields say; where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// Memory is as the fields say, and the processor has registers of `BITS`.
     #[inline(always)]
-    pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize) {
+    pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize, panels: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if BITS >= 512 {
+            // SAFETY: the caller vouches for it.
+            unsafe { self.add_wide(rows, panels) };
+            return;
+        }
+        debug_assert_eq!(panels, 1);
         // SAFETY: the caller vouches for it.
         unsafe {
             match rows {
@@ -102,6 +130,92 @@ impl Tile {
         }
         // SAFETY: the caller vouches for it.
         unsafe { self.plain::<R>() };
+    }
+
+    /// In registers of 512 bits: a row of a panel is one of them.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn add_wide(self, rows: usize, panels: usize) {
+        macro_rules! of {
+            ($($rows:literal)*) => {
+                match (rows, panels) {
+                    $(($rows, 1) => self.in_wide_registers::<$rows, 1, { strands($rows) }>(),
+                    ($rows, 2) => self.in_wide_registers::<$rows, 2, { strands(2 * $rows) }>(),
+                    ($rows, 3) => self.in_wide_registers::<$rows, 3, { strands(3 * $rows) }>(),
+                    ($rows, _) => self.in_wide_registers::<$rows, 4, { strands(4 * $rows) }>(),)*
+                    _ => unreachable!("a tile has 1 to {ROWS} rows"),
+                }
+            };
+        }
+        // SAFETY: the caller vouches for it.
+        unsafe { of!(1 2 3 4 5 6) }
+    }
+
+    /// A function of its own, so that the compiler knows nothing of its loop but the depth.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    #[inline(never)]
+    unsafe fn in_wide_registers<const R: usize, const P: usize, const STRANDS: usize>(self) {
+        use std::arch::x86_64::*;
+
+        let (mut ahead, step_ahead) = match self.ahead {
+            Ahead::Line { from, step } => (from, step),
+            Ahead::Streams { from, .. } => (from, COLUMNS),
+        };
+        // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
+        unsafe {
+            let mut sums = [[[_mm512_setzero_ps(); P]; R]; STRANDS];
+            for (r, row) in sums[0].iter_mut().enumerate() {
+                let from = if self.begin.is_null() {
+                    self.sums.cast_const().add(r * self.sums_step)
+                } else {
+                    self.begin
+                };
+                for (p, sum) in row.iter_mut().enumerate() {
+                    *sum = _mm512_loadu_ps(from.add(p * COLUMNS));
+                }
+            }
+            let (mut panel, mut x) = (self.panel, self.x);
+            for _ in 0..self.depth / TURN {
+                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                ahead = ahead.wrapping_add(step_ahead);
+                for step in 0..TURN {
+                    let mut weights = [_mm512_setzero_ps(); P];
+                    for (p, weight) in weights.iter_mut().enumerate() {
+                        *weight = _mm512_loadu_ps(panel.add(p * self.apart + step * COLUMNS));
+                    }
+                    for (r, row) in sums[step % STRANDS].iter_mut().enumerate() {
+                        let factor = _mm512_set1_ps(*x.add(r * self.x_step + step));
+                        for p in 0..P {
+                            row[p] = _mm512_fmadd_ps(factor, weights[p], row[p]);
+                        }
+                    }
+                }
+                panel = panel.add(TURN * COLUMNS);
+                x = x.add(TURN);
+            }
+            for step in 0..self.depth % TURN {
+                let mut weights = [_mm512_setzero_ps(); P];
+                for (p, weight) in weights.iter_mut().enumerate() {
+                    *weight = _mm512_loadu_ps(panel.add(p * self.apart + step * COLUMNS));
+                }
+                for (r, row) in sums[0].iter_mut().enumerate() {
+                    let factor = _mm512_set1_ps(*x.add(r * self.x_step + step));
+                    for p in 0..P {
+                        row[p] = _mm512_fmadd_ps(factor, weights[p], row[p]);
+                    }
+                }
+            }
+            for r in 0..R {
+                for p in 0..P {
+                    let mut sum = sums[0][r][p];
+                    for strand in 1..STRANDS {
+                        sum = _mm512_add_ps(sum, sums[strand][r][p]);
+                    }
+                    _mm512_storeu_ps(self.sums.add(r * self.sums_step + p * COLUMNS), sum);
+                }
+            }
+        }
     }
 
     #[inline(always)]
@@ -213,9 +327,25 @@ impl Beside {
     /// Adds the products, where there are registers for so many rows; whether it did.
     ///
     /// # Safety
-    /// Memory is as the fields say; where `BITS` is 256 or more the processor has AVX2 and FMA.
+    /// Memory is as the fields say, and the processor has registers of `BITS`.
     #[inline(always)]
     pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if BITS >= 512 {
+            // SAFETY: the caller vouches for it.
+            unsafe {
+                match rows {
+                    1 => self.in_wide_registers::<1>(),
+                    2 => self.in_wide_registers::<2>(),
+                    3 => self.in_wide_registers::<3>(),
+                    4 => self.in_wide_registers::<4>(),
+                    5 => self.in_wide_registers::<5>(),
+                    6 => self.in_wide_registers::<6>(),
+                    _ => return false,
+                }
+            }
+            return true;
+        }
         #[cfg(target_arch = "x86_64")]
         if BITS >= 256 {
             // SAFETY: the caller vouches for it.
@@ -230,6 +360,38 @@ impl Beside {
         }
         let _ = rows;
         false
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    #[inline(never)]
+    unsafe fn in_wide_registers<const R: usize>(self) {
+        use std::arch::x86_64::*;
+
+        // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
+        unsafe {
+            let mut sums = [[_mm512_setzero_ps(); R]; Ahead::STREAMS];
+            for k in 0..self.depth {
+                let mut factors = [_mm512_setzero_ps(); R];
+                for (r, factor) in factors.iter_mut().enumerate() {
+                    *factor = _mm512_set1_ps(*self.x.add(r * self.x_step + k));
+                }
+                for (p, panel) in sums.iter_mut().enumerate() {
+                    let from = self.panels.add(p * self.apart + k * COLUMNS);
+                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                    let weights = _mm512_loadu_ps(from);
+                    for r in 0..R {
+                        panel[r] = _mm512_fmadd_ps(factors[r], weights, panel[r]);
+                    }
+                }
+            }
+            for (p, panel) in sums.iter().enumerate() {
+                for (r, sum) in panel.iter().enumerate() {
+                    let to = self.sums.add(r * self.sums_step + p * COLUMNS);
+                    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), *sum));
+                }
+            }
+        }
     }
 
     /// Each step asks for what is so many elements ahead, where the processor does not by itself.

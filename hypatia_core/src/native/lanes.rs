@@ -1,46 +1,72 @@
 //! Instructions over elements that lie together: plain loops, which the compiler turns into whole registers.
 //!
-//! No closures: they would be compiled for any processor.
+//! No closures, and no iterators of several slices: what of these is not inlined is compiled for any processor, and
+//! what a loop sums lies in memory around each call of it.
 
 use super::elementary as e;
 use super::instruction::{Binary, Reduction, Unary};
 use crate::linear::activation::{gelu, plus, sigmoid};
 
-/// Numbers of which a long function is taken side by side.
+/// Numbers of which a long function is taken side by side, in registers of 256 bits; in wider ones twice as many.
 const WIDE: usize = 16;
 /// Numbers that are summed side by side.
-const LANES: usize = 32;
+const LANES: usize = 64;
 /// So many numbers are summed before their sum is added to those of the ones before: errors grow with the terms of one
 /// sum, not with all.
 const BLOCK: usize = 4096;
 
+/// Sixteen numbers as one, halves at a time.
+macro_rules! folded {
+    ($few:ident, $f:ident) => {{
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                $few[i] = $f($few[i], $few[i + half]);
+            }
+        }
+        $few[0]
+    }};
+}
+
 /// out[i] = f(a[i]).
 #[inline(always)]
 pub(super) fn unary<const BITS: usize>(of: Unary, a: &[f32], out: &mut [f32]) {
+    let count = out.len().min(a.len());
+    let (a, out) = (&a[..count], &mut out[..count]);
     macro_rules! each {
         ($x:ident => $y:expr) => {
-            for (out, &$x) in out.iter_mut().zip(a) {
-                *out = $y;
+            for i in 0..count {
+                let $x = a[i];
+                out[i] = $y;
             }
         };
     }
     // Two registers at a time: what one waits for, the other does.
-    macro_rules! wide {
-        ($x:ident => $y:expr) => {{
-            let (blocks, rest) = a.as_chunks::<WIDE>();
-            let (outs, out_rest) = out.as_chunks_mut::<WIDE>();
-            for (out, block) in outs.iter_mut().zip(blocks) {
-                let mut values = *block;
+    macro_rules! beside {
+        ($wide:expr, $x:ident => $y:expr) => {{
+            let (blocks, rest) = a.as_chunks::<{ $wide }>();
+            let (outs, out_rest) = out.as_chunks_mut::<{ $wide }>();
+            for at in 0..blocks.len().min(outs.len()) {
+                let mut values = blocks[at];
                 for value in &mut values {
                     let $x = *value;
                     *value = $y;
                 }
-                *out = values;
+                outs[at] = values;
             }
-            for (out, &$x) in out_rest.iter_mut().zip(rest) {
-                *out = $y;
+            for at in 0..rest.len().min(out_rest.len()) {
+                let $x = rest[at];
+                out_rest[at] = $y;
             }
         }};
+    }
+    macro_rules! wide {
+        ($x:ident => $y:expr) => {
+            if BITS == 512 {
+                beside!(2 * WIDE, $x => $y);
+            } else {
+                beside!(WIDE, $x => $y);
+            }
+        };
     }
     // Far from zero one turn more or less of a circle is beyond what float32 tells apart.
     macro_rules! of_angle {
@@ -121,25 +147,37 @@ pub(super) fn binary<const BITS: usize>(
     b: Operand<'_>,
     out: &mut [f32],
 ) {
+    let count = out.len();
     macro_rules! each {
         ($x:ident, $y:ident => $z:expr) => {
             match (a, b) {
                 (Operand::Each(a), Operand::Each(b)) => {
-                    for ((out, &$x), &$y) in out.iter_mut().zip(a).zip(b) {
-                        *out = $z;
+                    let (a, b) = (&a[..count], &b[..count]);
+                    for i in 0..count {
+                        let ($x, $y) = (a[i], b[i]);
+                        out[i] = $z;
                     }
                 }
                 (Operand::Each(a), Operand::All($y)) => {
-                    for (out, &$x) in out.iter_mut().zip(a) {
-                        *out = $z;
+                    let a = &a[..count];
+                    for i in 0..count {
+                        let $x = a[i];
+                        out[i] = $z;
                     }
                 }
                 (Operand::All($x), Operand::Each(b)) => {
-                    for (out, &$y) in out.iter_mut().zip(b) {
-                        *out = $z;
+                    let b = &b[..count];
+                    for i in 0..count {
+                        let $y = b[i];
+                        out[i] = $z;
                     }
                 }
-                (Operand::All($x), Operand::All($y)) => out.fill($z),
+                (Operand::All($x), Operand::All($y)) => {
+                    let z = $z;
+                    for out in out.iter_mut() {
+                        *out = z;
+                    }
+                }
             }
         };
     }
@@ -187,34 +225,43 @@ pub(super) fn multiply_add<const BITS: usize>(
         (Operand::All(_), Operand::Each(_)) => (b, a),
         _ => (a, b),
     };
+    let count = out.len();
     match (a, b, c) {
         (Operand::Each(a), Operand::Each(b), Operand::Each(c)) => {
-            for (((out, &x), &y), &z) in out.iter_mut().zip(a).zip(b).zip(c) {
-                *out = plus::<BITS>(x, y, z);
+            let (a, b, c) = (&a[..count], &b[..count], &c[..count]);
+            for i in 0..count {
+                out[i] = plus::<BITS>(a[i], b[i], c[i]);
             }
         }
         (Operand::Each(a), Operand::All(y), Operand::Each(c)) => {
-            for ((out, &x), &z) in out.iter_mut().zip(a).zip(c) {
-                *out = plus::<BITS>(x, y, z);
+            let (a, c) = (&a[..count], &c[..count]);
+            for i in 0..count {
+                out[i] = plus::<BITS>(a[i], y, c[i]);
             }
         }
         (Operand::Each(a), Operand::Each(b), Operand::All(z)) => {
-            for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
-                *out = plus::<BITS>(x, y, z);
+            let (a, b) = (&a[..count], &b[..count]);
+            for i in 0..count {
+                out[i] = plus::<BITS>(a[i], b[i], z);
             }
         }
         (Operand::Each(a), Operand::All(y), Operand::All(z)) => {
-            for (out, &x) in out.iter_mut().zip(a) {
-                *out = plus::<BITS>(x, y, z);
+            let a = &a[..count];
+            for i in 0..count {
+                out[i] = plus::<BITS>(a[i], y, z);
             }
         }
         (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::Each(c)) => {
-            for (out, &z) in out.iter_mut().zip(c) {
-                *out = plus::<BITS>(x, y, z);
+            let c = &c[..count];
+            for i in 0..count {
+                out[i] = plus::<BITS>(x, y, c[i]);
             }
         }
         (Operand::All(x), Operand::All(y) | Operand::Each(&[y, ..]), Operand::All(z)) => {
-            out.fill(plus::<BITS>(x, y, z));
+            let value = plus::<BITS>(x, y, z);
+            for out in out.iter_mut() {
+                *out = value;
+            }
         }
         // An empty row.
         (Operand::All(_), Operand::Each(&[]), _) => {}
@@ -224,36 +271,55 @@ pub(super) fn multiply_add<const BITS: usize>(
 /// Σ x[i]·y[i].
 #[inline(always)]
 pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
-    let mut total = 0.0;
-    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
-        let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-        let (y_blocks, y_rest) = y.as_chunks::<LANES>();
-        let mut few = [0.0f32; 8];
-        if !x_blocks.is_empty() {
-            let mut lanes = [0.0f32; LANES];
-            for (x, y) in x_blocks.iter().zip(y_blocks) {
-                for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-                    *lane = plus::<BITS>(x, y, *lane);
-                }
+    let count = x.len().min(y.len());
+    let (x, y) = (&x[..count], &y[..count]);
+    if count < LANES {
+        let (mut few, mut at) = ([0.0f32; 16], 0);
+        while at + 16 <= count {
+            let (x, y) = (&x[at..at + 16], &y[at..at + 16]);
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
             }
-            for i in 0..8 {
-                few[i] = (lanes[i] + lanes[i + 8]) + (lanes[i + 16] + lanes[i + 24]);
-            }
+            at += 16;
         }
-        let (x_eights, x_rest) = x_rest.as_chunks::<8>();
-        let (y_eights, y_rest) = y_rest.as_chunks::<8>();
-        for (x, y) in x_eights.iter().zip(y_eights) {
-            for ((lane, &x), &y) in few.iter_mut().zip(x).zip(y) {
-                *lane = plus::<BITS>(x, y, *lane);
+        if at < count {
+            let (x, y) = (padded(&x[at..], 0.0), padded(&y[at..], 0.0));
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
             }
         }
-        for ((lane, &x), &y) in few.iter_mut().zip(x_rest).zip(y_rest) {
-            *lane = plus::<BITS>(x, y, *lane);
+        return folded!(few, add);
+    }
+    let (mut total, mut at) = (0.0, 0);
+    while at < count {
+        let end = count.min(at + BLOCK);
+        let mut lanes = [0.0f32; LANES];
+        while at + LANES <= end {
+            let (x, y) = (&x[at..at + LANES], &y[at..at + LANES]);
+            for i in 0..LANES {
+                lanes[i] = plus::<BITS>(x[i], y[i], lanes[i]);
+            }
+            at += LANES;
         }
-        for i in 0..4 {
-            few[i] += few[i + 4];
+        let mut few = [0.0f32; 16];
+        for i in 0..16 {
+            few[i] = (lanes[i] + lanes[i + 16]) + (lanes[i + 32] + lanes[i + 48]);
         }
-        total += (few[0] + few[2]) + (few[1] + few[3]);
+        while at + 16 <= end {
+            let (x, y) = (&x[at..at + 16], &y[at..at + 16]);
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
+            }
+            at += 16;
+        }
+        if at < end {
+            let (x, y) = (padded(&x[at..end], 0.0), padded(&y[at..end], 0.0));
+            for i in 0..16 {
+                few[i] = plus::<BITS>(x[i], y[i], few[i]);
+            }
+        }
+        at = end;
+        total += folded!(few, add);
     }
     total
 }
@@ -261,47 +327,55 @@ pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
 /// out[i] = a[i] cut off below and above.
 #[inline(always)]
 pub(super) fn clamp(a: &[f32], low: f32, high: f32, out: &mut [f32]) {
-    for (out, &x) in out.iter_mut().zip(a) {
+    let count = out.len().min(a.len());
+    let (a, out) = (&a[..count], &mut out[..count]);
+    for i in 0..count {
+        let x = a[i];
         let above = if x < low { low } else { x };
-        *out = if above > high { high } else { above };
+        out[i] = if above > high { high } else { above };
     }
 }
 
 /// out[i] = a[i] where c[i] is not 0, else b[i].
 #[inline(always)]
 pub(super) fn choose(c: Operand<'_>, a: Operand<'_>, b: Operand<'_>, out: &mut [f32]) {
+    let count = out.len();
+    macro_rules! each {
+        ($c:ident, $i:ident => $x:expr, $y:expr) => {
+            for $i in 0..count {
+                let (x, y) = ($x, $y);
+                out[$i] = if $c[$i] != 0.0 { x } else { y };
+            }
+        };
+    }
     let c = match c {
-        Operand::Each(c) => c,
+        Operand::Each(c) => &c[..count],
         Operand::All(c) => {
             match if c != 0.0 { a } else { b } {
                 Operand::Each(x) => out.copy_from_slice(x),
-                Operand::All(x) => out.fill(x),
+                Operand::All(x) => {
+                    for out in out.iter_mut() {
+                        *out = x;
+                    }
+                }
             }
             return;
         }
     };
-    let places = out.iter_mut().zip(c);
     match (a, b) {
         (Operand::Each(a), Operand::Each(b)) => {
-            for (((out, &c), &x), &y) in places.zip(a).zip(b) {
-                *out = if c != 0.0 { x } else { y };
-            }
+            let (a, b) = (&a[..count], &b[..count]);
+            each!(c, i => a[i], b[i]);
         }
         (Operand::Each(a), Operand::All(y)) => {
-            for ((out, &c), &x) in places.zip(a) {
-                *out = if c != 0.0 { x } else { y };
-            }
+            let a = &a[..count];
+            each!(c, i => a[i], y);
         }
         (Operand::All(x), Operand::Each(b)) => {
-            for ((out, &c), &y) in places.zip(b) {
-                *out = if c != 0.0 { x } else { y };
-            }
+            let b = &b[..count];
+            each!(c, i => x, b[i]);
         }
-        (Operand::All(x), Operand::All(y)) => {
-            for (out, &c) in places {
-                *out = if c != 0.0 { x } else { y };
-            }
-        }
+        (Operand::All(x), Operand::All(y)) => each!(c, i => x, y),
     }
 }
 
@@ -309,55 +383,106 @@ pub(super) fn choose(c: Operand<'_>, a: Operand<'_>, b: Operand<'_>, out: &mut [
 #[inline(always)]
 pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
     macro_rules! fold {
-        ($row:expr, $begin:expr, $f:expr) => {{
-            let (blocks, rest) = $row.as_chunks::<LANES>();
-            let mut few: [f32; 8] = [$begin; 8];
-            if !blocks.is_empty() {
+        ($row:expr, $begin:expr, $f:ident) => {{
+            let row: &[f32] = $row;
+            let (mut few, mut at) = ([$begin; 16], 0);
+            if row.len() >= LANES {
                 let mut lanes = [$begin; LANES];
-                for block in blocks {
-                    for (lane, &x) in lanes.iter_mut().zip(block) {
-                        *lane = $f(*lane, x);
+                while at + LANES <= row.len() {
+                    let block = &row[at..at + LANES];
+                    for i in 0..LANES {
+                        lanes[i] = $f(lanes[i], block[i]);
                     }
+                    at += LANES;
                 }
-                for i in 0..8 {
-                    few[i] = $f($f(lanes[i], lanes[i + 8]), $f(lanes[i + 16], lanes[i + 24]));
-                }
-            }
-            let (eights, rest) = rest.as_chunks::<8>();
-            for eight in eights {
-                for (lane, &x) in few.iter_mut().zip(eight) {
-                    *lane = $f(*lane, x);
+                for i in 0..16 {
+                    few[i] = $f(
+                        $f(lanes[i], lanes[i + 16]),
+                        $f(lanes[i + 32], lanes[i + 48]),
+                    );
                 }
             }
-            for (lane, &x) in few.iter_mut().zip(rest) {
-                *lane = $f(*lane, x);
+            while at + 16 <= row.len() {
+                let block = &row[at..at + 16];
+                for i in 0..16 {
+                    few[i] = $f(few[i], block[i]);
+                }
+                at += 16;
             }
-            for i in 0..4 {
-                few[i] = $f(few[i], few[i + 4]);
+            if at < row.len() {
+                let block = padded(&row[at..], $begin);
+                for i in 0..16 {
+                    few[i] = $f(few[i], block[i]);
+                }
             }
-            $f($f(few[0], few[2]), $f(few[1], few[3]))
+            folded!(few, $f)
         }};
-    }
-    #[inline(always)]
-    fn add(x: f32, y: f32) -> f32 {
-        x + y
-    }
-    #[inline(always)]
-    fn times(x: f32, y: f32) -> f32 {
-        x * y
     }
     match of {
         Reduction::Sum => {
-            let mut total = 0.0;
-            for block in row.chunks(BLOCK) {
-                total += fold!(block, 0.0, add);
+            let (mut total, mut at) = (0.0, 0);
+            while at < row.len() {
+                let end = row.len().min(at + BLOCK);
+                total += fold!(&row[at..end], 0.0, add);
+                at = end;
             }
             total
         }
-        Reduction::Max => fold!(row, f32::NEG_INFINITY, larger),
-        Reduction::Min => fold!(row, f32::INFINITY, smaller),
+        Reduction::Max => {
+            let most = fold!(row, f32::NEG_INFINITY, greater);
+            if has_nan(row) { f32::NAN } else { most }
+        }
+        Reduction::Min => {
+            let least = fold!(row, f32::INFINITY, less);
+            if has_nan(row) { f32::NAN } else { least }
+        }
         Reduction::Prod => fold!(row, 1.0, times),
     }
+}
+
+/// The last numbers of a row, fewer than sixteen, and what leaves others as they are. Sums would lie in memory, each to
+/// wait for the one before, if numbers were added to those of them that a loop counts.
+#[inline(always)]
+fn padded(row: &[f32], with: f32) -> [f32; 16] {
+    let mut found = [with; 16];
+    #[expect(
+        clippy::manual_memcpy,
+        reason = "of so few the library's call takes longer"
+    )]
+    for i in 0..row.len().min(16) {
+        found[i] = row[i];
+    }
+    found
+}
+
+/// Whether any of a row is no number: a pass of integers, which waits for less than comparisons in each maximum would.
+#[inline(always)]
+fn has_nan(row: &[f32]) -> bool {
+    let mut most = 0;
+    for &x in row {
+        most = most.max(x.to_bits() & 0x7fff_ffff);
+    }
+    most > f32::INFINITY.to_bits()
+}
+
+#[inline(always)]
+fn greater(x: f32, y: f32) -> f32 {
+    if x > y { x } else { y }
+}
+
+#[inline(always)]
+fn less(x: f32, y: f32) -> f32 {
+    if x < y { x } else { y }
+}
+
+#[inline(always)]
+fn add(x: f32, y: f32) -> f32 {
+    x + y
+}
+
+#[inline(always)]
+fn times(x: f32, y: f32) -> f32 {
+    x * y
 }
 
 /// The same of a row of so many equal numbers.

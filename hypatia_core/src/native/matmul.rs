@@ -13,7 +13,7 @@ use super::view::{Region, View, count};
 use crate::error::Result;
 use crate::linear::COLUMNS;
 use crate::linear::activation::plus;
-use crate::linear::tile::{Ahead, ROWS, Tile};
+use crate::linear::tile::{self, Ahead, MOST_PANELS, ROWS, Tile};
 use crate::registers::{Job, dispatch};
 use crate::team;
 
@@ -276,34 +276,50 @@ impl Task<'_> {
     #[inline(always)]
     unsafe fn panels<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
         let (rows, depth) = (self.of.rows, self.of.depth);
-        let mut panel = vec![0.0f32; depth * COLUMNS];
-        let zeros = [0.0f32; COLUMNS];
+        const WIDTH: usize = MOST_PANELS * COLUMNS;
+        let apart = depth * COLUMNS;
+        let mut panels = vec![0.0f32; tile::panels::<BITS>() * apart];
+        let zeros = [0.0f32; WIDTH];
         let mut column = self.columns.start;
         while column < self.columns.end {
-            let width = COLUMNS.min(self.columns.end - column);
+            let width = (tile::panels::<BITS>() * COLUMNS).min(self.columns.end - column);
+            let beside = width.div_ceil(COLUMNS);
             // SAFETY: as the caller vouches; columns that there are not stay what they were, and are not written.
             unsafe {
-                for k in 0..depth {
-                    let from = b.at.add(k * b.row + column * b.column);
-                    for c in 0..width {
-                        panel[k * COLUMNS + c] = *from.add(c * b.column);
+                for (p, panel) in panels
+                    .chunks_exact_mut(apart.max(1))
+                    .take(beside)
+                    .enumerate()
+                {
+                    let from = b.at.add((column + p * COLUMNS) * b.column);
+                    let wide = COLUMNS.min(width - p * COLUMNS);
+                    for (k, to) in panel.chunks_exact_mut(COLUMNS).enumerate() {
+                        let from = from.add(k * b.row);
+                        if (b.column, wide) == (1, COLUMNS) {
+                            std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), COLUMNS);
+                        } else {
+                            for (c, to) in to[..wide].iter_mut().enumerate() {
+                                *to = *from.add(c * b.column);
+                            }
+                        }
                     }
                 }
                 for row in (0..rows).step_by(ROWS) {
                     let count = ROWS.min(rows - row);
-                    let mut sums = [0.0f32; ROWS * COLUMNS];
+                    let mut sums = [0.0f32; ROWS * WIDTH];
                     let tile = Tile {
                         x: a.at.add(row * a.row),
                         x_step: a.row,
-                        panel: panel.as_ptr(),
+                        panel: panels.as_ptr(),
+                        apart,
                         depth,
                         sums: sums.as_mut_ptr(),
-                        sums_step: COLUMNS,
+                        sums_step: WIDTH,
                         begin: zeros.as_ptr(),
-                        ahead: Ahead::nothing(panel.as_ptr()),
+                        ahead: Ahead::nothing(panels.as_ptr()),
                     };
-                    tile.add::<BITS>(count);
-                    for (r, sums) in sums.chunks_exact(COLUMNS).take(count).enumerate() {
+                    tile.add::<BITS>(count, beside);
+                    for (r, sums) in sums.chunks_exact(WIDTH).take(count).enumerate() {
                         let to = to.at.add((row + r) * to.row + column);
                         std::ptr::copy_nonoverlapping(sums.as_ptr(), to, width);
                     }

@@ -59,7 +59,7 @@ impl Task<'_> {
     unsafe fn blocks<const BITS: usize>(&self, slots: *mut f32) {
         let rows = self.rows;
         let (loads, block) = (&rows.loads, rows.block);
-        let mut sources: SmallVec<[Source; 24]> = SmallVec::with_capacity(rows.registers.len());
+        let mut list: SmallVec<[Source; 24]> = SmallVec::with_capacity(rows.registers.len());
         for register in &rows.registers {
             let at = match register.home {
                 // SAFETY: slots are inside that memory.
@@ -71,8 +71,9 @@ impl Task<'_> {
             } else {
                 0
             };
-            sources.push(Source { at, step });
+            list.push(Source { at, step });
         }
+        let sources = &mut list[..];
         for (at, instruction) in rows.code.iter().enumerate() {
             if let Instruction::Const(value) = *instruction {
                 // SAFETY: a constant has a slot.
@@ -82,14 +83,15 @@ impl Task<'_> {
         let across = rows.axes.columns.div_ceil(block.columns).max(1);
         let down = rows.axes.rows.div_ceil(block.rows).max(1);
         let ways = rows.loads.len() + rows.stores.len();
-        let mut begins: SmallVec<[usize; 16]> = SmallVec::from_elem(0, ways);
+        let mut places: SmallVec<[usize; 16]> = SmallVec::from_elem(0, ways);
+        let begins = &mut places[..];
         let mut at_outer = usize::MAX;
         for number in self.blocks.clone() {
             let (rest, column) = (number / across, number % across * block.columns);
             let (outer, row) = (rest / down, rest % down * block.rows);
             if outer != at_outer {
                 at_outer = outer;
-                rows.begin(outer, &mut begins);
+                rows.begin(outer, begins);
             }
             let count = block.rows.min(rows.axes.rows - row);
             let width = block.columns.min(rows.axes.columns - column);
@@ -139,7 +141,7 @@ impl Task<'_> {
             for (at, instruction) in rows.code.iter().enumerate() {
                 let out = loads.len() + at;
                 // SAFETY: registers hold what their shapes say, and a result has a place of its own.
-                unsafe { self.execute::<BITS>(*instruction, out, &sources, count, width) };
+                unsafe { self.execute::<BITS>(*instruction, out, sources, count, width) };
             }
             for &store in &rows.written {
                 let to = &rows.stores[store];

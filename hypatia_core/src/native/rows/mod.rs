@@ -279,6 +279,7 @@ impl Rows {
     }
 
     /// Loads first, then stores.
+    #[inline(always)]
     fn access(&self, number: usize) -> &Access {
         match number.checked_sub(self.loads.len()) {
             Some(store) => &self.stores[store],

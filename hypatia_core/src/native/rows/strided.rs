@@ -42,13 +42,11 @@ impl Strided {
             let from = self.at.cast::<f32>();
             if self.column == 0 {
                 for row in 0..rows {
-                    let to = std::slice::from_raw_parts_mut(to.add(row * step), columns);
-                    to.fill(*from.add(row * self.row));
+                    spread(*from.add(row * self.row), to.add(row * step), columns);
                 }
             } else if self.column == 1 {
                 for row in 0..rows {
-                    let row = (from.add(row * self.row), to.add(row * step));
-                    std::ptr::copy_nonoverlapping(row.0, row.1, columns);
+                    copy(from.add(row * self.row), to.add(row * step), columns);
                 }
             } else if self.row == 1 && rows > 1 {
                 self.turn::<BITS>(to, step, rows, columns);
@@ -133,8 +131,8 @@ impl Strided {
                 }
                 let to = self.at.cast::<f32>().add(row * self.row);
                 match (each, self.column) {
-                    (true, 1) => std::ptr::copy_nonoverlapping(source, to, columns),
-                    (false, 1) => std::slice::from_raw_parts_mut(to, columns).fill(*source),
+                    (true, 1) => copy(source, to, columns),
+                    (false, 1) => spread(*source, to, columns),
                     (true, _) => {
                         for column in 0..columns {
                             *to.add(column * self.column) = *source.add(column);
@@ -148,6 +146,44 @@ impl Strided {
                 }
             }
         }
+    }
+}
+
+/// Copies so many numbers; of a short row the library's call takes longer than the row.
+///
+/// # Safety
+/// There are so many at both places, which lie apart.
+#[inline(always)]
+unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
+    const AT_ONCE: usize = 16;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if count > 8 * AT_ONCE {
+            std::ptr::copy_nonoverlapping(from, to, count);
+            return;
+        }
+        let mut at = 0;
+        while at + AT_ONCE <= count {
+            let block = from.add(at).cast::<[f32; AT_ONCE]>().read_unaligned();
+            to.add(at).cast::<[f32; AT_ONCE]>().write_unaligned(block);
+            at += AT_ONCE;
+        }
+        while at < count {
+            to.add(at).write(from.add(at).read());
+            at += 1;
+        }
+    }
+}
+
+/// Writes one number to so many places; `fill` of slices is a call.
+///
+/// # Safety
+/// There are so many places.
+#[inline(always)]
+unsafe fn spread(number: f32, to: *mut f32, count: usize) {
+    for at in 0..count {
+        // SAFETY: as the caller vouches.
+        unsafe { *to.add(at) = number };
     }
 }
 
