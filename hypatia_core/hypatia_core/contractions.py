@@ -527,25 +527,26 @@ def contracted(
     """
     if any(_is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
         return None
+    tables = _tables(graph, values)
+    looked = _Finder(tables)
+    # In most graphs there is nothing, and a copy takes longer than a look.
+    if all(_found(looked, node) is None for node in graph.graph.nodes):
+        return None
     written, copies = fx.Graph(), dict[fx.Node, fx.Node]()
     returned = written.graph_copy(graph.graph, copies)
     (output,) = graph.graph.find_nodes(op="output")
     written.output(returned).meta = dict(output.meta)
-    tables = _tables(graph, values)
     finder = _Finder({copies[node]: table for node, table in tables.items()})
     inputs = [node.meta.get("val") for node in written.find_nodes(op="placeholder")]
     emitter = Emitter(written, compat.fake_mode([value for value in inputs if value is not None]))
     counts: dict[str, int] = {}
     lies_otherwise: set[fx.Node] = set()
     for node in list(written.nodes):
-        if node.op != "call_function" or not node.users or not _is_plain(node):
-            continue
-        if node.target in _PRODUCTS or node.target is aten.mul.Tensor:
-            found = finder.found(node) if node.target in _PRODUCTS else finder.of_product(node)
-            if found is not None:
-                lies_otherwise.add(_put(emitter, node, found))
-                name = found.target.overloadpacket.__name__
-                counts[name] = counts.get(name, 0) + 1
+        found = _found(finder, node)
+        if found is not None:
+            lies_otherwise.add(_put(emitter, node, found))
+            name = found.target.overloadpacket.__name__
+            counts[name] = counts.get(name, 0) + 1
     if not counts:
         return None
     for node in written.nodes:
@@ -559,6 +560,15 @@ def contracted(
     written.eliminate_dead_code()
     written.lint()
     return compat.graph_module(graph, written), counts
+
+
+def _found(finder: _Finder, node: fx.Node) -> _Found | None:
+    """What computes a node's value by an operation of our own, if there is one."""
+    if node.op != "call_function" or not node.users or not _is_plain(node):
+        return None
+    if node.target in _PRODUCTS:
+        return finder.found(node)
+    return finder.of_product(node) if node.target is aten.mul.Tensor else None
 
 
 def _is_symbolic(value: Any) -> bool:

@@ -480,13 +480,17 @@ TABLE: tuple[Op, ...] = (
     Op(
         "const",
         dict.fromkeys((aten.full.default, aten.full_like.default), _read_full)
-        | dict.fromkeys((aten.zeros.default, aten.zeros_like.default), _read_zeros)
+        | dict.fromkeys((aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default), _read_zeros)
         | dict.fromkeys((aten.ones.default, aten.ones_like.default), _read_ones)
         | {aten.scalar_tensor.default: _read_scalar},
         _write_constant,
     ),
     Op("literal", {}, _write_literal),
-    Op("add", _with_scalar_forms("add", aten.add), _write_commutative(aten.add.Tensor)),
+    Op(
+        "add",
+        _with_scalar_forms("add", aten.add) | {aten.baddbmm.default: products.read_baddbmm},
+        _write_commutative(aten.add.Tensor),
+    ),
     Op("mul", _with_scalar_forms("mul", aten.mul), _write_commutative(aten.mul.Tensor)),
     Op("sub", _with_scalar_forms("sub", aten.sub), _write_binary(aten.sub.Tensor)),
     Op("div", _with_scalar_forms("div", aten.div), _write_binary(aten.div.Tensor)),

@@ -90,6 +90,15 @@ def read_addmm(reader: Reader, node: fx.Node) -> int | None:
     return reader.known("addmm", [reader.tensor(a) for a in node.args], [], node)
 
 
+def read_baddbmm(reader: Reader, node: fx.Node) -> int | None:
+    """Without factors, as the sum that it is."""
+    if reader.exact or node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
+        return None
+    summand, left, right = (reader.tensor(a) for a in node.args)
+    product = reader.computed("matmul", [left, right], [], reader.type_of(node))
+    return reader.known("add", [summand, product], [], node)
+
+
 def write_addmm(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     """The summand stands first."""
     product = _inner_product(writer, operands[1], operands[2])

@@ -52,6 +52,7 @@ conditions! {
     "reduces-rows"    3 reduces_rows    "just the axis of the product's rows is reduced";
     "reduces-columns" 3 reduces_columns "just the axis of the product's columns is reduced";
     "reduces-matrix"  3 reduces_matrix  "both axes of the product are reduced";
+    "reduces-stack"   3 reduces_stack   "all axes of the product are reduced, and there are more than two";
     "reduces-all"     2 reduces_all     "all axes of the tensor are reduced";
     "is-product"      3 is_product      "it has the shape of the product of the other two";
     "is-product-shape" 3 is_product_shape "that is the shape of the product of the other two";
@@ -246,6 +247,11 @@ fn reduces_columns(known: &dyn Known, ids: &[Id]) -> Option<bool> {
 
 fn reduces_matrix(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     reduces(known, ids, &[2, 1])
+}
+
+fn reduces_stack(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let rank = product_rank(known, ids[1], ids[2])?;
+    Some(rank > 2 && axes(known, ids[0])?.iter().copied().eq(0..rank))
 }
 
 fn reduces_all(known: &dyn Known, ids: &[Id]) -> Option<bool> {

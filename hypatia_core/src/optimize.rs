@@ -186,15 +186,27 @@ fn solve(
     };
     let mut costs = Costs::new(&egraph, model, &roots);
     let allowed = peak_bytes(graph, settings.fold_weights) as f64 * settings.memory_factor;
-    let mut tries = 0;
+    // What needs too much memory is first left out of quick answers; only a fitting one is made the best.
+    let (mut tries, mut whole) = (0, true);
+    let seconds_before = seconds(graph, model);
+    let mut least = 0.0;
     let (extraction, result) = loop {
+        let effort = if whole { effort } else { effort.greedy() };
         let extraction = extract(&costs, &roots, effort)
             .ok_or_else(|| Error::new("extraction found no finite program"))?;
         let result = read_back(&egraph, &extraction.selection, graph, &ids)?;
         result.check()?;
         if peak_bytes(&result, settings.fold_weights) as f64 <= allowed {
-            break (extraction, Some(result));
+            if std::mem::replace(&mut whole, true) {
+                break (extraction, Some(result));
+            }
+            continue;
         }
+        if tries == 0 {
+            let total = extraction.selection.seconds(&costs, &roots);
+            least = total.unwrap_or(0.0) * (1.0 - extraction.gap);
+        }
+        whole = false;
         tries += 1;
         match largest_new(&egraph, &extraction.selection, &roots, &ids) {
             Some(class) if tries < MEMORY_TRIES => costs.ban(class),
@@ -202,7 +214,6 @@ fn solve(
         }
     };
     clock.lap("extract");
-    let seconds_before = seconds(graph, model);
     let too_large = result.is_none();
     let seconds_after = result
         .as_ref()
@@ -234,7 +245,11 @@ fn solve(
         iterations: saturation.iterations,
         stop: saturation.stop,
         method: extraction.method,
-        gap: extraction.gap,
+        gap: if too_large {
+            (1.0 - least / seconds_before).max(0.0)
+        } else {
+            extraction.gap
+        },
         stages: clock.laps,
     })
 }

@@ -15,6 +15,8 @@ const DENSE: &str = "a dense table is such a sum as well: the condition keeps it
 const SYMMETRIC: &str = "the function is symmetric";
 const SHAPE_ALONE: &str = "just the shape of the changed term is read";
 const TRANSPOSED: &str = "factors of the transpose solve the same; where a zero pivot shows itself, a test of Python tells";
+const FITS_WHOLE: &str =
+    "a gain fits a part of the rows only where it is all of them: it spares the search";
 const RESHAPED: &str = "a reshape to the same shape follows";
 
 /// Mutants that are as true as their rule: rule, change, why.
@@ -23,6 +25,8 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("expand-to-own-shape-is-nothing", "without the condition 'has-shape ?x ?s'", EXPANDED),
     ("permute-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
     ("slice-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("selected-rows-pass-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
+    ("slice-of-layer-norm-norms-those-rows", "without the condition 'is-below-last ?d ?x'", FITS_WHOLE),
     ("units-pass-through-sum", "without the condition 'same-shape ?a ?b'", TYPED),
     ("units-pass-through-product", "without the condition 'same-shape ?a ?b'", TYPED),
     ("reshape-passes-through-scaling", "without the condition 'is-scalar ?c'", TYPED),
@@ -37,7 +41,6 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("batch-of-one-is-a-matrix", "without the condition 'is-unit-batch ?a'", TYPED),
     ("batch-of-one-is-a-matrix", "without the condition 'is-unit-batch ?b'", TYPED),
     ("diagonal-of-matmul", "on the right, true becomes false", RESHAPED),
-    ("diagonal-of-matmul", "without the condition 'is-matrix ?a'", TYPED),
     ("sum-passes-through-units", "on the right, true becomes false", RESHAPED),
     ("sum-passes-through-units", "without the condition 'only-units ?x ?s'", ASKED_AGAIN),
     ("inner-product-with-matmul-cycles", "on the right, true becomes false", EXPANDED),
@@ -60,9 +63,12 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("norm-of-a-residual-of-low-rank", "without the condition 'is-matrix ?x'", TYPED),
     ("a-narrow-band-needs-its-diagonals-alone", "without the condition 'is-narrow-band ?j ?k'", DENSE),
     ("a-matrix-repeated-over-a-stack-broadcasts", "without the condition 'is-matrix ?b'", TYPED),
+    ("sum-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
+    ("mean-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "on the right, true becomes false", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "without the condition 'reduces-all ?axes ?x'", TYPED),
     ("attention-with-a-mask", "on the right, operands 2 and 3 of where are swapped", SHAPE_ALONE),
+    ("attention-with-a-mask", "without the condition 'same-matrices ?s ?t'", TYPED),
     ("root-of-squares-is-hypot", "on the right, operands 1 and 2 of hypot are swapped", SYMMETRIC),
     ("units-pass-through-difference", "without the condition 'same-shape ?a ?b'", TYPED),
     ("reshape-passes-through-quotient", "without the condition 'is-vector ?c'", TYPED),

@@ -2,7 +2,8 @@
 //!
 //! Cuts (`ascent`) come first: their bound leaves out every term whose remaining cost is more than a cheaper program may
 //! have, again and again while that makes the e-graph smaller. What is left is relaxed while the bound on variables
-//! lasts, then branched on by cuts alone, the branch with the least bound first.
+//! lasts and while relaxations prove more than cuts did, then branched on by cuts alone, the branch with the least bound
+//! first.
 //!
 //! Each term is a variable between 0 and 1; a root needs a term, and so does each operand of a chosen term: one that does
 //! not need the chosen term's class in turn. Longer circles are forbidden one by one, when a solution has one. Relaxations are solved by `good_lp` with `microlp`.
@@ -17,6 +18,8 @@ use super::{Costs, Extraction, Method, Selection, greedy};
 
 /// An answer so near to the bound is the best.
 pub const EQUAL: f64 = 1e-6;
+/// A relaxation of more variables is not solved: its time grows with their square.
+const LARGEST: usize = 1_500;
 /// Steps of local improvement after rounding.
 const POLISH: usize = 20_000;
 /// Terms that cuts may look at, for each variable of a relaxation that is allowed: about a tenth of its time.
@@ -30,6 +33,13 @@ pub fn improve(
     variables: usize,
 ) -> Option<Extraction> {
     let total = first.seconds(costs, roots)?;
+    if variables == 0 {
+        return Some(Extraction {
+            selection: first,
+            method: Method::Greedy,
+            gap: 1.0,
+        });
+    }
     let mut search = Search {
         costs,
         roots,
@@ -37,6 +47,7 @@ pub fn improve(
         total,
         circles: Vec::new(),
         left: variables,
+        relaxes: true,
         steps: variables.saturating_mul(STEPS_A_VARIABLE),
     };
     let lower = search.lower();
@@ -86,6 +97,8 @@ struct Search<'s> {
     /// Terms of which not all may be chosen.
     circles: Vec<Vec<usize>>,
     left: usize,
+    /// Whether relaxations are worth their time here.
+    relaxes: bool,
     /// Terms that cuts may still look at.
     steps: usize,
 }
@@ -141,15 +154,10 @@ impl Search<'_> {
 
     /// Polishes a program, and keeps it if it is the cheapest so far; whether it was one.
     fn keep(&mut self, mut selection: Selection) -> bool {
-        let Some(before) = selection.seconds(self.costs, self.roots) else {
+        let Some(total) = greedy::improve(self.costs, self.roots, &mut selection, POLISH) else {
             return false;
         };
-        if before < self.total * 1.5 {
-            greedy::improve(self.costs, self.roots, &mut selection, POLISH);
-        }
-        if let Some(total) = selection.seconds(self.costs, self.roots)
-            && total < self.total
-        {
+        if total < self.total {
             self.total = total;
             self.best = selection;
         }
@@ -209,7 +217,8 @@ impl Search<'_> {
                     }
                 }
             }
-            let relaxed = if self.left >= reduced.candidates.len() {
+            let count = reduced.candidates.len();
+            let relaxed = if self.relaxes && count <= LARGEST && count <= self.left {
                 self.left -= reduced.candidates.len();
                 self.relax(reduced, &branch.decided)
             } else {
@@ -232,6 +241,8 @@ impl Search<'_> {
                 },
                 Relaxed::Infeasible => {}
                 Relaxed::At(bound, values) => {
+                    // Where half terms stand on one another in circles, cuts say more for less.
+                    self.relaxes &= !branch.decided.is_empty() || bound >= branch.bound;
                     let bound = bound.max(branch.bound);
                     if bound >= self.total * (1.0 - EQUAL) {
                         continue;

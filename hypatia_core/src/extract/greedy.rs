@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use egg::Id;
-use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Costs, Selection};
+use super::program::Program;
+use super::{Costs, Priced, Selection};
 use crate::bits::Bits;
-use crate::language::Term;
 use crate::op::Work;
 
 struct Best {
@@ -20,44 +19,35 @@ struct Best {
 /// Keeps for each class the cheapest set of classes found that computes it, shared ones counted once (the "faster greedy
 /// DAG" extractor of the e-graph literature), then improves the whole; `steps` bounds the improvement.
 pub fn extract(costs: &Costs, roots: &[Id], steps: usize) -> Option<Selection> {
-    let reachable = costs.classes();
-    let position: FxHashMap<Id, usize> = reachable
-        .iter()
-        .enumerate()
-        .map(|(i, &id)| (id, i))
-        .collect();
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); reachable.len()];
-    for (i, &id) in reachable.iter().enumerate() {
-        for (_, term) in costs.terms(id) {
-            for child in costs.children(term) {
-                let child = position[&child];
-                if users[child].last() != Some(&i) {
-                    users[child].push(i);
-                }
+    let count = costs.names.len();
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for (class, own) in costs.priced.iter().enumerate() {
+        for &child in own.iter().flat_map(|term| &term.children) {
+            if users[child].last() != Some(&class) {
+                users[child].push(class);
             }
         }
     }
-    let mut best: Vec<Option<Best>> = (0..reachable.len()).map(|_| None).collect();
-    let mut queue: VecDeque<usize> = (0..reachable.len()).collect();
-    let mut queued = vec![true; reachable.len()];
-    while let Some(i) = queue.pop_front() {
-        queued[i] = false;
+    let mut best: Vec<Option<Best>> = (0..count).map(|_| None).collect();
+    let mut queue: VecDeque<usize> = (0..count).collect();
+    let mut queued = vec![true; count];
+    while let Some(class) = queue.pop_front() {
+        queued[class] = false;
         let mut improved = false;
-        for (number, term) in costs.terms(reachable[i]) {
-            let own = costs.of(reachable[i], number);
-            let Some(candidate) = evaluate(costs, &position, &best, i, (number, term, own)) else {
+        for term in &costs.priced[class] {
+            let Some(candidate) = evaluate(&best, class, term) else {
                 continue;
             };
-            if best[i]
+            if best[class]
                 .as_ref()
                 .is_none_or(|b| candidate.total < b.total * (1.0 - 1e-9))
             {
-                best[i] = Some(candidate);
+                best[class] = Some(candidate);
                 improved = true;
             }
         }
         if improved {
-            for &user in &users[i] {
+            for &user in &users[class] {
                 if !std::mem::replace(&mut queued[user], true) {
                     queue.push_back(user);
                 }
@@ -65,26 +55,48 @@ pub fn extract(costs: &Costs, roots: &[Id], steps: usize) -> Option<Selection> {
         }
     }
     let mut selection = Selection::default();
-    for (i, b) in best.into_iter().enumerate() {
+    for (class, b) in best.into_iter().enumerate() {
         if let Some(b) = b {
-            selection.choice.insert(reachable[i], b.term);
+            selection.choice.insert(costs.names[class], b.term);
         }
     }
-    selection.order(costs.egraph, roots)?;
-    improve(costs, roots, &mut selection, steps);
+    if improve(costs, roots, &mut selection, steps).is_none() {
+        // A class took what needs it, by a term that got another one since.
+        selection = shallow(costs);
+        improve(costs, roots, &mut selection, steps)?;
+    }
     Some(selection)
 }
 
-fn evaluate(
-    costs: &Costs,
-    position: &FxHashMap<Id, usize>,
-    best: &[Option<Best>],
-    class: usize,
-    (number, term, own): (usize, &Term, f64),
-) -> Option<Best> {
+/// For each class the term that is ready first, were each computed as soon as its operands are: never in a circle.
+fn shallow(costs: &Costs) -> Selection {
+    let mut ready: Vec<(f64, usize)> = vec![(f64::INFINITY, 0); costs.names.len()];
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for (class, own) in costs.priced.iter().enumerate() {
+            for term in own {
+                let operands = term.children.iter().map(|&c| ready[c].0);
+                let at = term.seconds + operands.fold(0.0, f64::max);
+                if at < ready[class].0 {
+                    ready[class] = (at, term.number);
+                    changed = true;
+                }
+            }
+        }
+    }
+    let mut selection = Selection::default();
+    for (class, (at, number)) in costs.names.iter().zip(ready) {
+        if at.is_finite() {
+            selection.choice.insert(*class, number);
+        }
+    }
+    selection
+}
+
+fn evaluate(best: &[Option<Best>], class: usize, term: &Priced) -> Option<Best> {
     let mut needs = Bits::with_capacity(best.len());
-    for child in costs.children(term) {
-        needs.union(&best[position[&child]].as_ref()?.needs);
+    for &child in &term.children {
+        needs.union(&best[child].as_ref()?.needs);
     }
     if needs.contains(class) {
         return None;
@@ -95,109 +107,90 @@ fn evaluate(
         .sum();
     needs.insert(class);
     Some(Best {
-        total: own + below,
-        own,
-        term: number,
+        total: term.seconds + below,
+        own: term.seconds,
+        term: term.number,
         needs,
     })
 }
 
-/// Tries each other term of each needed class in place, and keeps it where the whole program gets cheaper.
-pub fn improve(costs: &Costs, roots: &[Id], selection: &mut Selection, steps: usize) {
-    let Some(mut total) = selection.seconds(costs, roots) else {
-        return;
-    };
+/// Tries each other term of each needed class in place, and keeps it where the whole program gets cheaper; its seconds
+/// then. `steps` bounds the classes looked at. `None` where the choice goes round in a circle or is not whole.
+pub fn improve(
+    costs: &Costs,
+    roots: &[Id],
+    selection: &mut Selection,
+    steps: usize,
+) -> Option<f64> {
+    let mut program = Program::new(costs, roots, selection)?;
     let mut left = steps;
-    loop {
-        let Some(order) = selection.order(costs.egraph, roots) else {
-            return;
-        };
-        let mut improved = false;
-        for &class in order.iter().rev() {
-            for (number, term) in costs.terms(class) {
-                if costs.egraph[class].nodes.len() == 1
-                    || selection.choice.get(&class) == Some(&number)
-                {
-                    continue;
-                }
-                if costs
-                    .children(term)
-                    .any(|c| !selection.choice.contains_key(&c))
-                {
-                    continue;
-                }
-                if left < order.len() {
-                    return;
-                }
-                left -= order.len();
-                let Some(before) = selection.choice.insert(class, number) else {
-                    continue;
-                };
-                match selection.seconds(costs, roots) {
-                    Some(seconds) if seconds < total * (1.0 - 1e-9) => {
-                        total = seconds;
-                        improved = true;
-                    }
-                    _ => {
-                        selection.choice.insert(class, before);
-                    }
-                }
-            }
-        }
-        if !improved && !share(costs, roots, selection, &mut total, &mut left) {
-            return;
+    while left > 0 {
+        let improved = exchange(costs, &mut program, &mut left);
+        if !improved && !share(costs, &mut program, &mut left) {
+            break;
         }
     }
+    program.write(selection);
+    Some(program.seconds)
+}
+
+/// One pass over the program, from its results to its inputs; whether something was gained.
+fn exchange(costs: &Costs, program: &mut Program, left: &mut usize) -> bool {
+    let mut improved = false;
+    for class in program.order.clone().into_iter().rev() {
+        for place in 0..costs.priced[class].len() {
+            if *left == 0 {
+                return false;
+            }
+            if program.is_needed(class) && program.chosen(class) != Some(place) {
+                improved |= program.try_term(class, place, left);
+            }
+        }
+    }
+    improved
 }
 
 /// Where several needed classes are views of one value that the program does not make, tries to make it and look at it
 /// from all of them: no one of them would pay for it alone. Whether something was gained.
-fn share(
-    costs: &Costs,
-    roots: &[Id],
-    selection: &mut Selection,
-    total: &mut f64,
-    left: &mut usize,
-) -> bool {
-    let Some(order) = selection.order(costs.egraph, roots) else {
-        return false;
-    };
-    let needed: FxHashSet<Id> = order.iter().copied().collect();
-    let mut viewers: BTreeMap<Id, Vec<(Id, usize)>> = BTreeMap::new();
-    for &class in &order {
-        for (number, term) in costs.terms(class) {
+fn share(costs: &Costs, program: &mut Program, left: &mut usize) -> bool {
+    let mut viewers: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+    for &class in &program.order {
+        let nodes = &costs.egraph[costs.names[class]].nodes;
+        for (place, priced) in costs.priced[class].iter().enumerate() {
+            let term = &nodes[priced.number];
             let is_view = term.op().is_some_and(|op| op.row().work == Work::View);
             let (operands, _) = term.split();
             if let (true, Some(&source)) = (is_view, operands.first()) {
-                let source = costs.egraph.find(source);
-                if !needed.contains(&source) && selection.choice.contains_key(&source) {
-                    viewers.entry(source).or_default().push((class, number));
+                let source = costs.positions[&costs.egraph.find(source)];
+                if !program.is_needed(source) && program.has_choice(source) {
+                    viewers.entry(source).or_default().push((class, place));
                 }
             }
         }
     }
     let mut improved = false;
     for looks in viewers.values().filter(|looks| looks.len() > 1) {
-        if *left < order.len() {
+        let needed = program.order.len();
+        if *left < needed {
             break;
         }
-        *left -= order.len();
-        let before: Vec<(Id, Option<usize>)> = looks
-            .iter()
-            .map(|&(class, number)| (class, selection.choice.insert(class, number)))
-            .collect();
-        match selection.seconds(costs, roots) {
-            Some(seconds) if seconds < *total * (1.0 - 1e-9) => {
-                *total = seconds;
-                improved = true;
+        *left -= needed;
+        let total = program.seconds;
+        let mut before = Vec::new();
+        for &(class, place) in looks {
+            let chosen = program.chosen(class);
+            if program.set(class, place) {
+                before.push((class, chosen));
             }
-            _ => {
-                // In reverse, so that a class with two such terms gets its first choice back.
-                for (class, number) in before.into_iter().rev() {
-                    if let Some(number) = number {
-                        selection.choice.insert(class, number);
-                    }
-                }
+        }
+        if program.seconds < total * (1.0 - 1e-9) {
+            improved = true;
+            continue;
+        }
+        // In reverse, so that a class with two such terms gets its first choice back.
+        for (class, place) in before.into_iter().rev() {
+            if let Some(place) = place {
+                program.set(class, place);
             }
         }
     }

@@ -6,11 +6,13 @@
 mod ascent;
 mod exact;
 mod greedy;
+mod program;
 mod reduced;
 
 use egg::{Id, Language};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use crate::analysis::{TensorGraph, Value, attribute, tensor_type};
 use crate::cost::CostModel;
@@ -25,8 +27,18 @@ const EPSILON: f64 = 1e-10;
 pub struct Effort {
     /// Evaluations of one class that may be spent on improving the greedy answer.
     pub steps: usize,
-    /// Variables of linear relaxations, over all that are solved.
+    /// Variables of linear relaxations, over all that are solved; with none nothing is proved.
     pub variables: usize,
+}
+
+impl Effort {
+    /// Without a proof.
+    pub fn greedy(self) -> Self {
+        Self {
+            variables: 0,
+            ..self
+        }
+    }
 }
 
 /// How an answer was found.
@@ -48,64 +60,81 @@ pub struct Extraction {
     pub gap: f64,
 }
 
+/// A term that may be chosen, by positions of classes in [`Costs`].
+#[derive(Debug)]
+struct Priced {
+    /// Its number in its class.
+    number: usize,
+    seconds: f64,
+    /// The classes of its operands, each once.
+    children: SmallVec<[usize; 4]>,
+}
+
 /// Seconds of each term, computed once.
 #[derive(Debug)]
 pub struct Costs<'g> {
     pub egraph: &'g TensorGraph,
-    seconds: FxHashMap<Id, Vec<f64>>,
+    /// The classes below the roots, in a fixed order.
+    names: Vec<Id>,
+    positions: FxHashMap<Id, usize>,
+    /// For each class, by position, its terms of finite cost.
+    priced: Vec<Vec<Priced>>,
 }
 
 impl<'g> Costs<'g> {
     /// The costs of all terms below the roots.
     pub fn new(egraph: &'g TensorGraph, model: &CostModel, roots: &[Id]) -> Self {
-        let seconds = reachable(egraph, roots)
-            .into_iter()
-            .map(|class| {
-                let terms = egraph[class].nodes.iter();
-                let seconds = terms
-                    .map(|t| term_seconds(egraph, model, class, t))
-                    .collect();
-                (class, seconds)
-            })
-            .collect();
-        Self { egraph, seconds }
+        let mut names = reachable(egraph, roots);
+        names.sort_unstable();
+        let positions: FxHashMap<Id, usize> =
+            names.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+        let priced = |&class: &Id| -> Vec<Priced> {
+            let terms = egraph[class].nodes.iter().enumerate();
+            let priced = terms.map(|(number, term)| {
+                let children = term.children().iter();
+                let mut children: SmallVec<[usize; 4]> =
+                    children.map(|&c| positions[&egraph.find(c)]).collect();
+                children.sort_unstable();
+                children.dedup();
+                Priced {
+                    number,
+                    seconds: term_seconds(egraph, model, class, term),
+                    children,
+                }
+            });
+            priced.filter(|p| p.seconds.is_finite()).collect()
+        };
+        Self {
+            egraph,
+            priced: names.iter().map(priced).collect(),
+            names,
+            positions,
+        }
     }
 
     /// Seconds of a class's term of this number.
     pub fn of(&self, class: Id, term: usize) -> f64 {
-        self.seconds[&class][term]
+        self.own(class)
+            .find(|p| p.number == term)
+            .map_or(f64::INFINITY, |p| p.seconds)
     }
 
     /// The terms of a class that may be chosen, by number.
     pub fn terms(&self, class: Id) -> impl Iterator<Item = (usize, &'g Term)> + '_ {
-        self.egraph[class]
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(move |&(i, _)| self.of(class, i).is_finite())
+        let nodes = &self.egraph[class].nodes;
+        self.own(class).map(|p| (p.number, &nodes[p.number]))
+    }
+
+    fn own(&self, class: Id) -> impl Iterator<Item = &Priced> {
+        let position = self.positions.get(&class);
+        position.into_iter().flat_map(|&p| &self.priced[p])
     }
 
     /// Takes a class out of every program.
     pub fn ban(&mut self, class: Id) {
-        if let Some(seconds) = self.seconds.get_mut(&class) {
-            seconds.fill(f64::INFINITY);
+        if let Some(&position) = self.positions.get(&class) {
+            self.priced[position].clear();
         }
-    }
-
-    /// The classes below the roots, in a fixed order.
-    fn classes(&self) -> Vec<Id> {
-        let mut classes: Vec<Id> = self.seconds.keys().copied().collect();
-        classes.sort_unstable();
-        classes
-    }
-
-    fn children(&self, term: &Term) -> impl Iterator<Item = Id> {
-        let children: smallvec::SmallVec<[Id; 4]> = term
-            .children()
-            .iter()
-            .map(|&c| self.egraph.find(c))
-            .collect();
-        children.into_iter()
     }
 }
 

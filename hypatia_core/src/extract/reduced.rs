@@ -3,8 +3,8 @@
 use egg::Id;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Costs;
 use super::exact::EQUAL;
+use super::{Costs, Priced};
 use crate::bits::Bits;
 
 /// A term that may be part of a cheaper program.
@@ -43,78 +43,74 @@ impl Reduced {
         total: f64,
         left_out: &FxHashSet<(Id, usize)>,
     ) -> Option<Self> {
-        let names = costs.classes();
-        let position: FxHashMap<Id, usize> =
-            names.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-        let roots: Vec<usize> = roots.iter().map(|r| position[r]).collect();
+        let names = &costs.names;
+        let roots: Vec<usize> = roots.iter().map(|r| costs.positions[r]).collect();
         let mut terms: Vec<Vec<Term>> = names
             .iter()
-            .map(|&class| {
-                let mut own = undominated(costs, class, &position);
+            .zip(&costs.priced)
+            .map(|(&class, own)| {
+                let mut own = undominated(own);
                 own.retain(|term| !left_out.contains(&(class, term.number)));
                 own
             })
             .collect();
         loop {
-            let needs = needed(&terms);
+            let needs = needed(&terms, &roots);
             let cheapest: Vec<f64> = terms
                 .iter()
                 .map(|own| own.iter().map(|t| t.seconds).fold(f64::INFINITY, f64::min))
                 .collect();
             let mut always = Bits::with_capacity(terms.len());
             roots.iter().for_each(|&r| always.union(&needs[r]));
-            let floor = |set: &Bits| set.iter().map(|c| cheapest[c]).sum::<f64>();
-            let least = floor(&always);
+            let least = always.iter().map(|c| cheapest[c]).sum::<f64>();
             if least >= total * (1.0 - EQUAL) || roots.iter().any(|&r| terms[r].is_empty()) {
                 return None;
             }
             let mut changed = false;
+            let mut below = Bits::with_capacity(terms.len());
             for (class, own) in terms.iter_mut().enumerate() {
                 let before = own.len();
                 own.retain(|term| {
-                    let below = below(term, &needs);
+                    below.clear();
+                    term.children.iter().for_each(|&c| below.union(&needs[c]));
                     // What needs its own class goes round in a circle.
                     if below.contains(class) {
                         return false;
                     }
-                    let mut all = always.clone();
-                    all.union(&below);
-                    let own = if all.contains(class) {
+                    let own = if always.contains(class) {
                         cheapest[class]
                     } else {
                         0.0
                     };
-                    floor(&all) - own + term.seconds < total * (1.0 - EQUAL)
+                    let more: f64 = below.without(&always).map(|c| cheapest[c]).sum();
+                    least + more - own + term.seconds < total * (1.0 - EQUAL)
                 });
                 changed |= own.len() != before;
             }
             if !changed {
-                return Some(numbered(&names, terms, &needs, &roots, least));
+                return Some(numbered(names, terms, &needs, &roots, least));
             }
         }
     }
 }
 
-/// What a term needs besides itself.
-fn below(term: &Term, needs: &[Bits]) -> Bits {
-    let mut all = Bits::with_capacity(needs.len());
-    term.children.iter().for_each(|&c| all.union(&needs[c]));
-    all
-}
-
 /// For each class, the classes that every program of it has, itself among them: dominators, by iteration from above.
-fn needed(terms: &[Vec<Term>]) -> Vec<Bits> {
+fn needed(terms: &[Vec<Term>], roots: &[usize]) -> Vec<Bits> {
+    let order = operands_first(terms, roots);
     let mut needs = vec![Bits::full(terms.len()); terms.len()];
+    let (mut below, mut common) = (Bits::full(terms.len()), Bits::full(terms.len()));
     loop {
         let mut changed = false;
-        for (class, own) in terms.iter().enumerate() {
-            let mut common = Bits::full(terms.len());
-            for term in own {
-                common.intersect(&below(term, &needs));
+        for &class in &order {
+            common.fill(terms.len());
+            for term in &terms[class] {
+                below.clear();
+                term.children.iter().for_each(|&c| below.union(&needs[c]));
+                common.intersect(&below);
             }
             common.insert(class);
             if common != needs[class] {
-                needs[class] = common;
+                needs[class].clone_from(&common);
                 changed = true;
             }
         }
@@ -124,21 +120,26 @@ fn needed(terms: &[Vec<Term>]) -> Vec<Bits> {
     }
 }
 
+/// The classes below the roots, as far as circles allow operands before what needs them.
+fn operands_first(terms: &[Vec<Term>], roots: &[usize]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(terms.len());
+    let mut seen = vec![false; terms.len()];
+    let mut stack: Vec<(usize, bool)> = roots.iter().map(|&r| (r, false)).collect();
+    while let Some((class, leaving)) = stack.pop() {
+        if leaving {
+            order.push(class);
+        } else if !std::mem::replace(&mut seen[class], true) {
+            stack.push((class, true));
+            let children = terms[class].iter().flat_map(|t| &t.children);
+            stack.extend(children.filter(|&&c| !seen[c]).map(|&c| (c, false)));
+        }
+    }
+    order
+}
+
 /// The terms of a class but those that another is no worse than, in cost and in what it needs.
-fn undominated(costs: &Costs, class: Id, position: &FxHashMap<Id, usize>) -> Vec<Term> {
-    let mut all: Vec<Term> = costs
-        .terms(class)
-        .map(|(number, term)| {
-            let mut children: Vec<usize> = costs.children(term).map(|c| position[&c]).collect();
-            children.sort_unstable();
-            children.dedup();
-            Term {
-                number,
-                seconds: costs.of(class, number),
-                children,
-            }
-        })
-        .collect();
+fn undominated(own: &[Priced]) -> Vec<Term> {
+    let mut all: Vec<&Priced> = own.iter().collect();
     all.sort_by(|a, b| {
         a.seconds
             .total_cmp(&b.seconds)
@@ -149,7 +150,11 @@ fn undominated(costs: &Costs, class: Id, position: &FxHashMap<Id, usize>) -> Vec
     for term in all {
         let needs = |c: &usize| term.children.binary_search(c).is_ok();
         if !kept.iter().any(|k| k.children.iter().all(needs)) {
-            kept.push(term);
+            kept.push(Term {
+                number: term.number,
+                seconds: term.seconds,
+                children: term.children.to_vec(),
+            });
         }
     }
     kept
@@ -179,7 +184,10 @@ fn numbered(
     let supply = |class: usize, child: usize| -> Vec<usize> {
         let first = place[child].unwrap_or(0);
         (0..terms[child].len())
-            .filter(|&i| !below(&terms[child][i], needs).contains(class))
+            .filter(|&i| {
+                let mut below = terms[child][i].children.iter();
+                !below.any(|&c| needs[c].contains(class))
+            })
             .map(|i| first + i)
             .collect()
     };

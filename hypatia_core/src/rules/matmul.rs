@@ -85,7 +85,7 @@ rules! {
         "(AB)/c = (A/c)B"; "a: f32[6,5] b: f32[5,4] c: f32[]";
     "diagonal-of-matmul"
         "(diagonal (matmul ?a ?b))"
-        => "(reshape (sum (mul ?a (permute ?b {swap ?b})) {last-axis ?a} true) {shape (diagonal (matmul ?a ?b))})"
-        Reassociates if "is-matrix ?a", "is-matrix ?b";
+        => "(reshape (sum (mul ?a (permute ?b {swap ?b})) ends:[1] true) {shape (diagonal (matmul ?a ?b))})"
+        Reassociates;
         "(AB)ᵢᵢ = Σₖ aᵢₖ bₖᵢ"; "a: f32[4,5] b: f32[5,4]";
 }

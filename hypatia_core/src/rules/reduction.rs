@@ -29,6 +29,17 @@ rules! {
         => "(matmul (mean ?a {inner-axes ?a} true) (mean ?b {last-axis ?b} true))" Reassociates
         if "reduces-matrix ?axes ?a ?b";
         "both counts divide the sum of the products of sums"; "a: f32[6,5] b: f32[5,4] axes: [0,1]";
+    "sum-of-a-stack-of-products"
+        "(sum (matmul ?a ?b) ?axes true)"
+        => "(sum (mul (sum ?a {inner-axes ?a} true) (permute (sum ?b {last-axis ?b} true) {swap ?b})) ?axes true)"
+        Reassociates if "reduces-stack ?axes ?a ?b";
+        "Σₙᵢⱼ Σₖ aₙᵢₖ bₙₖⱼ = Σₙₖ (Σᵢ aₙᵢₖ)(Σⱼ bₙₖⱼ)"; "a: f32[2,6,5] b: f32[2,5,4] axes: [0,1,2]";
+    "mean-of-a-stack-of-products"
+        "(mean (matmul ?a ?b) ?axes true)"
+        => "(mean (sum (mul (mean ?a {inner-axes ?a} true) (permute (mean ?b {last-axis ?b} true) {swap ?b})) ends:[1] true)
+            ?axes true)" Reassociates if "reduces-stack ?axes ?a ?b";
+        "counts of rows, columns and matrices divide the sum of the products of sums";
+        "a: f32[2,6,5] b: f32[2,5,4] axes: [0,1,2]";
     "sum-of-all-products-is-an-inner-product"
         "(sum (mul ?x ?y) ?axes true)"
         => "(reshape (matmul (reshape ?x {one-row ?x}) (reshape ?y {one-column ?y})) {shape (sum (mul ?x ?y) ?axes true)})"
