@@ -62,6 +62,11 @@ def run(make: Make, function: Callable[..., Any], *inputs: torch.Tensor) -> tupl
     return both[0], both[1]
 
 
+def strides(tensor: torch.Tensor) -> list[int]:
+    """Of axes with more than one element: in the others torch's fake tensors differ from torch itself."""
+    return [step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size != 1]
+
+
 def assert_same(
     make: Make, function: Callable[..., Any], *inputs: torch.Tensor, tolerance: float = 1e-5
 ) -> None:
@@ -76,7 +81,7 @@ def assert_same(
             exact = (wide[i] if isinstance(wide, (list, tuple)) else wide).to(b.dtype)
             b = torch.where(~b.isfinite() & ((a == exact) | (a.isnan() & exact.isnan())), a, b)
         torch.testing.assert_close(a, b, equal_nan=True, rtol=tolerance, atol=tolerance)
-        assert a.stride() == theirs[i].stride()
+        assert strides(a) == strides(theirs[i])
     for a, b in zip(kept, inputs, strict=True):
         assert torch.equal(a.nan_to_num(5), b.nan_to_num(5)), "an input was changed"
 
