@@ -26,6 +26,8 @@ from hypatia_core.timing import are_settled, is_out
 LEAST_GAIN = 0.02
 #: A second graph is given to a compiler only for so much more: it takes as long again as the first.
 SECOND_GAIN = 0.1
+#: Up to so many times the price of its calls nothing is predicted of a graph from times of its nodes.
+BLURRED = 10.0
 #: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
 ROUNDS = 7
 LEAST_ROUNDS = 3
@@ -240,7 +242,9 @@ class Choice:
             least = measured[chosen.name]
             predicted = shares.predicted(left)
             wanted = SECOND_GAIN if compiled else LEAST_GAIN
-            if predicted - deferred.calls > (1 - wanted) * least:
+            # What takes no longer than its calls might tells nothing of its parts: then compiling tells, once.
+            tells = compiled or least > BLURRED * deferred.calls
+            if tells and predicted - deferred.calls > (1 - wanted) * least:
                 self._refused(
                     f"{deferred.name}: not compiled, for {1e3 * predicted:.3f} ms are predicted of it, "
                     f"and {chosen.name} takes {1e3 * least:.3f} ms"

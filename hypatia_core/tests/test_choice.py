@@ -39,7 +39,7 @@ class Race:
 
         monkeypatch.setattr(Choice, "_fastest", fastest)
 
-    def decide(self, now: list[str], later: dict[str, tuple[Any, str]]) -> str:
+    def decide(self, now: list[str], later: dict[str, tuple[Any, str]], calls: float = 0.0) -> str:
         """What is installed, of candidates that are there and of others that may be compiled."""
         Choice(
             original(),
@@ -60,6 +60,7 @@ class Race:
                     self._compiler(name),
                     _shares(found),
                     beside,
+                    calls,
                     fused_by=NATIVE if name == REWRITTEN else "",
                 )
                 for name, (found, beside) in later.items()
@@ -128,6 +129,17 @@ def test_a_second_graph_is_compiled_for_more_than_a_little(monkeypatch: pytest.M
     later = {REWRITTEN: ((4, 0, 2), ATEN), ORIGINAL: ((4.3, 0, 0.9), "original")}
     assert race.decide([ATEN], later) == REWRITTEN
     assert race.compiled == [REWRITTEN], "4.75 s are predicted, 5 % less: not worth as long again"
+
+
+def test_times_of_calls_tell_nothing_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = {REWRITTEN: ((9, 0, 0), ATEN), ORIGINAL: ((10, 0, 0), "original")}
+    seconds = {"original": 10, ATEN: 9, NATIVE: 2, REWRITTEN: 1.5, ORIGINAL: 1}
+    long = Race(monkeypatch, seconds)
+    assert long.decide([ATEN, NATIVE], later, calls=0.1) == NATIVE
+    assert long.compiled == [], "9 s are predicted, and two are twice the price of calls ten times over"
+    short = Race(monkeypatch, seconds)
+    assert short.decide([ATEN, NATIVE], later, calls=0.25) == REWRITTEN
+    assert short.compiled == [REWRITTEN], "of the second the first tells"
 
 
 def test_where_the_first_lost_the_second_has_its_chance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +250,7 @@ def test_of_a_small_graph_both_are_compiled(monkeypatch: pytest.MonkeyPatch) -> 
 def test_of_a_large_graph_what_may_win(candidates: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
     monkeypatch.setattr(backend, "SMALL", 0)
+    monkeypatch.setattr(backend, "MODERATE", 0)  # nor are its calls in doubt
     monkeypatch.setattr(choice, "UNKNOWN", Left(fused=1e9))  # nothing is expected of it
     compiled = hypatia(chain, executor="auto", cache=False, candidates=candidates)
     assert_agrees(chain, *given(), compiled=compiled)
