@@ -242,7 +242,7 @@ class Choice:
             least = measured[chosen.name]
             predicted = shares.predicted(left)
             wanted = SECOND_GAIN if compiled else LEAST_GAIN
-            # What takes no longer than its calls might tells nothing of its parts: then compiling tells, once.
+            # What may be the price of calls alone tells nothing of its parts: then compiling tells, once.
             tells = compiled or least > BLURRED * deferred.calls
             if tells and predicted - deferred.calls > (1 - wanted) * least:
                 self._refused(
