@@ -155,6 +155,10 @@ impl Tile {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
     #[inline(never)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "arrays that iterators take by value go through memory"
+    )]
     unsafe fn in_wide_registers<const R: usize, const P: usize, const STRANDS: usize>(self) {
         use std::arch::x86_64::*;
 
