@@ -147,6 +147,29 @@ def geometric() -> str:
     return markdown(["work", "Hypatia", "others"], rows)
 
 
+def compile_time() -> str:
+    """Our own stages, and Inductor's whole compilation."""
+    stages = ("import", "search", "export", "explain")
+    rows = []
+    for name, row in results("compile_time")["models"].items():
+        nodes = "{} → {}".format(*row["nodes"])
+        own = [*(shown(row["stages"][stage]) for stage in stages), shown(row["own"])]
+        rows.append([name, nodes, *own, shown(row.get("inductor"))])
+    return markdown(["model", "nodes", *stages, "all our own", "Inductor, whole"], rows)
+
+
+def cost_model() -> str:
+    """How far predictions lie from measurements."""
+    found = results("cost_model")["summary"]
+    rows = [
+        ["pairs of operation and shape", str(found["pairs"]), "200"],
+        ["median relative error", f"{found['median relative error']:.1%}", "25 %"],
+        ["within a factor of two", f"{found['within a factor of two']:.1%}", "–"],
+        ["rank correlation", f"{found['rank correlation']:.3f}", "0.950"],
+    ]
+    return markdown(["", "measured", "target"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "model targets": model_targets,
@@ -154,6 +177,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "linear algebra": linear_algebra,
     "training": training,
     "geometric": geometric,
+    "compile time": compile_time,
+    "cost model": cost_model,
 }
 
 
