@@ -450,7 +450,9 @@ def _read_ones(reader: Reader, node: fx.Node) -> int | None:
 
 def _filled(reader: Reader, node: fx.Node, value: Any) -> int | None:
     result = node.meta["val"]
-    if type(value) not in (int, float) or result.dtype not in DTYPES or result.dtype is torch.bool:
+    if type(value) not in (int, float) or result.dtype not in DTYPES:
+        return None
+    if result.dtype is torch.bool or result.dtype.is_complex:
         return None
     if not result.dtype.is_floating_point and abs(value) >= 2**53:
         return None

@@ -157,6 +157,16 @@ def test_no_grad_and_inference_mode() -> None:
         assert torch.allclose(compiled(made), model(made))
 
 
+@pytest.mark.parametrize("numerics", ["exact", "reassociate"])
+def test_complex_constants(numerics: str) -> None:
+    def function(x: Tensor) -> Any:
+        return x + torch.zeros_like(x), x.new_zeros(M) + x, x * torch.ones(M, M, dtype=x.dtype)
+
+    x = matrix(torch.complex64)
+    ours = hypatia(function, verify=False, measure=False, numerics=numerics, on_error="raise")(x)
+    assert same(ours, function(x))
+
+
 def test_complex_views() -> None:
     x = torch.randn(3, 4, dtype=torch.complex64)
     for function in (
