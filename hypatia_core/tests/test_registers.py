@@ -50,10 +50,10 @@ def test_a_call_is_seen() -> None:
 def test_row_programs_leave_nothing_of_their_loops_to_calls() -> None:
     command = ["objdump", "-d", "--no-show-raw-insn", str(Path(_hypatia_core.__file__))]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "precondition_check" in listing:  # what debug assertions ask of unsafe code
+        pytest.skip("the library is a development build")
     jobs = [calls for calls in calls_of_jobs(listing) if any(map(POWER.search, calls))]
     if not jobs:
         pytest.skip("the library has no symbols, or none of x86-64")
-    if any("overflow" in call for calls in jobs for call in calls):
-        pytest.skip("the library is a development build")
     assert len(jobs) == 2, "one for each width of registers"
     assert not [call for calls in jobs for call in calls if LEFT_OUT.search(call)]
