@@ -336,7 +336,7 @@ def inductor(
     example_inputs: Sequence[Any],
     patches: dict[str, Any],
     take: Callable[[int, Any], None] | None = None,
-) -> Any:
+) -> Callable[..., Any]:
     """Generated code for a functional graph; `take` gets what AOTAutograd wraps, and its number of inputs.
 
     Read in 2.15 (`torch._inductor.compile_fx.compile_fx`); AOTAutograd's cache would give the wrapper alone.
@@ -351,7 +351,10 @@ def inductor(
         return run
 
     with config.patch(enable_autograd_cache=config.enable_autograd_cache and take is None):
-        return compile_fx(graph, list(example_inputs), compile_inner, config_patches=patches)
+        compiled: Callable[..., Any] = compile_fx(
+            graph, list(example_inputs), compile_inner, config_patches=patches
+        )  # type: ignore[assignment]
+    return compiled
 
 
 def graph_module(root: Any, graph: torch.fx.Graph) -> torch.fx.GraphModule:

@@ -46,11 +46,11 @@ class Inductor(Executor):
 
         def compiler(owned: GraphModule, inputs: list[Any]) -> Callable[..., Any]:
             if len(owned.graph.nodes) > SMALL:
-                return compat.inductor(owned, inputs, patches)  # type: ignore[no-any-return]
+                return compat.inductor(owned, inputs, patches)
             made: list[tuple[int, Any]] = []
             wrapped = compat.inductor(owned, inputs, patches, lambda *one: made.append(one))
             if [count for count, _ in made] != [len(inputs)] or not compat.needs_no_wrapper(inputs, inputs):
-                return wrapped  # type: ignore[no-any-return]
+                return wrapped
             ((_, inner),) = made
             if not any(getattr(node.target, "namespace", "") == "hypatia" for node in owned.graph.nodes):
                 return lambda *given: inner(list(given))
