@@ -196,6 +196,24 @@ class Reference:
         y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers)).permute(0, 2, 3, 1)
         self.view(result, list(y.shape), write=True).copy_(y)
 
+    def convolution(
+        self, batch: int, channels: int, filters: int, down: list[int], across: list[int], x: Any,
+        panels: int, bias: int | None, other: Any, result: Any, activation: str, numbers: list[Any],
+        algorithm: str,
+    ) -> None:  # fmt: skip
+        images = self.view(x, [batch, down[0], across[0], channels]).permute(0, 3, 1, 2)
+        count, depth = -(-filters // 16), down[1] * across[1] * channels
+        weight = self.memory[panels][: count * depth * 16].view(count, depth, 16)
+        weight = weight.permute(0, 2, 1).reshape(count * 16, down[1], across[1], channels)[:filters]
+        shift = None if bias is None else self.memory[bias][:filters]
+        stride, padding, dilation = zip(down[2:], across[2:], strict=True)
+        y = F.conv2d(images, weight.permute(0, 3, 1, 2), shift, stride, padding, dilation)
+        y = y.permute(0, 2, 3, 1)
+        if other is not None:
+            y = y + self.view(other, list(y.shape))
+        y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers))
+        self.view(result, list(y.shape), write=True).copy_(y)
+
     def matmul(
         self, batch: list[int], rows: int, columns: int, depth: int, a: Any, b: Any, result: Any
     ) -> None:

@@ -381,6 +381,37 @@ def test_convolutions_are_steps(make: Make, activation: tuple[str, list[float], 
 
 
 @pytest.mark.parametrize("make", MACHINES)
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("activation", [("none", [], ""), ("hardtanh", [-1.0, math.inf], "")])
+@pytest.mark.parametrize(
+    ("taps", "stride", "padding", "dilation"),
+    [([3, 3], [1, 1], [1, 1], [1, 1]), ([1, 1], [2, 2], [0, 0], [1, 1]), ([2, 3], [2, 1], [1, 2], [1, 2])],
+)
+def test_a_convolution_over_windows_is_a_step(
+    make: Make,
+    added: bool,
+    activation: tuple[str, list[float], str],
+    taps: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+) -> None:
+    x = torch.randn(2, 7, 9, 6).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(19, taps[0] * taps[1] * 7), torch.randn(19)
+    panels = torch.ops.hypatia.panels_of_weight(weight)
+    of_windows, geometry = torch.ops.hypatia.convolution_on_panels, (taps, stride, padding, dilation)
+    other = torch.randn_like(of_windows(x, panels, bias, None, 19, *geometry, "none", [], ""))
+
+    def function(x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        panels, bias, other = given
+        return of_windows(x * 2, panels, bias, other if added else None, 19, *geometry, *activation) * 3
+
+    given = (x, panels, bias, other)
+    assert [step["step"] for step in steps(function, *given)] == ["rows", "convolution", "rows"]
+    assert_same(make, function, *given, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("make", MACHINES)
 def test_a_concatenation_that_is_returned_under_other_sizes(make: Make) -> None:
     x = drawn(2, 6)
     assert_same(make, lambda x: torch.cat([x.relu(), x + 1]).reshape(24), x)

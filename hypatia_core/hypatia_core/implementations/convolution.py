@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from hypatia_core import compat, packed_convolution, packed_linear
-from hypatia_core.implementations.activation import Activation, activation, post_operation
+from hypatia_core.activation import Activation, activation, post_operation
 from hypatia_core.implementations.base import (
     KERNELS,
     Emitter,
@@ -344,6 +344,7 @@ IMPLEMENTATIONS: list[Implementation] = [
         "convolution",
         lambda unit: unit.geometry[3] == 1 and not _mixes_channels_only(unit),
         _windows_on_panels,
+        is_step=True,
     ),
     Implementation(
         "own kernel, a filter for each channel, channels last, fused",

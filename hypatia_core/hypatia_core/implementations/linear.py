@@ -11,7 +11,7 @@ from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat, packed_linear
-from hypatia_core.implementations.activation import Activation, activation, post_operation
+from hypatia_core.activation import Activation, activation, post_operation
 from hypatia_core.implementations.base import (
     KERNELS,
     Emitter,

@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from torch import fx
 
+from hypatia_core.activation import activation, post_operation
 from hypatia_core.native.aliases import SAME_ORDER, args_of
 from hypatia_core.native.lowering import Held, Lowering, Value
 from hypatia_core.native.units import Kernel
 from hypatia_core.native.views import View
 from hypatia_core.packed_attention import ATTENTION
-from hypatia_core.packed_convolution import DEPTHWISE_CONVOLUTION, PIXELS_ON_PANELS
+from hypatia_core.packed_convolution import (
+    CONVOLUTION_ON_PANELS,
+    DEPTHWISE_CONVOLUTION,
+    PIXELS_ON_PANELS,
+)
 from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
 
 aten = torch.ops.aten
@@ -39,6 +44,31 @@ def _numbers(given: Any) -> list[Any]:
     return [x if math.isfinite(x) else str(float(x)) for x in given or ()]
 
 
+def _on_panels(
+    low: Lowering,
+    node: fx.Node,
+    x: View,
+    sizes: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    other: View | None,
+    order: tuple[int, ...] | None = None,
+    *,
+    depth: int,
+) -> tuple[Product, Any]:
+    """A step that multiplies by a weight in panels, all but what it multiplies, and its cell."""
+    panels, bias, activation, numbers, algorithm = arguments
+    columns = sizes[-1]
+    packed = low.whole(low.value(panels), -(-columns // COLUMNS) * depth * COLUMNS, node)
+    shift = None if bias is None else low.whole(low.value(bias), columns, node)
+    unit, cell = low.kernel(node, sizes, [x, packed, shift, other], Product, order)
+    assert isinstance(unit, Product)
+    unit.data = {
+        **{"x": x, "panels": packed, "bias": shift, "other": other},
+        **{"activation": activation, "numbers": _numbers(numbers), "algorithm": algorithm},
+    }
+    return unit, cell
+
+
 def _product(
     low: Lowering,
     node: fx.Node,
@@ -49,17 +79,9 @@ def _product(
     order: tuple[int, ...] | None = None,
 ) -> Any:
     """A product of rows with a weight in panels: its cell."""
-    panels, bias, activation, numbers, algorithm = arguments
     (rows, depth), columns = x.sizes, sizes[-1]
-    packed = low.whole(low.value(panels), -(-columns // COLUMNS) * depth * COLUMNS, node)
-    shift = None if bias is None else low.whole(low.value(bias), columns, node)
-    unit, cell = low.kernel(node, sizes, [x, packed, shift, other], Product, order)
-    assert isinstance(unit, Product)
-    unit.data = {
-        **{"step": "linear", "rows": rows, "columns": columns, "depth": depth, "x": x, "panels": packed},
-        **{"bias": shift, "other": other, "activation": activation, "numbers": _numbers(numbers)},
-        **{"algorithm": algorithm},
-    }
+    unit, cell = _on_panels(low, node, x, sizes, arguments, other, order, depth=depth)
+    unit.data |= {"step": "linear", "rows": rows, "columns": columns, "depth": depth}
     unit.fields = lambda: {**unit.data, "result": low.home(cell).shaped((rows, columns))}
     return cell
 
@@ -89,6 +111,26 @@ def _pixels(low: Lowering, node: fx.Node) -> Value:
     added = None if other is None else _images(low, other).shaped((rows, columns))
     made: tuple[int, ...] = (batch, height, width, columns)
     cell = _product(low, node, flat, made, (panels, bias, *activation), added, (0, 2, 3, 1))
+    return low.turned(Held(cell, made), (0, 3, 1, 2))
+
+
+def _windows(low: Lowering, node: fx.Node) -> Value:
+    x, panels, bias, other, filters, taps, stride, padding, dilation, *activation = args_of(node)
+    images = _images(low, x)
+    batch, height, width, channels = images.sizes
+    added = None if other is None else _images(low, other)
+    _, _, high, wide = node.meta["val"].shape
+    made = (batch, high, wide, filters)
+    depth = channels * taps[0] * taps[1]
+    given = (panels, bias, *activation)
+    unit, cell = _on_panels(low, node, images, made, given, added, (0, 2, 3, 1), depth=depth)
+    geometry = (taps, stride, padding, dilation)
+    unit.data |= {
+        **{"step": "convolution", "batch": batch, "channels": channels, "filters": filters},
+        **{"down": [height, *(pair[0] for pair in geometry)]},
+        **{"across": [width, *(pair[1] for pair in geometry)]},
+    }
+    unit.fields = lambda: {**unit.data, "result": low.home(cell)}
     return low.turned(Held(cell, made), (0, 3, 1, 2))
 
 
@@ -207,6 +249,7 @@ class KernelRow:
 KERNELS: dict[Any, KernelRow] = {
     LINEAR_ON_PANELS: KernelRow(_linear),
     PIXELS_ON_PANELS: KernelRow(_pixels),
+    CONVOLUTION_ON_PANELS: KernelRow(_windows),
     DEPTHWISE_CONVOLUTION: KernelRow(_depthwise),
     ATTENTION: KernelRow(_attention),
     aten.mm.default: KernelRow(_product_of_two, _is_small),
@@ -215,17 +258,6 @@ KERNELS: dict[Any, KernelRow] = {
     aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
     aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
-}
-
-
-#: What a product may apply to its result, by what follows it.
-_ACTIVATIONS: dict[Any, str] = {
-    aten.relu.default: "relu",
-    aten.sigmoid.default: "sigmoid",
-    aten.silu.default: "swish",
-    aten.hardswish.default: "hardswish",
-    aten.gelu.default: "gelu",
-    aten.hardtanh.default: "hardtanh",
 }
 
 
@@ -246,14 +278,9 @@ def taken_in(low: Lowering, node: fx.Node) -> Value | None:
         ):
             low.rename(cell, node)
             return value
-        name = _ACTIVATIONS.get(node.target)
-        if name is not None and len(operands) == 1:
-            algorithm = str(node.kwargs.get("approximate", "none")) if name == "gelu" else ""
-            numbers = list(args_of(node)[1:])
-            if name == "hardtanh":
-                numbers = [*numbers, *(-1.0, 1.0)[len(numbers) :]]
-            elif numbers:
-                continue
+        fused = activation(node)
+        if fused is not None and len(operands) == 1:
+            name, numbers, algorithm = post_operation(fused)
             if (name, algorithm) not in ACTIVATIONS:
                 continue
             unit.data |= {"activation": name, "algorithm": algorithm, "numbers": _numbers(numbers)}

@@ -43,7 +43,7 @@ pub(super) struct Depthwise {
     activation: Activation,
 }
 
-fn axis(numbers: [usize; 5], what: &str) -> Result<Axis> {
+pub(super) fn axis(numbers: [usize; 5], what: &str) -> Result<Axis> {
     let [size, taps, stride, padding, dilation] = numbers;
     let small = numbers.iter().all(|&number| number < 1 << 31);
     if !small || taps * stride * dilation == 0 {

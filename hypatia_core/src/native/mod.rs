@@ -7,6 +7,7 @@
 mod accuracy;
 mod attention;
 mod buffer;
+mod convolution;
 mod depthwise;
 mod elementary;
 mod gather;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::buffer::{Buffer, Kind, Place};
 use super::memory::Memory;
 use super::view::{Region, View, count};
-use super::{attention, depthwise, gather, linear, matmul, rows};
+use super::{attention, convolution, depthwise, gather, linear, matmul, rows};
 use crate::error::{Error, Result};
 
 /// A step, checked by itself: each region lies in its buffer.
@@ -151,6 +151,7 @@ steps! {
     "linear" linear::Text,
     "pixels" linear::PixelsText,
     "depthwise" depthwise::Text,
+    "convolution" convolution::Text,
     "attention" attention::Text,
     "matmul" matmul::Text,
     "gather" gather::Text,

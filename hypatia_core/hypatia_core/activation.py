@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import fx
 
-from hypatia_core.implementations.base import Emitter
-
 aten = torch.ops.aten
+
+
+class Emitter(Protocol):
+    """What writes nodes."""
+
+    def call(self, target: Any, /, *args: Any, **kwargs: Any) -> fx.Node:
+        """A node that calls this overload."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,25 @@ def activation(node: fx.Node) -> Activation | None:
         case aten.hardtanh.default:
             low, high = rest if len(rest) == 2 else (*rest, *(-1.0, 1.0)[len(rest) :])
             return Activation(node.target, (low, high), "hardtanh", (low, high))  # type: ignore[arg-type]
+        case aten.clamp.default | aten.clamp_min.default | aten.clamp_max.default:
+            return _clamp(node, rest)
         case aten.gelu.default:
             algorithm = str(node.kwargs.get("approximate", "none"))
             return Activation(node.target, rest, "gelu", (), algorithm, tuple(node.kwargs.items()))
     return None
+
+
+def _clamp(node: fx.Node, rest: tuple[Any, ...]) -> Activation | None:
+    """Between two numbers, of which one may be missing."""
+    if node.target is aten.clamp_max.default:
+        rest = (None, *rest)
+    low, high = (*rest, None, None)[:2]
+    if not all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+        return None
+    if (low, high) == (0, None):
+        return Activation(aten.relu.default, (), "relu")
+    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    return Activation(aten.clamp.default, (low, high), "hardtanh", bounds)
 
 
 def post_operation(fused: Activation | None) -> tuple[str, list[float], str]:
