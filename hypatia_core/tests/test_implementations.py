@@ -15,8 +15,8 @@ from torch.nn import functional
 
 import hypatia_core
 from agreement import hypatia
-from hypatia_core import compat, implementations, lowering, packed_call, weights
-from hypatia_core.implementations import activation, base
+from hypatia_core import activation, compat, implementations, lowering, packed_call, weights
+from hypatia_core.implementations import base
 from hypatia_core.timing import Timings
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -99,7 +99,7 @@ def convolution(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Co
         following = only_user(unit.node)
         if following is not None and following not in taken:
             unit = extend(unit, following, weights)
-    return unit
+    return unit if unit.other is None else _with_shift_beside(unit, weights, taken)
 
 
 def _with_norm(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:
@@ -117,13 +117,33 @@ def _with_shift(unit: Convolution, following: fx.Node, weights: set[fx.Node]) ->
     if following.target is not aten.add.Tensor or following.kwargs:
         return unit
     others = [term for term in following.args if term is not unit.node]
-    if len(others) != 1 or not isinstance(others[0], fx.Node) or others[0] not in weights:
+    if len(others) != 1 or not _is_shift(unit, others[0], weights):
         return unit
+    return replace(unit, node=following, shift=others[0], covered=(*unit.covered, following))  # type: ignore[arg-type]
+
+
+def _is_shift(unit: Convolution, term: Any, weights: set[fx.Node]) -> bool:
+    """Whether a term is a number for each channel, of weights alone."""
+    if not isinstance(term, fx.Node) or term not in weights or not on_cpu_in_float32(term):
+        return False
     channels = unit.node.meta["val"].shape[1]
-    shape = tuple(others[0].meta["val"].shape)
-    if not on_cpu_in_float32(others[0]) or shape not in ((channels, 1, 1), (1, channels, 1, 1)):
+    return tuple(term.meta["val"].shape) in ((channels, 1, 1), (1, channels, 1, 1))
+
+
+def _with_shift_beside(unit: Convolution, weights: set[fx.Node], taken: set[fx.Node]) -> Convolution:
+    """Of w ∗ x + (shift + other), as sums of several terms are written, with the shift in its bias."""
+    added = unit.other
+    assert added is not None
+    if unit.shift is not None or added in taken or added.target is not aten.add.Tensor or added.kwargs:
         return unit
-    return replace(unit, node=following, shift=others[0], covered=(*unit.covered, following))
+    if len(added.users) != 1 or len(added.args) != 2:
+        return unit
+    for shift, rest in (added.args, added.args[::-1]):
+        if _is_shift(unit, shift, weights) and isinstance(rest, fx.Node) and rest not in weights:
+            covered = (added, *unit.covered)
+            if on_cpu_in_float32(rest) and rest.meta["val"].shape == added.meta["val"].shape:
+                return replace(unit, shift=shift, other=rest, covered=covered)  # type: ignore[arg-type]
+    return unit
 
 
 def _with_sum(unit: Convolution, following: fx.Node, weights: set[fx.Node]) -> Convolution:

@@ -29,12 +29,35 @@ const TALL: usize = 32 * ROWS;
 const WIDE: usize = 32;
 /// So many tasks for each thread, where there are panels enough: one may begin late.
 const TASKS: usize = 4;
+/// A task has so many rows at least: fewer would read the panels once more for too little.
+const LOW: usize = 4 * ROWS;
+/// Elements of panels that stay in the second cache beside the rows.
+const HELD: usize = 1 << 16;
 /// Below so many multiplications a further thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 15;
 
 /// How many elements the panels of a weight (n, k) take.
 pub fn packed_length(columns: usize, depth: usize) -> usize {
     columns.div_ceil(COLUMNS) * depth * COLUMNS
+}
+
+/// Into how many tasks rows and panels are divided. Of a weight that each thread's cache holds whole it is the rows; else
+/// the panels, as long as each task has a whole tile of them, so that no two threads read the same.
+fn division(rows: usize, panels: usize, depth: usize, threads: usize) -> (usize, usize) {
+    let (blocks, across) = (rows.div_ceil(TALL), panels.div_ceil(WIDE));
+    if threads == 1 {
+        return (blocks, across);
+    }
+    let most = rows.div_ceil(LOW).max(blocks);
+    let of_rows = if panels * COLUMNS * depth <= HELD {
+        (threads * TASKS).clamp(blocks, most)
+    } else {
+        blocks
+    };
+    let tiles = panels.div_ceil(tile::most_panels());
+    let across = tiles.min((threads * TASKS).div_ceil(of_rows)).max(across);
+    let blocks = (threads * TASKS).div_ceil(across).clamp(of_rows, most);
+    (blocks, across)
 }
 
 /// Writes a weight (n, k), row by row, as panels; columns that there are not are zeros.
@@ -157,13 +180,9 @@ impl Linear<'_> {
     fn in_blocks<X: Rows>(&self, rows_of: &X, result: &mut [f32], rows: usize, threads: usize) {
         let panels = self.columns.div_ceil(COLUMNS);
         let threads = self.threads(rows, threads);
-        let tall = rows.div_ceil(rows.div_ceil(TALL)).next_multiple_of(ROWS);
+        let (blocks, across) = division(rows, panels, self.depth, threads);
+        let tall = rows.div_ceil(blocks).next_multiple_of(ROWS);
         let blocks = rows.div_ceil(tall);
-        let wide = match threads {
-            1 => WIDE,
-            _ => (panels * blocks).div_ceil(threads * TASKS).min(WIDE),
-        };
-        let across = panels.div_ceil(wide);
         let to = Parts::of(result);
         team::each(blocks * across, threads, |task| {
             let (block, group) = (task / across, task % across);
@@ -172,7 +191,7 @@ impl Linear<'_> {
                 rows_of,
                 result: to.address(),
                 rows: block * tall..rows.min((block + 1) * tall),
-                panels: group * wide..panels.min((group + 1) * wide),
+                panels: group * panels / across..(group + 1) * panels / across,
             };
             dispatch(task);
         });
@@ -296,8 +315,10 @@ impl<X: Rows> Task<'_, X> {
             let (x, x_step) =
                 self.rows_of
                     .columns(self.rows.clone(), from..from + depth, &mut scratch);
-            for panel in self.panels.clone().step_by(tile::panels::<BITS>()) {
-                let beside = tile::panels::<BITS>().min(self.panels.end - panel);
+            let mut panel = self.panels.start;
+            for left in (1..=self.panels.len().div_ceil(tile::panels::<BITS>())).rev() {
+                // As many panels in each tile as there can be alike.
+                let beside = (self.panels.end - panel).div_ceil(left);
                 let column = panel * COLUMNS;
                 let width = (beside * COLUMNS).min(n - column);
                 let begin = self.linear.begin::<WIDE>(column, width);
@@ -359,6 +380,7 @@ impl<X: Rows> Task<'_, X> {
                     }
                     row += count;
                 }
+                panel += beside;
             }
         }
     }

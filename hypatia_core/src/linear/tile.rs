@@ -1,5 +1,7 @@
 //! The innermost piece of a product: a few rows by the columns of one panel, sums in registers.
 
+use crate::registers;
+
 /// Columns of a panel: two registers of eight.
 pub const COLUMNS: usize = 16;
 /// Rows of a tile: as many as leave registers for what they are multiplied by.
@@ -10,6 +12,15 @@ pub const MOST_PANELS: usize = 4;
 /// Panels of a tile: sums of six rows by four of them fill thirty-two registers of 512 bits, by one sixteen of 256.
 pub(crate) const fn panels<const BITS: usize>() -> usize {
     if BITS >= 512 { MOST_PANELS } else { 1 }
+}
+
+/// The same of the processor at hand.
+pub(crate) fn most_panels() -> usize {
+    if registers::bits() >= 512 {
+        panels::<512>()
+    } else {
+        panels::<256>()
+    }
 }
 
 /// Where panels are read side by side in registers of 512 bits, what lies so many elements ahead is asked for.
