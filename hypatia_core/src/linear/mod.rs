@@ -305,7 +305,6 @@ impl<X: Rows> Task<'_, X> {
         } = *self.linear;
         const WIDE: usize = MOST_PANELS * COLUMNS;
         let (mut scratch, mut own) = (Vec::new(), [0.0; ROWS * WIDE]);
-        let last = (panels.len() / COLUMNS).saturating_sub(1);
         let slices = k.div_ceil(slice_of::<BITS>()).max(1);
         let step = k.div_ceil(slices).max(1);
         let tiles = self.rows.len().div_ceil(ROWS);
@@ -322,19 +321,24 @@ impl<X: Rows> Task<'_, X> {
                 let column = panel * COLUMNS;
                 let width = (beside * COLUMNS).min(n - column);
                 let begin = self.linear.begin::<WIDE>(column, width);
-                // The next panels' slice is asked for while these are multiplied, the more at a time the fewer rows.
-                let turns = (tiles * (depth / TURN)).max(1);
-                let next = panels[((panel + beside) * k + from).min(last) * COLUMNS..].as_ptr();
-                let mut ahead = Ahead::Line {
-                    from: next,
-                    step: (depth * COLUMNS).div_ceil(turns),
+                // What is multiplied next is asked for meanwhile, a line a turn: of each tile's turns a part of a panel.
+                let (next, at) = if panel + beside < self.panels.end {
+                    (panel + beside, from)
+                } else if slice + 1 < slices {
+                    (self.panels.start, from + depth)
+                } else {
+                    (self.panels.end, 0)
                 };
+                let next = panels.as_ptr().wrapping_add((next * k + at) * COLUMNS);
+                let parts = beside * TURN;
                 let mut row = self.rows.start;
                 for rest in (1..=tiles).rev() {
                     // As many rows in each tile as there can be alike.
                     let count = (self.rows.end - row).div_ceil(rest);
                     // SAFETY: row and column are of the result.
                     let to = unsafe { self.result.add(row * n + column) };
+                    // Where there are fewer tiles than parts, the first parts.
+                    let part = (tiles - rest) * parts.min(tiles) / tiles;
                     let whole = width == beside * COLUMNS;
                     let (sums, sums_step) = if whole {
                         (to, n)
@@ -358,9 +362,13 @@ impl<X: Rows> Task<'_, X> {
                         } else {
                             std::ptr::null()
                         },
-                        ahead,
+                        ahead: Ahead::Line {
+                            from: next.wrapping_add(
+                                (part / TURN * k + part % TURN * (depth / TURN)) * COLUMNS,
+                            ),
+                            step: COLUMNS,
+                        },
                     };
-                    ahead = ahead.after(depth / TURN);
                     // SAFETY: `apply` checked the lengths that rows, panels and result are of.
                     unsafe { tile.add::<BITS>(count, beside) };
                     if !whole {
