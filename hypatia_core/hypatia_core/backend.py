@@ -461,7 +461,7 @@ class Compilation:
 
     def _recall(self, imported: Imported, graph: GraphModule) -> bool:
         """Whether an earlier process has searched this graph: then its record is taken."""
-        if not self.options.cache:
+        if not self.options.cache or cache_folder.cache_folder() is None:
             return False
         with self._timed("recall"):
             inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]

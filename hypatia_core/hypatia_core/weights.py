@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -175,13 +175,13 @@ def _divided(
     for i, node in enumerate(frontier):
         folded[node] = rest.placeholder(f"folded_{i}")
         folded[node].meta = dict(node.meta)
+    live = _alive(graph.graph, constant, folded)
     for node in graph.graph.nodes:
         if node.op == "output":
             afresh = {n: copy for n, copy in copies.items() if n.op == "placeholder" or n not in constant}
             rest.output(fx.node.map_arg(node.args[0], partial(_computed, rest, afresh)))
-        elif node.op != "placeholder" and node not in folded:
+        elif node in live and node.op != "placeholder":
             copies[node] = rest.node_copy(node, lambda n: folded.get(n) or copies[n])
-    rest.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or _mutates(node))
     kept = []
     for i, node in enumerate(placeholders):
         if copies[node].users:
@@ -195,6 +195,18 @@ def _divided(
         compat.graph_module(graph, rest),
         kept,
     )
+
+
+def _alive(graph: fx.Graph, constant: set[fx.Node], folded: Mapping[fx.Node, fx.Node]) -> set[fx.Node]:
+    """What has to run beside folded values: what writes, and what is returned and not computed afresh."""
+    live: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "output":
+            live.update(n for n in node.all_input_nodes if n not in constant)
+        elif node in live or _mutates(node):
+            live.add(node)
+            live.update(n for n in node.all_input_nodes if n not in folded)
+    return live
 
 
 def _computed(rest: fx.Graph, copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:
