@@ -21,7 +21,7 @@ from hypatia_core.choice import Candidate, Choice, Deferred, Form
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
-from hypatia_core.explanation import explain, input_names, profile
+from hypatia_core.explanation import explain_later, input_names, profile
 from hypatia_core.fusion import CONVOLVED, Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
@@ -163,6 +163,8 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
+        #: Whether the report knows how to show the programs.
+        self._explained = False
         #: What was computed of weights alone; None where that is nothing. And the candidates that run on it.
         self.divided: Memo | None = None
         #: The same where our own kernels are preferred; None where that is no other program.
@@ -225,7 +227,7 @@ class Compilation:
             self._fall_back(f"not rewritten: {brief(error)}", error)
             if self.stage == "joint":
                 raise Unsupported(brief(error)) from error
-        if self.report.before is None:
+        if not self._explained:
             self._explain(graph)
         best = graph if rewritten is None else rewritten
         static = positions(static, best)
@@ -397,7 +399,7 @@ class Compilation:
             return None, []
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph, self.outputs)
-        self._explain(graph, imported, found, rewritten, places)
+        self._explain(graph, imported, found, rewritten.graph, places)
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
 
@@ -541,16 +543,16 @@ class Compilation:
         return candidates
 
     def _explain(self, graph: GraphModule, *found: Any) -> None:
-        """Fills in what the report shows of the programs; a fault in it costs the report only."""
+        """Has the report show both programs, once it is read."""
+        self._explained = True
         with self._timed("explain"):
-            try:
-                names = self.names or {}
-                if self.dynamo_graph is not None:
+            names = self.names or {}
+            if self.dynamo_graph is not None:
+                try:
                     names = input_names(self.dynamo_graph, graph.graph)
-                explain(self.report, graph, names, self._static(), *found)
-            except Exception as error:
-                self._refuse(f"the report is without its graphs: {brief(error)}")
-                logger.debug("%s", "".join(traceback.format_exception(error)))
+                except Exception as error:  # costs the report only
+                    self._refuse(f"the report does not know the model's names: {brief(error)}")
+            explain_later(self.report, graph.graph, names, self._static(), *found)
 
     def _candidates(
         self, forms: list[Form], shared: Memo | None, fake_inputs: Sequence[Any]

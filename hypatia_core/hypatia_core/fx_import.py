@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,11 @@ class Imported:
     numbers: set[fx.Node]
     #: Weights read as matrices of a structure, by position: the same.
     structures: dict[int, Structure]
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The wire as JSON."""
+        return json.dumps(self.wire)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError, Snapshot
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport, brief
+from hypatia_core.written_graph import WrittenGraph
 
 #: Weights that change so often in a row, each time before their results were used twice, are left alone…
 RESTLESS = 4
@@ -160,7 +161,7 @@ def _divided(
     graph: GraphModule, placeholders: list[fx.Node], constant: set[fx.Node], frontier: list[fx.Node]
 ) -> Division:
     needed = ancestors(frontier)
-    first, rest = fx.Graph(), fx.Graph()
+    first, rest = WrittenGraph(), WrittenGraph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph.graph.nodes:
         if node in needed:
@@ -189,9 +190,9 @@ def _divided(
             rest.erase_node(copies[node])
     rest.lint()
     return Division(
-        GraphModule(graph, first),
+        compat.graph_module(graph, first),
         [i for i, node in enumerate(placeholders) if node in needed],
-        GraphModule(graph, rest),
+        compat.graph_module(graph, rest),
         kept,
     )
 

@@ -21,7 +21,7 @@ PYTHON = [
     ["_hypatia_core"],
     [
         *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic"),
-        *("graph_json", "packed_linear"),
+        *("graph_json", "packed_linear", "written_graph"),
     ],
     ["channel_map", "packed_attention", "packed_convolution", "signed_sums"],
     ["profile", "node_times"],

@@ -18,6 +18,8 @@ use block::{Scratch, Weights};
 pub use linear::Matrix;
 pub use mixing::{ChannelMap, Weight};
 pub use real::Real;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use real::Registers;
 pub use signed_sums::{Lines, SignedSums};
 pub use threads::prefer_large_pages;
 
