@@ -25,6 +25,7 @@ from hypatia_core.explanation import explain_later, input_names, profile
 from hypatia_core.fusion import CONVOLVED, Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
+from hypatia_core.ideals import in_ideals
 from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import Lowered, lower
@@ -170,6 +171,8 @@ class Compilation:
         self._own: Memo | None = None
         self._on_divided: dict[str, Memo] = {}
         self._own_lowered: Lowered | None = None
+        #: Products that are done in left ideals.
+        self._halved = 0
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: The same before contractions were read off it.
@@ -209,8 +212,11 @@ class Compilation:
         rewritten: GraphModule | None = None
         parts: list[Region] | None = []
         try:
-            imported = self._import(graph)
-            rewritten, parts = self._optimize(imported, graph)
+            source = self._in_ideals(graph, {}) or graph
+            imported = self._import(source)
+            rewritten, parts = self._optimize(imported, source)
+            if source is not graph:
+                rewritten, parts = rewritten or source, None
             rewritten = self._contracted(rewritten, imported, graph)
             self.rewritten = rewritten
         except Unsupported as reason:
@@ -397,6 +403,22 @@ class Compilation:
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
 
+    def _in_ideals(self, graph: GraphModule, constants: Mapping[int, torch.Tensor]) -> GraphModule | None:
+        """The graph with products by matrices of an algebra done in its left ideals; None for none."""
+        if self.options.numerics == "exact":
+            return None
+        try:
+            with self._timed("ideals"):
+                found = in_ideals(graph, constants)
+        except Exception as error:  # a fault of ours must not be the user's
+            self._fall_back(f"left ideals were not looked for: {brief(error)}", error)
+            return None
+        if found is None:
+            return None
+        self._halved += found[1]
+        self.report.implementations = {"product: in left ideals of its algebra": self._halved}
+        return found[0]
+
     def _contracted(
         self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
     ) -> GraphModule | None:
@@ -404,17 +426,18 @@ class Compilation:
         self.searched = rewritten
         if self.options.numerics == "exact":
             return rewritten
+        # What is a table's only here: signs that the code captures.
+        rewritten = self._in_ideals(rewritten or graph, imported.assumed) or rewritten
         try:
             with self._timed("contractions"):
                 found = contracted(rewritten or graph, imported.assumed)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"contractions were not looked for: {brief(error)}", error)
             return rewritten
-        if found is None:
-            return rewritten
-        written, counts = found
-        self.report.implementations = {f"{name}: the engine's": n for name, n in counts.items()}
-        self.report.nodes_after = work_of(written)
+        written, counts = (rewritten, {}) if found is None else found
+        self.report.implementations |= {f"{name}: the engine's": n for name, n in counts.items()}
+        if written is not None:
+            self.report.nodes_after = work_of(written)
         return written
 
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
