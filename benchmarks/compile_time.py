@@ -158,14 +158,14 @@ def measured(name: str, rounds: int, inductor: bool) -> dict[str, Any]:
     return row
 
 
-STAGES = ("import", "search", "export", "explain")
-HEAD = f"{'model':24s}{'nodes':>12s}{'islands':>9s}" + "".join(f"{s:>9s}" for s in STAGES)
+STAGES = ("import", "search", "export", "implementations")
+HEAD = f"{'model':24s}{'nodes':>12s}{'islands':>9s}" + "".join(f"{s:>16s}" for s in STAGES)
 HEAD += f"{'own':>9s}{'Inductor':>11s}"
 
 
 def line(name: str, row: dict[str, Any]) -> str:
     """A row as text; islands are all and different ones."""
-    stages = "".join(f"{1e3 * row['stages'].get(stage, math.nan):9.0f}" for stage in STAGES)
+    stages = "".join(f"{1e3 * row['stages'].get(stage, math.nan):16.0f}" for stage in STAGES)
     nodes, islands = "→".join(map(str, row["nodes"])), "/".join(map(str, row["islands"]))
     inductor = f"{1e3 * row['inductor']:11.0f}" if "inductor" in row else f"{'not run':>11s}"
     return f"{name:24s}{nodes:>12s}{islands:>9s}{stages}{1e3 * row['own']:9.0f}{inductor}"

@@ -414,18 +414,20 @@ def products(rounds: int) -> None:
 
 
 def layers(rounds: int) -> None:
-    for title, make, algebra in (
-        ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3)),
-        ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1)),
-        ("a matrix laid together from weights (CliffordLayers' form)", KernelLayer, Algebra(3)),
-        ("this package's, whose operations all backends call", Layers, Algebra(3)),
-        ("the same in plain torch", plain_layers, Algebra(3)),
+    matrix = "a matrix laid together from weights (CliffordLayers' form)"
+    for title, make, algebra, channels in (
+        ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3), 32),
+        ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1), 32),
+        (matrix, KernelLayer, Algebra(3), 32),
+        (matrix, KernelLayer, Algebra(3), 128),
+        ("this package's, whose operations all backends call", Layers, Algebra(3), 32),
+        ("the same in plain torch", plain_layers, Algebra(3), 32),
     ):
         torch.manual_seed(0)
-        model, x = make(algebra, 32), torch.randn(256, 32, len(algebra))
+        model, x = make(algebra, channels), torch.randn(256, channels, len(algebra))
         expected = model(x).detach()
         if isinstance(model, PlainLayers):
-            layers = Layers(algebra, 32)
+            layers = Layers(algebra, channels)
             layers.mix, layers.product, layers.gate = model.mix, model.product, model.gate
             agree(f"{title}, this package's layers", layers(x).detach(), expected, 1e-4)
         forms: dict[str, Any] = {"eager": model}

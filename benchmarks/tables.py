@@ -149,11 +149,11 @@ def geometric() -> str:
 
 def compile_time() -> str:
     """Our own stages, and Inductor's whole compilation."""
-    stages = ("import", "search", "export", "explain")
+    stages = ("import", "search", "export", "implementations")
     rows = []
     for name, row in results("compile_time")["models"].items():
         nodes = "{} → {}".format(*row["nodes"])
-        own = [*(shown(row["stages"][stage]) for stage in stages), shown(row["own"])]
+        own = [*(shown(row["stages"].get(stage)) for stage in stages), shown(row["own"])]
         rows.append([name, nodes, *own, shown(row.get("inductor"))])
     return markdown(["model", "nodes", *stages, "all our own", "Inductor, whole"], rows)
 

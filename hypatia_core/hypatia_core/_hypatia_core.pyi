@@ -119,6 +119,28 @@ def attention(
     threads: int,
 ) -> None: ...
 def inner_product(double: bool, x: int, y: int, count: int, threads: int) -> float: ...
+def left_ideals(
+    n: int, tables: Sequence[Sequence[tuple[int, int, int]]]
+) -> (
+    tuple[int, list[tuple[int, int, int]], list[tuple[int, int, int]], list[list[tuple[int, int, int]]]]
+    | None
+): ...
+
+@final
+class SignedSums:
+    def __new__(
+        cls, places: int, results: int, scale: float, terms: Sequence[tuple[int, int, int]]
+    ) -> SignedSums: ...
+    def run(
+        self,
+        double: bool,
+        x: int,
+        extents: tuple[int, int, int],
+        strides: tuple[int, ...],
+        constant: int,
+        result: int,
+        threads: int,
+    ) -> None: ...
 
 @final
 class BilinearMap:

@@ -21,10 +21,11 @@ from hypatia_core.choice import Candidate, Choice, Deferred, Form
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
-from hypatia_core.explanation import explain, input_names, profile
+from hypatia_core.explanation import explain_later, input_names, profile
 from hypatia_core.fusion import CONVOLVED, Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
+from hypatia_core.ideals import in_ideals
 from hypatia_core.literals import Tables, while_they_hold
 from hypatia_core.log import HypatiaWarning, announce, logger
 from hypatia_core.lowering import Lowered, lower
@@ -162,12 +163,16 @@ class Compilation:
         self._record = decisions.Record()
         self._key: str | None = None
         self._faultless = True
+        #: Whether the report knows how to show the programs.
+        self._explained = False
         #: What was computed of weights alone; None where that is nothing. And the candidates that run on it.
         self.divided: Memo | None = None
         #: The same where our own kernels are preferred; None where that is no other program.
         self._own: Memo | None = None
         self._on_divided: dict[str, Memo] = {}
         self._own_lowered: Lowered | None = None
+        #: Products that are done in left ideals.
+        self._halved = 0
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: The same before contractions were read off it.
@@ -207,8 +212,11 @@ class Compilation:
         rewritten: GraphModule | None = None
         parts: list[Region] | None = []
         try:
-            imported = self._import(graph)
-            rewritten, parts = self._optimize(imported, graph)
+            source = self._in_ideals(graph, {}) or graph
+            imported = self._import(source)
+            rewritten, parts = self._optimize(imported, source)
+            if source is not graph:
+                rewritten, parts = rewritten or source, None
             rewritten = self._contracted(rewritten, imported, graph)
             self.rewritten = rewritten
         except Unsupported as reason:
@@ -219,7 +227,7 @@ class Compilation:
             self._fall_back(f"not rewritten: {brief(error)}", error)
             if self.stage == "joint":
                 raise Unsupported(brief(error)) from error
-        if self.report.before is None:
+        if not self._explained:
             self._explain(graph)
         best = graph if rewritten is None else rewritten
         static = positions(static, best)
@@ -391,9 +399,25 @@ class Compilation:
             return None, []
         with self._timed("export"):
             rewritten, places = write(found.text, imported, graph, self.outputs)
-        self._explain(graph, imported, found, rewritten, places)
+        self._explain(graph, imported, found, rewritten.graph, places)
         self.report.nodes_after = work_of(rewritten)
         return rewritten, regions(found.regions, imported, places)
+
+    def _in_ideals(self, graph: GraphModule, constants: Mapping[int, torch.Tensor]) -> GraphModule | None:
+        """The graph with products by matrices of an algebra done in its left ideals; None for none."""
+        if self.options.numerics == "exact":
+            return None
+        try:
+            with self._timed("ideals"):
+                found = in_ideals(graph, constants)
+        except Exception as error:  # a fault of ours must not be the user's
+            self._fall_back(f"left ideals were not looked for: {brief(error)}", error)
+            return None
+        if found is None:
+            return None
+        self._halved += found[1]
+        self.report.implementations = {"product: in left ideals of its algebra": self._halved}
+        return found[0]
 
     def _contracted(
         self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
@@ -402,17 +426,18 @@ class Compilation:
         self.searched = rewritten
         if self.options.numerics == "exact":
             return rewritten
+        # What is a table's only here: signs that the code captures.
+        rewritten = self._in_ideals(rewritten or graph, imported.assumed) or rewritten
         try:
             with self._timed("contractions"):
                 found = contracted(rewritten or graph, imported.assumed)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"contractions were not looked for: {brief(error)}", error)
             return rewritten
-        if found is None:
-            return rewritten
-        written, counts = found
-        self.report.implementations = {f"{name}: the engine's": n for name, n in counts.items()}
-        self.report.nodes_after = work_of(written)
+        written, counts = (rewritten, {}) if found is None else found
+        self.report.implementations |= {f"{name}: the engine's": n for name, n in counts.items()}
+        if written is not None:
+            self.report.nodes_after = work_of(written)
         return written
 
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
@@ -459,7 +484,7 @@ class Compilation:
 
     def _recall(self, imported: Imported, graph: GraphModule) -> bool:
         """Whether an earlier process has searched this graph: then its record is taken."""
-        if not self.options.cache:
+        if not self.options.cache or cache_folder.cache_folder() is None:
             return False
         with self._timed("recall"):
             inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]
@@ -518,16 +543,16 @@ class Compilation:
         return candidates
 
     def _explain(self, graph: GraphModule, *found: Any) -> None:
-        """Fills in what the report shows of the programs; a fault in it costs the report only."""
+        """Has the report show both programs, once it is read."""
+        self._explained = True
         with self._timed("explain"):
-            try:
-                names = self.names or {}
-                if self.dynamo_graph is not None:
+            names = self.names or {}
+            if self.dynamo_graph is not None:
+                try:
                     names = input_names(self.dynamo_graph, graph.graph)
-                explain(self.report, graph, names, self._static(), *found)
-            except Exception as error:
-                self._refuse(f"the report is without its graphs: {brief(error)}")
-                logger.debug("%s", "".join(traceback.format_exception(error)))
+                except Exception as error:  # costs the report only
+                    self._refuse(f"the report does not know the model's names: {brief(error)}")
+            explain_later(self.report, graph.graph, names, self._static(), *found)
 
     def _candidates(
         self, forms: list[Form], shared: Memo | None, fake_inputs: Sequence[Any]

@@ -525,9 +525,9 @@ def contracted(
         graph: a functional ATen graph; it stays as it is.
         values: inputs that are known constants, by position.
     """
-    if any(_is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
+    if any(is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
         return None
-    tables = _tables(graph, values)
+    tables = tables_of(graph, values)
     looked = _Finder(tables)
     # In most graphs there is nothing, and a copy takes longer than a look.
     if all(_found(looked, node) is None for node in graph.graph.nodes):
@@ -564,19 +564,19 @@ def contracted(
 
 def _found(finder: _Finder, node: fx.Node) -> _Found | None:
     """What computes a node's value by an operation of our own, if there is one."""
-    if node.op != "call_function" or not node.users or not _is_plain(node):
+    if node.op != "call_function" or not node.users or not is_plain(node):
         return None
     if node.target in _PRODUCTS:
         return finder.found(node)
     return finder.of_product(node) if node.target is aten.mul.Tensor else None
 
 
-def _is_symbolic(value: Any) -> bool:
+def is_symbolic(value: Any) -> bool:
     sizes = value.shape if isinstance(value, torch.Tensor) else [value]
     return any(isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)) for size in sizes)
 
 
-def _is_plain(node: fx.Node) -> bool:
+def is_plain(node: fx.Node) -> bool:
     value = node.meta.get("val")
     return (
         isinstance(value, torch.Tensor)
@@ -586,7 +586,7 @@ def _is_plain(node: fx.Node) -> bool:
     )
 
 
-def _tables(graph: GraphModule, values: Mapping[int, torch.Tensor]) -> dict[fx.Node, torch.Tensor]:
+def tables_of(graph: GraphModule, values: Mapping[int, torch.Tensor]) -> dict[fx.Node, torch.Tensor]:
     tables: dict[fx.Node, torch.Tensor] = {}
     for position, node in enumerate(graph.graph.find_nodes(op="placeholder")):
         if position in values:

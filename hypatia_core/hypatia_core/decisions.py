@@ -90,7 +90,7 @@ def key(imported: Imported, strides: list[str], stage: str, executors: list[str]
     chosen = {k: v for k, v in dataclasses.asdict(options).items() if k not in _INDIFFERENT}
     everything = {
         "format": FORMAT,
-        "graph": imported.wire,
+        "graph": imported.text,
         "returns": [str(value) if kind == "as is" else kind for kind, value in imported.returns],
         "devices": [str(device) for device in imported.devices],
         "strides": strides,

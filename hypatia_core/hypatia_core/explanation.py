@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import re
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import fx
@@ -14,9 +16,10 @@ from torch.fx import GraphModule
 from hypatia_core import compat, notation
 from hypatia_core._hypatia_core import rules
 from hypatia_core.fx_import import Imported
+from hypatia_core.log import logger
 from hypatia_core.node_times import node_seconds
 from hypatia_core.program import Correspondence, Costs, Program, correspondence, describe, source_of
-from hypatia_core.report import GraphReport, Step
+from hypatia_core.report import Explanation, GraphReport, Step, brief
 from hypatia_core.search import Found
 
 #: Runs of each program when its nodes are measured; the least time of each node counts.
@@ -49,39 +52,70 @@ def readable(source: str) -> str:
     return re.sub(r"L\['(\w+)'\]", r"\1", text).removeprefix("self.")
 
 
-def explain(
+def explain_later(
     report: GraphReport,
-    graph: GraphModule,
+    graph: fx.Graph,
     names: Mapping[str, str],
     weights: frozenset[int],
     imported: Imported | None = None,
     found: Found | None = None,
-    rewritten: GraphModule | None = None,
+    rewritten: fx.Graph | None = None,
     places: Sequence[Any] = (),
 ) -> None:
-    """Fills in `before`, `after`, `steps` and `machine`, as far as the pipeline came.
+    """Has `before`, `after` and `steps` of a report worked out when read, as far as the pipeline came.
 
-    `names` are what the model calls the inputs, by placeholder; `weights` the positions of those that are
-    parameters or buffers.
+    Until then both graphs are kept, with their fake values, and no weights. A fault costs the report only.
+
+    Args:
+        report: told how.
+        graph: the graph as captured; not changed any more.
+        names: what the model calls the inputs, by placeholder.
+        weights: the positions of those that are parameters or buffers.
+        imported, found, rewritten, places: what the stages after it made, as far as they came.
     """
+    if found is not None:
+        report.machine = found.account["machine"]
+    if imported is not None:
+        imported = replace(imported, assumed={}, structures={})
+
+    def work() -> Explanation:
+        try:
+            return explanation(graph, names, weights, imported, found, rewritten, places)
+        except Exception as error:
+            report.refusals.append(f"the report is without its graphs: {brief(error)}")
+            logger.debug("%s", "".join(traceback.format_exception(error)))
+            return Explanation()
+
+    report.explain_by(work)
+
+
+def explanation(
+    graph: fx.Graph,
+    names: Mapping[str, str],
+    weights: frozenset[int],
+    imported: Imported | None,
+    found: Found | None,
+    rewritten: fx.Graph | None,
+    places: Sequence[Any],
+) -> Explanation:
+    """Both programs and the steps between them; the arguments are those of `explain_later`."""
     if imported is None or found is None:
-        report.before, _ = describe(graph.graph, names, weights, Costs({}), "removed")
-        return
+        return Explanation(describe(graph, names, weights, Costs({}), "removed")[0])
     before_seconds = found.account["node_seconds_before"]
     seconds = {node: s for p, node in imported.nodes.items() if (s := before_seconds[p]) is not None}
-    report.machine = found.account["machine"]
     if rewritten is None or found.text is None:
-        report.before, _ = describe(graph.graph, names, weights, Costs(seconds), "removed")
-        return
+        return Explanation(describe(graph, names, weights, Costs(seconds), "removed")[0])
     result = json.loads(found.text)
     shared = correspondence(imported.wire, result, found.account["values"])
     gone = {node for place, node in imported.nodes.items() if place not in shared.kept_before}
     # An operation with several results is as its results are.
     gone -= {node for node in gone if _has_several(node) and not all(user in gone for user in node.users)}
-    kept = frozenset(node for node in graph.graph.nodes if node not in gone)
-    report.before, order = describe(graph.graph, names, weights, Costs(seconds, kept), "removed")
-    report.after = _result(imported, found, rewritten, places, names, weights, shared, result)
-    report.steps = [_step(step, imported, report.before, order) for step in found.account["steps"]]
+    kept = frozenset(node for node in graph.nodes if node not in gone)
+    before, order = describe(graph, names, weights, Costs(seconds, kept), "removed")
+    after = _result(imported, found, rewritten, places, names, weights, shared, result)
+    return Explanation(
+        before, after, [_step(step, imported, before, order) for step in found.account["steps"]]
+    )
 
 
 def _has_several(node: fx.Node) -> bool:
@@ -91,7 +125,7 @@ def _has_several(node: fx.Node) -> bool:
 def _result(
     imported: Imported,
     found: Found,
-    rewritten: GraphModule,
+    rewritten: fx.Graph,
     places: Sequence[Any],
     names: Mapping[str, str],
     weights: frozenset[int],
@@ -117,7 +151,7 @@ def _result(
         if place not in shared.kept_after:
             new.add(node)
     following_new = False
-    for node in reversed(list(rewritten.graph.nodes)):
+    for node in reversed(list(rewritten.nodes)):
         if node.op != "call_function":
             continue
         # What was written on the way to a node of the wire (a sum's first parts) is as new as that node.
@@ -129,8 +163,8 @@ def _result(
             user = next((u for u in users if source_of(u)[0] is not None), None)
             if user is not None:
                 origins[node] = user
-    kept = frozenset(node for node in rewritten.graph.nodes if node not in new)
-    program, _ = describe(rewritten.graph, names, weights, Costs(seconds, kept, origins), "new")
+    kept = frozenset(node for node in rewritten.nodes if node not in new)
+    program, _ = describe(rewritten, names, weights, Costs(seconds, kept, origins), "new")
     return program
 
 

@@ -14,6 +14,7 @@ from hypatia_core import compat
 from hypatia_core.fx_import import WIRE_VERSION, Imported
 from hypatia_core.ops import DTYPES_BACK, WRITES, Number
 from hypatia_core.sizes import SizeWriter, Unsupported, expression, is_dense
+from hypatia_core.written_graph import WrittenGraph
 
 aten = torch.ops.aten
 _CONTIGUOUS = torch.contiguous_format
@@ -27,7 +28,7 @@ class Writer:
     original: fx.GraphModule
     #: From this output on, outputs that shared memory need not: nobody sees that gradients do.
     apart_from: int | None = None
-    graph: fx.Graph = field(default_factory=fx.Graph)
+    graph: fx.Graph = field(default_factory=WrittenGraph)
 
     def __post_init__(self) -> None:
         self._inputs: list[fx.Node] = []
@@ -40,8 +41,11 @@ class Writer:
         self._device = torch.device("cpu")
         self.places: list[Any] = []
         self._literals: dict[str, torch.Tensor] = {}
-        self._types: dict[fx.Node, _Type | None] = {}
-        self._results: dict[Any, tuple[Any, _Type | None]] = {}
+        #: Types of strided tensors by number; the number of each node's, without and with its place.
+        self._numbers: dict[Any, int] = {}
+        self._types: dict[fx.Node, int | None] = {}
+        self._placed: dict[fx.Node, int | None] = {}
+        self._results: dict[Any, tuple[Any, int | None, int | None]] = {}
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -176,7 +180,7 @@ class Writer:
         key = self._asked(target, args, kwargs)
         known = self._results.get(key) if key is not None else None
         if known is not None:
-            node.meta["val"], self._types[node] = known
+            node.meta["val"], self._types[node], self._placed[node] = known
             return node
         for argument in node.all_input_nodes:
             if "val" not in argument.meta:
@@ -188,8 +192,8 @@ class Writer:
         else:
             value = target(*fake_args, **fake_kwargs)
         node.meta["val"] = value
-        if key is not None and isinstance(value, torch.Tensor) and (ty := self._type(node)) is not None:
-            self._results[key] = value, ty
+        if key is not None and _is_told(value):
+            self._results[key] = value, *self._note_type(node, value)
         return node
 
     def _asked(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -200,29 +204,46 @@ class Writer:
         """
         if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
             return None
+        asked: list[Any] = [target]
+        # Where in memory an operand of a pointwise operation begins, its result does not tell.
+        types = self._types if torch.Tag.pointwise in target.tags else self._placed
         try:
-            asked = target, self._frozen(args), self._frozen(tuple(kwargs.items()))
-            hash(asked)
+            for argument in args:
+                self._ask(argument, asked, types)
+            for name, argument in kwargs.items():
+                asked.append(name)
+                self._ask(argument, asked, types)
+            key = tuple(asked)
+            hash(key)
         except (TypeError, LookupError):  # an argument that is unlike others, or a size that is a symbol
             return None
-        return asked
+        return key
 
-    def _frozen(self, argument: Any) -> Any:
-        if isinstance(argument, fx.Node):
-            ty = self._type(argument)
+    def _ask(self, argument: Any, asked: list[Any], types: dict[fx.Node, int | None]) -> None:
+        """Adds what tells an argument from others; equal numbers of unequal types are not the same."""
+        kind = type(argument)
+        asked.append(kind)
+        if kind is fx.Node:
+            if argument not in types:
+                self._note_type(argument, argument.meta.get("val"))
+            ty = types[argument]
             if ty is None:
                 raise LookupError(argument.name)
-            return ty
-        if isinstance(argument, (list, tuple)):
-            return tuple([self._frozen(a) for a in argument])
-        # Equal numbers of unequal types are not the same argument.
-        return (type(argument), argument) if isinstance(argument, (bool, int, float)) else argument
+            asked.append(ty)
+        elif isinstance(argument, (list, tuple)):
+            asked.append(len(argument))
+            for part in argument:
+                self._ask(part, asked, types)
+        else:
+            asked.append(argument)
 
-    def _type(self, node: fx.Node) -> _Type | None:
-        """A node's type and strides; None where these do not tell all of it."""
-        if node not in self._types:
-            self._types[node] = _type_of(node.meta.get("val"))
-        return self._types[node]
+    def _note_type(self, node: fx.Node, value: Any) -> tuple[int | None, int | None]:
+        """Numbers a node's type and strides, without and with its place; None where there is more to it."""
+        ty, numbers = _type_of(value), self._numbers
+        without = None if ty is None else numbers.setdefault(ty, len(numbers))
+        whole = None if ty is None else numbers.setdefault((ty, value.storage_offset()), len(numbers))
+        self._types[node], self._placed[node] = without, whole
+        return without, whole
 
     def first(self, target: Any, *args: Any) -> fx.Node:
         """The first of an operation's results."""
@@ -352,19 +373,16 @@ class Writer:
         return self._sizes.write(expression(size))
 
 
-@dataclass(frozen=True)
-class _Type:
-    """What operations on a strided tensor of known sizes ask of it."""
-
-    dtype: torch.dtype
-    device: torch.device
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int
-    differentiable: bool
+def _is_told(value: Any) -> bool:
+    """Whether a result is tensors whose types tell all of them."""
+    if isinstance(value, (list, tuple)):
+        return all(_type_of(part) is not None for part in value)
+    return _type_of(value) is not None
 
 
-def _type_of(value: Any) -> _Type | None:
+def _type_of(value: Any) -> tuple[Any, ...] | None:
+    """What operations on a strided tensor of known sizes ask of it, its place in memory apart; None where
+    there is more to it."""
     if type(value).__name__ != "FakeTensor" or value.layout is not torch.strided:
         return None
     if value.is_conj() or value.is_neg() or value.is_quantized:
@@ -372,7 +390,7 @@ def _type_of(value: Any) -> _Type | None:
     shape, strides, offset = tuple(value.shape), value.stride(), value.storage_offset()
     if not all(type(number) is int for number in (*shape, *strides, offset)):
         return None
-    return _Type(value.dtype, value.device, shape, strides, offset, value.requires_grad)
+    return value.dtype, value.device, shape, strides, value.requires_grad
 
 
 def _returned(graph: fx.Graph) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,11 @@ class Imported:
     numbers: set[fx.Node]
     #: Weights read as matrices of a structure, by position: the same.
     structures: dict[int, Structure]
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The wire as JSON."""
+        return json.dumps(self.wire)
 
 
 @dataclass
@@ -174,16 +180,15 @@ class Reader:
         return True
 
     def _is_plain(self, node: fx.Node) -> bool:
-        value = node.meta.get("val")
-        if not isinstance(value, torch.Tensor) or type(value).__name__ != "FakeTensor":
+        value: Any = node.meta.get("val")
+        if type(value).__name__ != "FakeTensor":
             return False
         if value.layout is not torch.strided or value.is_quantized or value.is_conj() or value.is_neg():
             return False
-        return all(
-            argument in self._places and argument not in self.numbers
-            for argument in node.all_input_nodes
-            if not self.is_size(argument)
-        )
+        for argument in node.all_input_nodes:
+            if (argument not in self._places or argument in self.numbers) and not self.is_size(argument):
+                return False
+        return True
 
     def is_size(self, node: fx.Node) -> bool:
         """Whether a node is a size and no tensor."""
@@ -237,8 +242,10 @@ class Reader:
         if node.meta["val"].dtype not in DTYPES:
             return None
         place = self._add(op, operands, attributes, self.type_of(node))
-        if operands == self._operands(node):
-            self.nodes[place]["otherwise"] = self._key(node)
+        key, arguments = self._key(node)
+        if operands == arguments:
+            self.nodes[place]["otherwise"] = key
+            self.opaque_nodes.setdefault(key, node)
         return place
 
     def computed(self, op: str, operands: list[int], attributes: list[Any], ty: dict[str, Any]) -> int:
@@ -285,11 +292,15 @@ class Reader:
         self.nodes.append(entry)
         return len(self.nodes) - 1
 
-    def _key(self, node: fx.Node) -> str:
-        """The identity of an opaque operation: equal keys and operands mean equal values."""
+    def _key(self, node: fx.Node) -> tuple[str, list[int]]:
+        """The identity of an opaque operation, and the places of its tensor arguments, each as often as it
+        stands there: equal keys and operands mean equal values."""
+        places, operands = self._places, list[int]()
 
         def name(argument: fx.Node) -> str:
-            if argument in self._places:
+            place = places.get(argument)
+            if place is not None:
+                operands.append(place)
                 return "%"
             value = argument.meta.get("val")
             return str(value.node.expr) if isinstance(value, torch.SymInt) else argument.name
@@ -301,15 +312,7 @@ class Reader:
             else f"{node.op} {node.target}"
         )
         # The type too: the engine keeps one for a key, and operands of other shapes give another.
-        key += f" → {_type_text(node.meta.get('val'))}"
-        self.opaque_nodes.setdefault(key, node)
-        return key
-
-    def _operands(self, node: fx.Node) -> list[int]:
-        """The places of a node's tensor arguments, in their order, each as often as it stands there."""
-        arguments: list[fx.Node] = []
-        fx.node.map_arg((node.args, node.kwargs), arguments.append)
-        return [self._places[a] for a in arguments if a in self._places]
+        return f"{key} → {_type_text(node.meta.get('val'))}", operands
 
     def _opaque(self, node: fx.Node) -> int:
         value = node.meta.get("val")
@@ -322,11 +325,12 @@ class Reader:
                 source = self._places[node.args[0]]
                 return self._add("item", [source], [{"int": index}], self.type_of(node))
         effect = self._effect(node)
-        key = self._key(node)
+        key, operands = self._key(node)
+        self.opaque_nodes.setdefault(key, node)
         plain = isinstance(value, torch.Tensor)
         return self._add(
             "opaque",
-            self._operands(node),
+            operands,
             [{"word": key}, {"bool": effect}],
             self.type_of(node) if plain else None,
         )
@@ -405,7 +409,7 @@ def _read_attribute(reader: Reader, node: fx.Node) -> int | None:
 
 def _type_text(value: Any) -> str:
     if isinstance(value, torch.Tensor):
-        return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+        return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(_type_text, value))})"
     return type(value).__name__

@@ -18,6 +18,7 @@ from hypatia_core.implementations.base import Emitter
 from hypatia_core.sizes import Unsupported
 from hypatia_core.timing import Timings
 from hypatia_core.weights import dependent_on
+from hypatia_core.written_graph import WrittenGraph
 
 #: Another implementation must gain this part of torch's own time, …
 LEAST_GAIN = 0.03
@@ -85,7 +86,7 @@ def lower(
     lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}, own=own))
     if not lowered.chosen:
         return None
-    return Lowered(GraphModule(graph, lowered.graph), dict(lowered.chosen), lowered.convolutions)
+    return Lowered(compat.graph_module(graph, lowered.graph), dict(lowered.chosen), lowered.convolutions)
 
 
 def _planned(greedy: _Lowering) -> _Lowering:
@@ -96,7 +97,7 @@ def _planned(greedy: _Lowering) -> _Lowering:
     greedy.run()
     if not greedy.stayed:
         return greedy
-    bold = replace(greedy, graph=fx.Graph(), chosen=Counter(), enter=True, seconds=0.0, convolutions=0.0)
+    bold = replace(greedy, graph=WrittenGraph(), chosen=Counter(), enter=True, seconds=0.0, convolutions=0.0)
     try:
         bold.run()
     except Unsupported:
@@ -114,7 +115,7 @@ class _Lowering:
     covered: set[fx.Node]
     timings: Timings
     precisions: set[str]
-    graph: fx.Graph = field(default_factory=fx.Graph)
+    graph: fx.Graph = field(default_factory=WrittenGraph)
     chosen: Counter[str] = field(default_factory=Counter)
     #: Whether convolutions go channels last even where that alone does not pay.
     enter: bool = False

@@ -73,12 +73,18 @@ def _float_result(node: fx.Node) -> bool:
 
 def _pointwise(name: str) -> ReadFunction:
     def read(reader: Reader, node: fx.Node) -> int | None:
-        if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2 or set(node.kwargs) - {"alpha"}:
+        alpha = node.kwargs.get("alpha", 1)
+        # With a factor torch may round once where a product and a sum round twice.
+        if (alpha != 1 and reader.exact) or len(node.args) > 2 or set(node.kwargs) - {"alpha"}:
             return None
         dtypes = {a.meta["val"].dtype for a in node.args if isinstance(a, fx.Node) and not reader.is_size(a)}
         if dtypes != {node.meta["val"].dtype} or torch.bool in dtypes:  # promoted, or a logical operation
             return None
         operands = [reader.operand(argument, node) for argument in node.args]
+        if alpha != 1 and isinstance(node.args[1], fx.Node):
+            operands[1] = products.scaled(reader, alpha, operands[1], node.args[1])
+        elif alpha != 1:
+            return None
         if any(operand is None for operand in operands):
             return None
         return reader.known(name, operands, [], node)
@@ -296,9 +302,11 @@ def _reduction(name: str) -> ReadFunction:
     return read
 
 
-def _reduced(reader: Reader, node: fx.Node, name: str, axes: list[int], keep: bool) -> int | None:
+def _reduced(
+    reader: Reader, node: fx.Node, name: str, axes: list[int], keep: bool, source: Any = None
+) -> int | None:
     """A reduction that keeps its axes, and a reshape where the node's drops them."""
-    source: Any = node.args[0]
+    source = node.args[0] if source is None else source
     kept = [1 if i in axes else size for i, size in enumerate(source.meta["val"].shape)]
     attributes = [{"axes": axes}, {"bool": True}]
     if keep:
@@ -326,6 +334,19 @@ def _read_variance(reader: Reader, node: fx.Node) -> int | None:
         return None
     axes = sorted({a % rank for a in axes} if axes else range(rank))
     return _reduced(reader, node, "variance", axes, keep)
+
+
+def _read_one_of_var_mean(name: str) -> Callable[[Reader, fx.Node, fx.Node], int | None]:
+    def read(reader: Reader, node: fx.Node, both: fx.Node) -> int | None:
+        tensor: Any = both.args[0]
+        axes: Any = _default(both.target, both.args, 1, None)
+        rank, exact = tensor.meta["val"].dim(), reader.exact  # by themselves they are summed in another order
+        if exact or rank == 0 or both.kwargs.get("correction", 1) != 0 or not _float_result(node):
+            return None
+        axes = sorted({a % rank for a in axes} if axes else range(rank))
+        return _reduced(reader, node, name, axes, bool(both.kwargs.get("keepdim", False)), tensor)
+
+    return read
 
 
 def _write_variance(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
@@ -366,6 +387,8 @@ def _read_pow(reader: Reader, node: fx.Node) -> int | None:
     source = reader.tensor(node.args[0])
     if exponent == 2:
         return reader.known("mul", [source, source], [], node)
+    if exponent in (0.5, -0.5) and not reader.exact:
+        return reader.known("sqrt" if exponent > 0 else "rsqrt", [source], [], node)
     return reader.known("pow_scalar", [source], [{"float": repr(float(exponent))}], node)
 
 
@@ -680,6 +703,8 @@ SHARED_ITEM_READS: dict[tuple[Any, int], Callable[[Reader, fx.Node, fx.Node], in
     (aten.linalg_inv_ex.default, 1): systems.read_inverse_info,
     (aten._linalg_solve_ex.default, 0): systems.read_solution,
     (aten._linalg_solve_ex.default, 3): systems.read_solve_info,
+    (aten.var_mean.correction, 0): _read_one_of_var_mean("variance"),
+    (aten.var_mean.correction, 1): _read_one_of_var_mean("mean"),
 }
 
 READS: dict[Any, ReadFunction] = {

@@ -84,19 +84,36 @@ def _inner_product(writer: Writer, left: fx.Node, right: fx.Node) -> fx.Node | N
 
 
 def read_addmm(reader: Reader, node: fx.Node) -> int | None:
-    """Without factors."""
+    """With factors as the sum that it is."""
     if node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
-        return None
+        return read_baddbmm(reader, node)
     return reader.known("addmm", [reader.tensor(a) for a in node.args], [], node)
 
 
 def read_baddbmm(reader: Reader, node: fx.Node) -> int | None:
-    """Without factors, as the sum that it is."""
-    if reader.exact or node.kwargs.get("beta", 1) != 1 or node.kwargs.get("alpha", 1) != 1:
+    """As the sum that it is; what is added zero times is not looked at."""
+    beta, alpha = node.kwargs.get("beta", 1), node.kwargs.get("alpha", 1)
+    if reader.exact or not node.meta["val"].dtype.is_floating_point:
         return None
-    summand, left, right = (reader.tensor(a) for a in node.args)
-    product = reader.computed("matmul", [left, right], [], reader.type_of(node))
-    return reader.known("add", [summand, product], [], node)
+    summand, left, right = node.args
+    factors = [reader.tensor(left), reader.tensor(right)]
+    if (alpha, beta) == (1, 0):
+        return reader.known("matmul", factors, [], node)
+    product: int | None = reader.computed("matmul", factors, [], reader.type_of(node))
+    product = product if alpha == 1 else scaled(reader, alpha, product, node)
+    if beta == 0:
+        return product
+    added: int | None = reader.tensor(summand)
+    added = added if beta == 1 else scaled(reader, beta, added, summand)
+    return None if added is None or product is None else reader.known("add", [added, product], [], node)
+
+
+def scaled(reader: Reader, factor: Any, place: int | None, node: Any) -> int | None:
+    """A value of a node's type times a number; None where the engine does not know it."""
+    number = reader.operand(factor, node)
+    if number is None or place is None:
+        return None
+    return reader.computed("mul", [number, place], [], reader.type_of(node))
 
 
 def write_addmm(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:

@@ -49,6 +49,36 @@ class Step:
     seconds_right: float
 
 
+@dataclass
+class Explanation:
+    """Both programs of a graph as data, and the rewrites between them."""
+
+    before: Program | None = None
+    after: Program | None = None
+    steps: list[Step] = field(default_factory=list)
+
+
+class _Explained:
+    """A field of a graph's report that is worked out when it is first read: most reports never are."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, report: Any, owner: type | None = None) -> Any:
+        if report is None:
+            return self
+        report.explain()
+        return report.__dict__[self._name]
+
+    def __set__(self, report: Any, value: Any) -> None:
+        # Where none is given, the dataclass gives what its class has by this name.
+        report.__dict__[self._name] = getattr(Explanation(), self._name) if value is self else value
+
+
+def _explained() -> Any:
+    return field(default=_Explained(), repr=False)
+
+
 def work_of(graph: GraphModule) -> int:
     """How many nodes of a graph compute something."""
     return sum(1 for node in graph.graph.nodes if node.op not in ("placeholder", "output"))
@@ -106,14 +136,29 @@ class GraphReport:
     #: and by which part some program in the e-graph could be cheaper at most.
     search: dict[str, Any] = field(default_factory=dict)
     #: The graph as captured, and as rewritten; None where there is none.
-    before: Program | None = field(default=None, repr=False)
-    after: Program | None = field(default=None, repr=False)
+    before: Program | None = _explained()
+    after: Program | None = _explained()
     #: The rewrites from the one to the other, in the order in which they were found.
-    steps: list[Step] = field(default_factory=list, repr=False)
+    steps: list[Step] = _explained()
     #: The speeds that the estimates assume: operations and bytes a second, seconds a call.
     machine: dict[str, float] = field(default_factory=dict)
     #: Why Dynamo ended the graph before the function did, and the user's line; empty where it did not.
     graph_break: dict[str, str | None] = field(default_factory=dict)
+
+    def explain_by(self, work: Callable[[], Explanation]) -> None:
+        """Has the programs and the steps worked out when one is read, or the report copied."""
+        self.__dict__["_explain"] = work
+
+    def explain(self) -> None:
+        """Works out the programs and the steps, where that is still to be done."""
+        work = self.__dict__.pop("_explain", None)
+        if work is not None:
+            found = work()
+            self.before, self.after, self.steps = found.before, found.after, found.steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.explain()
+        return dict(self.__dict__)
 
     @property
     def own_seconds(self) -> float:

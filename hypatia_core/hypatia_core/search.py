@@ -51,9 +51,7 @@ def search(imported: Imported, options: Options, report: GraphReport, *, folds: 
     if machine is not None:
         settings["machine"] = machine
     try:
-        text, account_text = optimize_graph(
-            json.dumps(imported.wire), json.dumps(settings), user_rules.defined()
-        )
+        text, account_text = optimize_graph(imported.text, json.dumps(settings), user_rules.defined())
     except BaseException as error:
         # A panic of the engine is no `Exception`, and would pass every fallback.
         if type(error).__name__ == "PanicException":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError, Snapshot
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport, brief
+from hypatia_core.written_graph import WrittenGraph
 
 #: Weights that change so often in a row, each time before their results were used twice, are left alone…
 RESTLESS = 4
@@ -160,7 +161,7 @@ def _divided(
     graph: GraphModule, placeholders: list[fx.Node], constant: set[fx.Node], frontier: list[fx.Node]
 ) -> Division:
     needed = ancestors(frontier)
-    first, rest = fx.Graph(), fx.Graph()
+    first, rest = WrittenGraph(), WrittenGraph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph.graph.nodes:
         if node in needed:
@@ -174,13 +175,13 @@ def _divided(
     for i, node in enumerate(frontier):
         folded[node] = rest.placeholder(f"folded_{i}")
         folded[node].meta = dict(node.meta)
+    live = _alive(graph.graph, constant, folded)
     for node in graph.graph.nodes:
         if node.op == "output":
             afresh = {n: copy for n, copy in copies.items() if n.op == "placeholder" or n not in constant}
             rest.output(fx.node.map_arg(node.args[0], partial(_computed, rest, afresh)))
-        elif node.op != "placeholder" and node not in folded:
+        elif node in live and node.op != "placeholder":
             copies[node] = rest.node_copy(node, lambda n: folded.get(n) or copies[n])
-    rest.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or _mutates(node))
     kept = []
     for i, node in enumerate(placeholders):
         if copies[node].users:
@@ -189,11 +190,23 @@ def _divided(
             rest.erase_node(copies[node])
     rest.lint()
     return Division(
-        GraphModule(graph, first),
+        compat.graph_module(graph, first),
         [i for i, node in enumerate(placeholders) if node in needed],
-        GraphModule(graph, rest),
+        compat.graph_module(graph, rest),
         kept,
     )
+
+
+def _alive(graph: fx.Graph, constant: set[fx.Node], folded: Mapping[fx.Node, fx.Node]) -> set[fx.Node]:
+    """What has to run beside folded values: what writes, and what is returned and not computed afresh."""
+    live: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "output":
+            live.update(n for n in node.all_input_nodes if n not in constant)
+        elif node in live or _mutates(node):
+            live.add(node)
+            live.update(n for n in node.all_input_nodes if n not in folded)
+    return live
 
 
 def _computed(rest: fx.Graph, copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:

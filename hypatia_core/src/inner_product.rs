@@ -1,6 +1,8 @@
 //! Inner products of long vectors: one pass over both, summed in blocks, so that the sum of millions errs like that of
 //! thousands.
 
+#[cfg(target_arch = "x86_64")]
+use crate::bilinear::Registers;
 use crate::bilinear::{Real, threads};
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
@@ -9,6 +11,9 @@ use crate::registers::{Job, dispatch};
 const BLOCK: usize = 4096;
 /// Sums that run beside each other.
 const LANES: usize = 32;
+/// As many elements as the widest registers hold.
+#[cfg(target_arch = "x86_64")]
+const MOST_LANES: usize = 16;
 /// Below so many elements a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 19;
 
@@ -57,8 +62,55 @@ struct Product<'a, T> {
 impl<T: Real + Into<f64>> Job for Product<'_, T> {
     #[inline(always)]
     fn run<const BITS: usize>(self) {
-        *self.total = sums(self.x, self.y);
+        *self.total = match BITS {
+            // SAFETY: the processor has the registers.
+            #[cfg(target_arch = "x86_64")]
+            512 => unsafe { sums_in_registers::<T::Whole>(self.x, self.y) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            256 => unsafe { sums_in_registers::<T::Half>(self.x, self.y) },
+            _ => sums(self.x, self.y),
+        };
     }
+}
+
+/// Registers that sum beside each other.
+#[cfg(target_arch = "x86_64")]
+const TOGETHER: usize = 4;
+
+/// # Safety
+/// The processor must have the registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn sums_in_registers<R: Registers>(x: &[R::Element], y: &[R::Element]) -> f64 {
+    let width = TOGETHER * R::LANES;
+    let count = x.len().min(y.len());
+    let whole = count / width * width;
+    let (from_x, from_y) = (x.as_ptr(), y.as_ptr());
+    let mut total = 0.0;
+    let mut lanes = [R::Element::ZERO; TOGETHER * MOST_LANES];
+    for start in (0..whole).step_by(BLOCK) {
+        // SAFETY: all that is read lies before `whole`, and the lanes are as many as the widest registers have.
+        unsafe {
+            let mut sums = [R::splat(R::Element::ZERO); TOGETHER];
+            let mut at = start;
+            while at < whole.min(start + BLOCK) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let place = at + i * R::LANES;
+                    *sum = R::plus(*sum, R::load(from_x.add(place)), R::load(from_y.add(place)));
+                }
+                at += width;
+            }
+            for (i, &sum) in sums.iter().enumerate() {
+                R::store(lanes.as_mut_ptr().add(i * R::LANES), sum);
+            }
+        }
+        total += lanes[..width].iter().map(|&lane| lane.into()).sum::<f64>();
+    }
+    for at in whole..count {
+        total += (x[at] * y[at]).into();
+    }
+    total
 }
 
 #[inline(always)]
@@ -66,15 +118,16 @@ fn sums<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
     let mut total = 0.0;
     for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
         let mut lanes = [T::ZERO; LANES];
-        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        let rest = xs.remainder().iter().zip(ys.remainder());
-        for (a, b) in xs.zip(ys) {
-            for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-                *lane += a * b;
+        let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+        for i in 0..xs.len() {
+            for lane in 0..LANES {
+                lanes[lane] += xs[i][lane] * ys[i][lane];
             }
         }
         total += lanes.iter().map(|&lane| lane.into()).sum::<f64>();
-        total += rest.map(|(&a, &b)| (a * b).into()).sum::<f64>();
+        for i in 0..x_rest.len() {
+            total += (x_rest[i] * y_rest[i]).into();
+        }
     }
     total
 }

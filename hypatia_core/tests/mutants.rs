@@ -60,11 +60,13 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("matrix-times-inverse-is-a-solution", "on the right, false becomes true", TRANSPOSED),
     ("an-inverse-fails-where-the-factors-do", "on the right, false becomes true", TRANSPOSED),
     ("norm-of-a-residual-of-low-rank", "on the right, true becomes false", EXPANDED),
+    ("norm-of-a-residual-of-low-rank", "on the right, true becomes false, place 2", EXPANDED),
+    ("norm-of-a-residual-of-low-rank", "on the right, true becomes false, place 3", EXPANDED),
     ("norm-of-a-residual-of-low-rank", "without the condition 'is-matrix ?x'", TYPED),
     ("a-narrow-band-needs-its-diagonals-alone", "without the condition 'is-narrow-band ?j ?k'", DENSE),
     ("a-matrix-repeated-over-a-stack-broadcasts", "without the condition 'is-matrix ?b'", TYPED),
-    ("sum-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
-    ("mean-of-a-stack-of-products", "on the right, true becomes false", EXPANDED),
+    ("sum-of-a-stack-of-products", "on the right, true becomes false, place 3", EXPANDED),
+    ("mean-of-a-stack-of-products", "on the right, true becomes false, place 4", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "on the right, true becomes false", EXPANDED),
     ("sum-of-all-products-is-an-inner-product", "without the condition 'reduces-all ?axes ?x'", TYPED),
     ("attention-with-a-mask", "on the right, operands 2 and 3 of where are swapped", SHAPE_ALONE),
@@ -87,7 +89,8 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
 #[test]
 #[ignore = "minutes: part of `make test-full`"]
 fn mutants_are_refuted() {
-    let (mut killed, mut equivalent, mut survivors) = (0usize, 0usize, Vec::new());
+    let (mut killed, mut equivalent) = (0usize, 0usize);
+    let (mut survivors, mut wrongly) = (Vec::new(), Vec::new());
     // Parts of names, apart by commas: what a change has touched can be tried alone.
     let only = std::env::var("HYPATIA_RULES").unwrap_or_default();
     let tried = |name: &str| only.split(',').any(|part| name.contains(part));
@@ -103,10 +106,8 @@ fn mutants_are_refuted() {
                     killed += 1;
                 }
                 (Err(refutation), Some(_)) => {
-                    panic!(
-                        "listed as equivalent, yet refuted: {}: {}: {refutation}",
-                        rule.name, mutant.change
-                    );
+                    unused.retain(|e| !known(&e));
+                    wrongly.push(format!("{}: {}: {refutation}", rule.name, mutant.change));
                 }
                 (Ok(_), Some(_)) => {
                     unused.retain(|e| !known(&e));
@@ -126,5 +127,10 @@ fn mutants_are_refuted() {
         100.0 * share
     );
     assert!(unused.is_empty(), "no such mutants: {unused:?}");
+    assert!(
+        wrongly.is_empty(),
+        "listed as equivalent, yet refuted:\n{}",
+        wrongly.join("\n")
+    );
     assert!(share >= LEAST, "survivors:\n{}", survivors.join("\n"));
 }

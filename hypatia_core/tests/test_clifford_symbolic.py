@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hypatia_core import HypatiaError, PyMultiVector, Symbol
-from hypatia_core.clifford import Algebra, SymbolicMultivector
+from hypatia_core.clifford import Algebra, SymbolicMultivector, closed_form
 
 MODELS = sorted(Algebra.models())
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -124,3 +124,73 @@ def test_symbols_give_what_numbers_give(model: str) -> None:
         (a.project(b) + a.reject(b), x),
     ]:
         assert single(form, numbers).isclose(expected, rtol=1e-9, atol=1e-9)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "exp": lambda a: a.exp(),
+    "log": lambda a: a.exp().log(),
+    "sqrt": lambda a: a.exp().sqrt(),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_functions_of_what_squares_to_a_number(model: str, name: str) -> None:
+    algebra, rng = Algebra.named(model), np.random.default_rng(7)
+    grades, function = algebra.native.grades, FUNCTIONS[name]
+    for k in range(len(algebra)):
+        if grades[k] != 2:
+            continue
+        coefficient = float(rng.uniform(0.2, 0.9))
+        native = algebra.native.multivector([coefficient * (m == k) for m in range(len(algebra))])
+        values = [v for v, g in zip(native, grades, strict=True) if g == 2]
+        given = function(algebra.symbolic(values, [2])).with_grades(algebra.all_grades)
+        wanted = list(function(native))
+        np.testing.assert_allclose([float(c) for c in given.coefficients], wanted, atol=1e-12)
+
+
+def test_functions_of_several_terms_and_of_scalars_with_them() -> None:
+    space, rng = Algebra(3), np.random.default_rng(8)
+    values = [abs(float(c)) for c in rng.normal(size=4)]
+    native = space.native.multivector([values[0], 0, 0, 0, *values[1:], 0])
+    symbols = [Symbol.variable(name) for name in "abcd"]
+    at = dict(zip("abcd", values, strict=True))
+    stored = ("s", "e12", "e23", "e31")
+    for name in ("exp", "log", "sqrt"):
+        wanted = [getattr(native, name)()[blade] for blade in stored]
+        exact = getattr(space.symbolic(values, [0, 2]), name)()
+        np.testing.assert_allclose(exact.coefficients, wanted, atol=1e-12)
+        formal = getattr(space.symbolic(symbols, [0, 2]), name)()
+        np.testing.assert_allclose([c.eval(at) for c in formal.coefficients], wanted, atol=1e-12)
+
+
+def test_norms_are_exact_where_they_can_be() -> None:
+    space = Algebra(3)
+    assert space.symbolic([Fraction(3), Fraction(4), Fraction(0)], [2]).norm() == 5
+    assert space.symbolic([3, 4, 0], [2]).normalized().coefficients == (Fraction(3, 5), Fraction(4, 5), 0)
+    stored = Algebra.named("STA").symbolic([3, 5, 0, 0], [1])
+    assert stored.norm_squared() == -16 and stored.norm() == 4
+    assert Algebra.named("STA").symbolic([0, 2, 0, 0], [1]).norm() == 2
+
+
+def test_meets_and_joins_of_what_is_apart() -> None:
+    space = Algebra(3)
+    a, b = space.symbolic([1, 0, 2], [1]), space.symbolic([0, 1, 0], [1])
+    assert a.join(b) == a ^ b
+    p, q = space.symbolic([1, 0, 0], [2]), space.symbolic([0, 1, 0], [2])
+    assert p.meet(q) == p & q
+    with pytest.raises(HypatiaError, match="share a direction"):
+        a.join(a * 2)
+    with pytest.raises(HypatiaError, match="do not span the space"):
+        p.meet(p)
+
+
+def test_what_has_no_single_formula_says_so() -> None:
+    motor = Algebra.named("PGA3D").symbolic([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2])
+    with pytest.raises(HypatiaError, match="exp: there is one formula only where"):
+        motor.exp()
+    x, y = Symbol.variable("x"), Symbol.variable("y")
+    with pytest.raises(HypatiaError, match="depends on the coefficients"):
+        Algebra(1, 1).symbolic([x, y], [1]).exp()
+    with pytest.raises(HypatiaError, match="coefficients of type str have no exp"):
+        closed_form.elementary("exp", "a")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import json
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,8 @@ from torch import Tensor, nn
 
 import hypatia_core
 from agreement import hypatia
-from hypatia_core import GraphReport, Report, compat, report
+from hypatia_core import GraphReport, Report, compat, explanation, report
+from hypatia_core.program import describe
 from hypatia_core.schema import schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,7 +48,7 @@ def test_what_it_says_of_a_rewritten_graph() -> None:
         and graph.cost_after < graph.cost_before
     )
     assert graph.error is not None and graph.original_error is not None and graph.error < 1e-5
-    assert {"import", "search", "export", "explain", "verify", "compile aten"} <= set(graph.stages)
+    assert {"import", "search", "export", "verify", "compile aten"} <= set(graph.stages)
     foreign = {"verify", "measure", "compile aten"}
     ours = [seconds for stage, seconds in graph.stages.items() if stage not in foreign]
     assert graph.own_seconds == pytest.approx(sum(ours))
@@ -82,6 +86,34 @@ def test_the_programs_and_the_steps_between_them() -> None:
     assert (step.rule, step.left["text"], step.right["text"]) == ("matmul-associates", "(a b) v", "a (b v)")
     assert step.seconds_left > step.seconds_right and step.at == [graph.before.nodes.index(products[1])]
     assert step.soundness == "reassociates" and step.pattern["text"] == "(a b) c = a (b c)" and step.why
+
+
+def test_the_programs_are_worked_out_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def counted(*arguments: Any) -> Any:
+        made.append(arguments)
+        return describe(*arguments)
+
+    monkeypatch.setattr(explanation, "describe", counted)
+    model = nn.Sequential(nn.Linear(32, 32, bias=False), nn.Linear(32, 1, bias=False))
+    weight = weakref.ref(model[0].weight)
+    compiled = hypatia(model, measure=False)
+    with torch.no_grad():
+        compiled(torch.randn(8, 32))
+    found = report(compiled)
+    assert str(found) and not made
+    del model, compiled
+    torch._dynamo.reset()
+    gc.collect()
+    assert weight() is None
+    (graph,) = found.graphs
+    assert graph.before is not None and [n.name for n in graph.before.nodes if n.op == "weight"] == [
+        "fn.0.weight",
+        "fn.1.weight",
+    ]
+    assert graph.after is not None and graph.steps and len(made) == 2
+    assert copy.deepcopy(graph) == graph and len(made) == 2
 
 
 def test_what_a_rewrite_leaves_alone_is_kept() -> None:

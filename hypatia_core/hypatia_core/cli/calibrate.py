@@ -9,7 +9,7 @@ from hypatia_core.cli.console import DONE, Console, add_json
 
 EXAMPLES = """\
 examples:
-  hypatia calibrate            about half a minute; later compilations estimate by it
+  hypatia calibrate            about a minute; later compilations estimate by it
   hypatia calibrate --quick    a coarse grid, in seconds
 
 It holds for torch's present number of threads: OMP_NUM_THREADS=1 hypatia calibrate measures for one.

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from hypatia_core._hypatia_core import HypatiaError
-from hypatia_core.clifford import plan
+from hypatia_core.clifford import closed_form, plan
 from hypatia_core.clifford.algebra import Algebra
 
 C = TypeVar("C")
@@ -303,6 +303,71 @@ class SymbolicMultivector(Generic[C]):
     def norm_squared(self) -> Any:
         """The scalar part of a*~a."""
         return self.product("scalar", ~self).coefficient("s")
+
+    def norm(self) -> Any:
+        """The root of the absolute value of `norm_squared`, without `abs` where the metric tells the sign."""
+        return closed_form.norm(self)
+
+    def normalized(self) -> SymbolicMultivector[Any]:
+        """Divided by its norm."""
+        length = self.norm()
+        return self.map(lambda c: _divided(c, length))
+
+    def normalize(self) -> SymbolicMultivector[Any]:
+        """The same as `normalized`."""
+        return self.normalized()
+
+    def exp(self) -> SymbolicMultivector[Any]:
+        """The exponential, where what is no number in it squares to a number: see `closed_form`.
+
+        Raises:
+            HypatiaError: If it does not, or if coefficients are of a kind that has no such functions.
+
+        Example:
+            >>> import sympy
+            >>> from hypatia_core.clifford import Algebra
+            >>> t = sympy.Symbol("t", positive=True)
+            >>> Algebra(2).symbolic([-t], [2]).exp()
+            cos(t) + (-sin(t))*e12
+        """
+        return closed_form.exp(self)
+
+    def log(self) -> SymbolicMultivector[Any]:
+        """The principal logarithm, as `exp`; at the negative of a positive number it has no value.
+
+        Raises:
+            HypatiaError: As `exp`.
+        """
+        return closed_form.log(self)
+
+    def sqrt(self) -> SymbolicMultivector[Any]:
+        """The principal square root, as `exp`.
+
+        Raises:
+            HypatiaError: As `exp`.
+
+        Example:
+            >>> from hypatia_core.clifford import Algebra
+            >>> Algebra(2).symbolic([3, 4], [0, 2]).sqrt().coefficients
+            (2.0, 1.0)
+        """
+        return closed_form.sqrt(self)
+
+    def join(self, other: SymbolicMultivector[Any]) -> SymbolicMultivector[Any]:
+        """The smallest subspace that contains both blades, where they share nothing: their outer product.
+
+        Raises:
+            HypatiaError: If they do share something, as far as the coefficients tell.
+        """
+        return closed_form.join(self, self._operand(other))
+
+    def meet(self, other: SymbolicMultivector[Any]) -> SymbolicMultivector[Any]:
+        """The largest subspace that both blades contain, where they span the space: the regressive product.
+
+        Raises:
+            HypatiaError: If they do not, as far as the coefficients tell.
+        """
+        return closed_form.meet(self, self._operand(other))
 
     def __eq__(self, other: object) -> bool:
         """Whether the grades and the coefficients are equal, as the coefficients understand it."""

@@ -18,7 +18,15 @@ import torch
 from torch import fx
 from torch.nn import functional
 
-from hypatia_core import bilinear, channel_map, compat, packed_attention, packed_convolution, packed_linear
+from hypatia_core import (
+    bilinear,
+    channel_map,
+    compat,
+    packed_attention,
+    packed_convolution,
+    packed_linear,
+    signed_sums,
+)
 
 aten = torch.ops.aten
 
@@ -179,6 +187,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     torch.ops.hypatia.rows_by_matrix.default: bilinear.many_rows_by_matrix,
     torch.ops.hypatia.channel_map.default: channel_map.mixed,
     torch.ops.hypatia.channel_map_weight_gradient.default: channel_map.weight_gradient,
+    signed_sums.SIGNED_SUMS: signed_sums.summed,
     packed_linear.LINEAR_ON_PANELS: packed_linear.on_panels,
     packed_attention.ATTENTION: packed_attention.attention,
     packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,

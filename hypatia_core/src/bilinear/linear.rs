@@ -54,9 +54,6 @@ impl<T: Real> Matrix<'_, T> {
 /// Rows so long that turning a block of them would take longer than the product.
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 64;
-/// Rows whose sums are in registers together.
-#[cfg(target_arch = "x86_64")]
-const TOGETHER: usize = 5;
 /// Elements of a row that are summed before the sum is added to the result: the columns that they meet stay in the
 /// nearest cache, and rounding errors grow with the square root of their number at most.
 #[cfg(target_arch = "x86_64")]
@@ -76,9 +73,17 @@ impl<T: Real> Job for Rows<'_, T> {
             (3, 3) => self.one_by_one::<BITS, 3>(),
             (4, 4) => self.one_by_one::<BITS, 4>(),
             #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if BITS >= 512 => self.line_by_line::<T::Whole>(),
+            (LONG.., p) if BITS >= 512 && p <= T::Whole::LANES => {
+                self.line_by_line::<T::Whole, 10, 1>();
+            }
             #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if BITS >= 256 => self.line_by_line::<T::Half>(),
+            (LONG.., _) if BITS >= 512 => self.line_by_line::<T::Whole, 10, 2>(),
+            #[cfg(target_arch = "x86_64")]
+            (LONG.., p) if BITS >= 256 && p <= T::Half::LANES => {
+                self.line_by_line::<T::Half, 10, 1>();
+            }
+            #[cfg(target_arch = "x86_64")]
+            (LONG.., _) if BITS >= 256 => self.line_by_line::<T::Half, 5, 2>(),
             _ => self.block_by_block::<BITS>(),
         }
     }
@@ -110,17 +115,18 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// Each element of several rows meets a line of the matrix: two registers of it at a time.
+    /// Each element of several rows, whose sums are in registers together, meets a line of the matrix: so many
+    /// registers of it at a time.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn line_by_line<R: Registers<Element = T>>(self) {
+    fn line_by_line<R: Registers<Element = T>, const TOGETHER: usize, const WIDE: usize>(self) {
         let Matrix {
             elements,
             rows: n,
             columns: p,
         } = self.matrix;
-        let width = 2 * R::LANES;
-        // The columns that two registers hold lie together; what is missing of the last ones is zero.
+        let width = WIDE * R::LANES;
+        // The columns that the registers hold lie together; what is missing of the last ones is zero.
         let mut columns = vec![T::ZERO; p.div_ceil(width) * n * width];
         for (i, line) in elements.chunks_exact(p).enumerate() {
             for (tile, part) in line.chunks(width).enumerate() {
@@ -138,10 +144,10 @@ impl<T: Real> Rows<'_, T> {
                     unsafe {
                         let from = x.as_ptr().add(start);
                         if x.len() == TOGETHER * n {
-                            add_lines::<R, TOGETHER>(from, n, part, &mut sums);
+                            add_lines::<R, TOGETHER, WIDE>(from, n, part, &mut sums);
                         } else {
                             for (row, sums) in (0..x.len() / n).zip(sums.chunks_mut(width)) {
-                                add_lines::<R, 1>(from.add(row * n), n, part, sums);
+                                add_lines::<R, 1, WIDE>(from.add(row * n), n, part, sums);
                             }
                         }
                     }
@@ -222,14 +228,18 @@ unsafe fn rows_in_registers<R: Registers, const N: usize>(
     count
 }
 
-/// Adds to the sums of so many rows what their elements make of these lines, two registers wide each.
+/// Adds to the sums of so many rows what their elements make of these lines, so many registers wide each.
 ///
 /// # Safety
 /// The processor must have the registers; each row, `stride` elements after the one before, must have an element for each
-/// line; there must be two registers of sums for each row.
+/// line; there must be as wide sums for each row.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn add_lines<R: Registers, const ROWS: usize>(
+#[expect(
+    clippy::needless_range_loop,
+    reason = "arrays that iterators take by value go through memory"
+)]
+unsafe fn add_lines<R: Registers, const ROWS: usize, const WIDE: usize>(
     x: *const R::Element,
     stride: usize,
     lines: &[R::Element],
@@ -237,20 +247,26 @@ unsafe fn add_lines<R: Registers, const ROWS: usize>(
 ) {
     // SAFETY: as the function asks.
     unsafe {
-        let mut total = [[R::splat(R::Element::ZERO); 2]; ROWS];
-        for (i, line) in lines.chunks_exact(2 * R::LANES).enumerate() {
-            let line = line.as_ptr();
-            let (low, high) = (R::load(line), R::load(line.add(R::LANES)));
-            for (row, total) in total.iter_mut().enumerate() {
+        let mut total = [[R::splat(R::Element::ZERO); WIDE]; ROWS];
+        for i in 0..lines.len() / (WIDE * R::LANES) {
+            let line = lines.as_ptr().add(i * WIDE * R::LANES);
+            let mut of_line = [R::splat(R::Element::ZERO); WIDE];
+            for at in 0..WIDE {
+                of_line[at] = R::load(line.add(at * R::LANES));
+            }
+            for row in 0..ROWS {
                 let factor = R::splat(*x.add(row * stride + i));
-                total[0] = R::plus(total[0], factor, low);
-                total[1] = R::plus(total[1], factor, high);
+                for at in 0..WIDE {
+                    total[row][at] = R::plus(total[row][at], factor, of_line[at]);
+                }
             }
         }
         let one = R::splat(R::Element::from_f64(1.0));
-        for (at, value) in total.into_iter().flatten().enumerate() {
-            let to = sums.as_mut_ptr().add(at * R::LANES);
-            R::store(to, R::plus(R::load(to), value, one));
+        for row in 0..ROWS {
+            for at in 0..WIDE {
+                let to = sums.as_mut_ptr().add((row * WIDE + at) * R::LANES);
+                R::store(to, R::plus(R::load(to), total[row][at], one));
+            }
         }
     }
 }
@@ -273,6 +289,9 @@ mod tests {
             (9, 17, 200),
             (8, 8, 64),
             (64, 16, 7),
+            (64, 16, 31),
+            (600, 8, 23),
+            (65, 5, 12),
             (1200, 3, 11),
             (513, 17, 5),
             (70, 1, 1),

@@ -11,12 +11,16 @@ mod linear;
 mod mixing;
 mod mixing_gradient;
 mod real;
+mod signed_sums;
 pub mod threads;
 
 use block::{Scratch, Weights};
 pub use linear::Matrix;
 pub use mixing::{ChannelMap, Weight};
 pub use real::Real;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use real::Registers;
+pub use signed_sums::{Lines, SignedSums};
 pub use threads::prefer_large_pages;
 
 use crate::error::{Error, Result};

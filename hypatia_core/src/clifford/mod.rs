@@ -18,6 +18,7 @@ mod algebra;
 mod blade;
 mod display;
 mod exponential;
+mod ideal;
 mod inverse;
 mod multivector;
 mod product;
@@ -30,6 +31,7 @@ mod subspace;
 
 pub use algebra::{Algebra, BasisBlade};
 pub use blade::Blade;
+pub use ideal::{Ideals, ideals};
 pub use multivector::Multivector;
 pub use product::{Entry, Grades, Product, Term};
 pub use sandwich::SandwichTerm;

@@ -9,6 +9,7 @@ mod logging;
 mod memory;
 mod native;
 mod rules;
+mod signed_sums;
 mod snapshot;
 mod symbolic;
 mod tensor;
@@ -42,6 +43,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     native::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
+    signed_sums::register(module)?;
     snapshot::register(module)?;
     symbolic::register(module)?;
     tensor::register(module)

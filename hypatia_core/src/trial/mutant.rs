@@ -1,6 +1,8 @@
 //! Mutants of rules: a row changed in one place, so that it should be false. The checker is as good as the share of
 //! mutants that it refutes.
 
+use rustc_hash::FxHashMap;
+
 use crate::attribute_function::function_named;
 use crate::op::Op;
 use crate::rules::Rule;
@@ -187,7 +189,14 @@ fn leak<T: ?Sized>(value: Box<T>) -> &'static T {
 /// right side negated, a condition dropped.
 pub fn mutants(rule: &'static Rule) -> Vec<Mutant> {
     let mut mutants = Vec::new();
-    let mut push = |rule: Rule, change: String| {
+    let mut times = FxHashMap::<String, usize>::default();
+    let mut push = |rule: Rule, mut change: String| {
+        // The same change at several places: each has a name of its own.
+        let count = times.entry(change.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            change += &format!(", place {count}");
+        }
         mutants.push(Mutant {
             rule: leak(Box::new(rule)),
             change: leak(change.into_boxed_str()),
