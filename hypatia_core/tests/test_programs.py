@@ -404,7 +404,10 @@ def test_a_convolution_over_windows_is_a_step(
 
     def function(x: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
         panels, bias, other = given
-        return of_windows(x * 2, panels, bias, other if added else None, 19, *geometry, *activation) * 3
+        y: torch.Tensor = of_windows(
+            x * 2, panels, bias, other if added else None, 19, *geometry, *activation
+        )
+        return y * 3
 
     given = (x, panels, bias, other)
     assert [step["step"] for step in steps(function, *given)] == ["rows", "convolution", "rows"]
