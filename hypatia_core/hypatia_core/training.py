@@ -393,9 +393,11 @@ class Training:
         )
         compilation.compile(graph, values)
         found = compilation.rewritten
-        if found is not None and all(program.program is not found for program in programs):
+        refusals = compilation.report.refusals
+        if found is not None and refusals and all(program.program is not found for program in programs):
             # What was found cannot be divided; each half by itself may still gain.
-            raise Unsupported("; ".join(dict.fromkeys(compilation.report.refusals)))
+            # With no refusal it was an earlier process that chose the original.
+            raise Unsupported("; ".join(dict.fromkeys(refusals)))
         compilation.report.kept_before = divider.original.bytes_kept()
         return Pair(graph, compilation, programs, mode)
 

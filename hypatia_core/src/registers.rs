@@ -30,12 +30,17 @@ pub fn bits() -> usize {
     static BITS: OnceLock<usize> = OnceLock::new();
     *BITS.get_or_init(|| {
         let bound = match std::env::var(BOUND) {
-            Ok(text) => text.trim().parse().unwrap_or_else(|_| {
-                log::warn!(
-                    "{BOUND} is '{text}', not 0, 256 or 512: the processor's registers are used"
-                );
-                usize::MAX
-            }),
+            Ok(text) => match text.trim() {
+                "0" => 0,
+                "256" => 256,
+                "512" => 512,
+                _ => {
+                    log::warn!(
+                        "{BOUND} is '{text}', not 0, 256 or 512: the processor's registers are used"
+                    );
+                    usize::MAX
+                }
+            },
             Err(_) => usize::MAX,
         };
         [512, 256]

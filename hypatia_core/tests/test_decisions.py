@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -173,6 +174,32 @@ def test_a_folder_that_may_not_be_used_costs_one_warning(folder: Path) -> None:
         f"Hypatia: the cache folder {folder} cannot be read",
         f"Hypatia: the cache folder {folder} cannot be written",
     }
+
+
+def test_a_recalled_choice_of_the_original_is_no_refusal_of_a_joint_graph(folder: Path) -> None:
+    """Generated code of the original is compiled alone then; what the search found is no program at all."""
+
+    def step() -> GraphReport:
+        torch._dynamo.reset()
+        torch.manual_seed(1)
+        given = [torch.randn(n, m, requires_grad=True) for n, m in ((64, 64), (64, 64), (64, 1))]
+        function = hypatia(chain, executor="auto", candidates="all")
+        function(*given).sum().backward()
+        exact = [x.detach().clone().requires_grad_() for x in given]
+        chain(*exact).sum().backward()
+        for x, y in zip(given, exact, strict=True):
+            assert x.grad is not None and y.grad is not None
+            assert (x.grad - y.grad).norm() <= 1e-5 * y.grad.norm()
+        (graph,) = hypatia_core.report(function).graphs
+        return graph
+
+    assert step().rewritten
+    (path,) = records(folder)
+    found = decisions.find(path.stem)
+    assert found is not None
+    decisions.keep(path.stem, dataclasses.replace(found, chosen="inductor, original"))
+    again = step()
+    assert (again.executor, again.rewritten, again.refusals) == ("inductor", False, [])
 
 
 def keep_many(folder: str, n: int) -> None:
