@@ -3,7 +3,7 @@
     python benchmarks/steps.py MODEL [--batch 1] [--threads 2] [--calls 15] [--most 20]
 
 MODEL is a row of `benchmarks/models.py`. A program is run once as it is and once step by step with a clock
-between the steps; of the calls the median counts. What is outside is the whole call less the programs:
+between the steps; of the calls the median counts. What is outside is the rest of the same calls:
 operations of torch, and Python. The folder of decisions is a new one, so that nothing is recalled.
 """
 
@@ -73,23 +73,23 @@ def main() -> int:
         if graph.executor != "native":
             print(f"{chosen.model} is not run by programs: {graph.executor} was chosen")
             return 1
-        calls = []
-        for _ in range(chosen.calls):
+        TimedProgram.noted, TimedProgram.whole, outside = defaultdict(list), [], []
+        for call in range(chosen.calls):
+            TimedProgram.whole.append(0.0)
             begun = time.perf_counter()
             model(*work.inputs)
-            calls.append(time.perf_counter() - begun)
-        TimedProgram.noted, TimedProgram.whole = defaultdict(list), []
-        for _ in range(chosen.calls):
-            TimedProgram.whole.append(0.0)
-            model(*work.inputs)
+            spent = time.perf_counter() - begun
+            by_steps = sum(times[call] for times in TimedProgram.noted.values())
+            outside.append(spent - TimedProgram.whole[-1] - by_steps)
     steps = {key: statistics.median(times) for key, times in TimedProgram.noted.items()}
     kinds: Counter[str] = Counter()
     for (program, step), seconds in steps.items():
         kinds[program.program.kinds[step]] += seconds  # type: ignore[assignment]
-    call, inside = statistics.median(calls), statistics.median(TimedProgram.whole)
+    around = statistics.median(outside)
+    call = around + statistics.median(TimedProgram.whole)
     print(facts()["line"])
     print(f"{chosen.model}, batch {chosen.batch}: {1e3 * call:.2f} ms a call")
-    rest = [("outside of programs", call - inside), *kinds.most_common()]
+    rest = [("outside of programs", around), *kinds.most_common()]
     for name, seconds in rest:
         print(f"  {name:22s}{1e3 * seconds:8.2f} ms {seconds / call:6.1%}")
     print(f"the {min(chosen.most, len(steps))} longest of {len(steps)} steps:")
