@@ -1,10 +1,8 @@
 //! The multiplicative inverse.
 
-use smallvec::smallvec;
-
+use super::coefficients::Coefficients;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
-use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 impl Multivector {
@@ -93,7 +91,7 @@ impl Multivector {
                 }
             }
         }
-        let mut x: Coefficients = smallvec![0.0; n];
+        let mut x = Coefficients::zeros(n);
         for k in (0..n).rev() {
             let known: f64 = (k + 1..n).map(|j| rows[k * width + j] * x[j]).sum();
             x[k] = (rows[k * width + n] - known) / rows[k * width + k];

@@ -1,11 +1,9 @@
 //! Blades as subspaces: projection, reflection, meet and join.
 
-use smallvec::smallvec;
-
 use super::blade::Blade;
+use super::coefficients::Coefficients;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
-use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 /// A direction shorter than this, beside unit vectors, is taken to lie in the subspace already.
@@ -116,7 +114,7 @@ impl Multivector {
         vectors
             .iter()
             .fold(Self::scalar(algebra, 1.0), |blade, vector| {
-                let mut coefficients: Coefficients = smallvec![0.0; algebra.len()];
+                let mut coefficients = Coefficients::zeros(algebra.len());
                 coefficients[algebra.positions(1)].copy_from_slice(vector);
                 blade.multiplied(
                     Product::Outer,

@@ -68,7 +68,7 @@ impl PyMultiVector {
     #[getter]
     fn algebra(&self) -> PyAlgebra {
         PyAlgebra {
-            algebra: self.value.algebra().clone(),
+            algebra: self.value.algebra(),
         }
     }
 
