@@ -192,8 +192,11 @@ class Writer:
         else:
             value = target(*fake_args, **fake_kwargs)
         node.meta["val"] = value
-        if key is not None and _is_told(value):
-            self._results[key] = value, *self._note_type(node, value)
+        if key is not None:
+            types = self._note_type(node, value)
+            several = isinstance(value, (list, tuple)) and all(_type_of(part) is not None for part in value)
+            if several or types[0] is not None:
+                self._results[key] = value, *types
         return node
 
     def _asked(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -371,13 +374,6 @@ class Writer:
 
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))
-
-
-def _is_told(value: Any) -> bool:
-    """Whether a result is tensors whose types tell all of them."""
-    if isinstance(value, (list, tuple)):
-        return all(_type_of(part) is not None for part in value)
-    return _type_of(value) is not None
 
 
 def _type_of(value: Any) -> tuple[Any, ...] | None:
