@@ -7,6 +7,7 @@ pub(super) const IN_PLACE: usize = 32;
 
 /// Numbers, one for each blade. In place they are copied whole, however many there are: that is a few instructions.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "in place is what nearly all are")]
 pub(super) enum Coefficients {
     /// The first so many of them.
     InPlace([f64; IN_PLACE], usize),

@@ -34,7 +34,7 @@ impl Multivector {
             .map(|k| algebra.grade(k))
             .collect();
         Ok(Self {
-            algebra: algebra,
+            algebra,
             grades: used,
             coefficients: coefficients.into(),
         })
@@ -57,7 +57,7 @@ impl Multivector {
     ) -> Self {
         debug_assert_eq!(coefficients.len(), algebra.len());
         Self {
-            algebra: algebra,
+            algebra,
             grades,
             coefficients,
         }
@@ -114,7 +114,7 @@ impl Multivector {
 
     /// Its algebra.
     pub fn algebra(&self) -> &'static Algebra {
-        &self.algebra
+        self.algebra
     }
 
     /// All coefficients, in the order of the algebra's blades.

@@ -275,15 +275,15 @@ mod tests {
     fn a_quarter_turn_is_counter_clockwise() {
         let plane = Algebra::named("VGA2D").unwrap();
         let r = Multivector::rotor(
-            &Multivector::pseudoscalar(&plane),
+            &Multivector::pseudoscalar(plane),
             std::f64::consts::FRAC_PI_2,
         )
         .unwrap();
         let v = r
-            .sandwich(&Multivector::basis(&plane, "e1").unwrap())
+            .sandwich(&Multivector::basis(plane, "e1").unwrap())
             .unwrap();
         assert!(
-            v.is_close(&Multivector::basis(&plane, "e2").unwrap(), 1e-15, 0.0)
+            v.is_close(&Multivector::basis(plane, "e2").unwrap(), 1e-15, 0.0)
                 .unwrap()
         );
     }
@@ -297,8 +297,8 @@ mod tests {
             (5, vec![-1.0, 0.0, 0.0, 0.0, 0.0]),
         ] {
             let algebra = Algebra::new(p, 0, 0).unwrap();
-            let a = Multivector::basis(&algebra, "e1").unwrap();
-            let b = Multivector::of_grade(&algebra, 1, &b).unwrap();
+            let a = Multivector::basis(algebra, "e1").unwrap();
+            let b = Multivector::of_grade(algebra, 1, &b).unwrap();
             let r = Multivector::rotor_between(&a, &b).unwrap();
             let turned = r.sandwich(&a).unwrap();
             assert!(
@@ -319,13 +319,13 @@ mod tests {
             vec![0.0, 0.0, -1.0],
         ];
         assert!(
-            Multivector::from_matrix(&space, &mirror)
+            Multivector::from_matrix(space, &mirror)
                 .unwrap_err()
                 .0
                 .contains("determinant")
         );
         assert!(
-            Multivector::from_matrix(&space, &mirror[..2])
+            Multivector::from_matrix(space, &mirror[..2])
                 .unwrap_err()
                 .0
                 .contains("3 rows")

@@ -196,7 +196,7 @@ impl Dense {
             zero += 0.0 * sums[at];
         }
         // What is not finite stays so in a sum.
-        (zero == 0.0).then(|| Coefficients::InPlace(out, N))
+        (zero == 0.0).then_some(Coefficients::InPlace(out, N))
     }
 }
 
