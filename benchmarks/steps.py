@@ -4,20 +4,16 @@
 
 MODEL is a row of `benchmarks/models.py`. A program is run once as it is and once step by step with a clock
 between the steps; of the calls the median counts. What is outside is the rest of the same calls:
-operations of torch, and Python. The folder of decisions is a new one, so that nothing is recalled.
+operations of torch, and Python. No decision of an earlier process is recalled.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
-from collections import Counter, defaultdict
-
-os.environ.setdefault("HYPATIA_CACHE_DIR", tempfile.mkdtemp(prefix="hypatia-steps-"))
+from collections import defaultdict
 
 import torch
 import zoo
@@ -67,7 +63,8 @@ def main() -> int:
     _hypatia_core.NativeProgram = TimedProgram  # type: ignore[assignment, misc]
     work = zoo.work(chosen.model, chosen.batch)
     with torch.no_grad():
-        model = hypatia_core.compile(work.model.eval(), work.inputs, options={"executor": "native"})
+        options = {"executor": "native", "cache": False}
+        model = hypatia_core.compile(work.model.eval(), work.inputs, options=options)
         model(*work.inputs)
         (graph,) = hypatia_core.report(model).graphs
         if graph.executor != "native":
@@ -82,14 +79,14 @@ def main() -> int:
             by_steps = sum(times[call] for times in TimedProgram.noted.values())
             outside.append(spent - TimedProgram.whole[-1] - by_steps)
     steps = {key: statistics.median(times) for key, times in TimedProgram.noted.items()}
-    kinds: Counter[str] = Counter()
+    kinds: defaultdict[str, float] = defaultdict(float)
     for (program, step), seconds in steps.items():
-        kinds[program.program.kinds[step]] += seconds  # type: ignore[assignment]
+        kinds[program.program.kinds[step]] += seconds
     around = statistics.median(outside)
     call = around + statistics.median(TimedProgram.whole)
     print(facts()["line"])
     print(f"{chosen.model}, batch {chosen.batch}: {1e3 * call:.2f} ms a call")
-    rest = [("outside of programs", around), *kinds.most_common()]
+    rest = [("outside of programs", around), *sorted(kinds.items(), key=lambda kind: -kind[1])]
     for name, seconds in rest:
         print(f"  {name:22s}{1e3 * seconds:8.2f} ms {seconds / call:6.1%}")
     print(f"the {min(chosen.most, len(steps))} longest of {len(steps)} steps:")

@@ -11,6 +11,9 @@ from torch import fx
 
 aten = torch.ops.aten
 
+#: Where an operation has no bound, or none that is given.
+_FREE = (-math.inf, math.inf)
+
 
 class Emitter(Protocol):
     """What writes nodes."""
@@ -71,28 +74,30 @@ def activation(node: fx.Node) -> Activation | None:
             return Activation(node.target, rest, "swish")
         case aten.hardswish.default:
             return Activation(node.target, rest, "hardswish")
-        case aten.hardtanh.default:
-            low, high = rest if len(rest) == 2 else (*rest, *(-1.0, 1.0)[len(rest) :])
-            return Activation(node.target, (low, high), "hardtanh", (low, high))  # type: ignore[arg-type]
-        case aten.clamp.default | aten.clamp_min.default | aten.clamp_max.default:
-            return _clamp(node, rest)
+        case aten.hardtanh.default | aten.clamp.default | aten.clamp_min.default | aten.clamp_max.default:
+            bounds = bounds_of(node)
+            if bounds is None:
+                return None
+            if bounds == (0, math.inf):
+                return Activation(node.target, rest, "relu")
+            return Activation(node.target, rest, "hardtanh", bounds)
         case aten.gelu.default:
             algorithm = str(node.kwargs.get("approximate", "none"))
             return Activation(node.target, rest, "gelu", (), algorithm, tuple(node.kwargs.items()))
     return None
 
 
-def _clamp(node: fx.Node, rest: tuple[Any, ...]) -> Activation | None:
-    """Between two numbers, of which one may be missing."""
+def bounds_of(node: fx.Node) -> tuple[float, float] | None:
+    """What a clamp or hardtanh keeps values between, infinite where there is nothing; None for tensors."""
+    given = list(node.args[1:])
     if node.target is aten.clamp_max.default:
-        rest = (None, *rest)
-    low, high = (*rest, None, None)[:2]
-    if not all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+        given = [None, *given]
+    without = (-1.0, 1.0) if node.target is aten.hardtanh.default else _FREE
+    found = [without[i] if i >= len(given) else _FREE[i] if given[i] is None else given[i] for i in (0, 1)]
+    low, high = found
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
         return None
-    if (low, high) == (0, None):
-        return Activation(aten.relu.default, (), "relu")
-    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    return Activation(aten.clamp.default, (low, high), "hardtanh", bounds)
+    return float(low), float(high)
 
 
 def post_operation(fused: Activation | None) -> tuple[str, list[float], str]:

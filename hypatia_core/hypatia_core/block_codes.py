@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from hypatia_core.contractions import RESHAPES
+
 aten = torch.ops.aten
 
-_RESHAPES = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
 #: What moves elements, and no more.
-_MOVES = _RESHAPES | {
+_MOVES = {
+    *RESHAPES,
     aten.clone.default,
     aten.alias.default,
     aten.permute.default,
@@ -220,7 +222,7 @@ def _run(node: fx.Node, value_of: Callable[[fx.Node], Tensor]) -> Tensor:
     """The value of a node, in whatever order it comes to lie."""
     args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), value_of)
     kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
-    target: Any = aten.reshape.default if node.target in _RESHAPES else node.target
+    target: Any = aten.reshape.default if node.target in RESHAPES else node.target
     value: Tensor = target(*args, **kwargs)
     return value
 

@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from hypatia_core.activation import bounds_of
+
 if TYPE_CHECKING:
     from hypatia_core.fx_export import Writer
     from hypatia_core.fx_import import Reader
 
 aten = torch.ops.aten
 
-#: Where an operation has no bound, or none that is given.
-_FREE = (-math.inf, math.inf)
-
 
 def read_clamp(reader: Reader, node: fx.Node) -> int | None:
     """Between numbers; infinite where there is none."""
-    given: list[Any] = list(node.args[1:])
-    if node.target is aten.clamp_max.default:
-        given = [None, *given]
-    without = (-1.0, 1.0) if node.target is aten.hardtanh.default else _FREE
-    bounds = [without[i] if i >= len(given) else _FREE[i] if given[i] is None else given[i] for i in (0, 1)]
     if node.kwargs or not node.meta["val"].dtype.is_floating_point:
         return None
-    if not all(isinstance(bound, (int, float)) for bound in bounds) or not bounds[0] <= bounds[1]:
+    bounds = bounds_of(node)
+    if bounds is None or not bounds[0] <= bounds[1]:
         return None
-    attributes = [{"float": repr(float(bound))} for bound in bounds]
+    attributes = [{"float": repr(bound)} for bound in bounds]
     return reader.known("clamp", [reader.tensor(node.args[0])], attributes, node)
 
 

@@ -34,8 +34,8 @@ from hypatia_core.implementations.base import Emitter
 aten = torch.ops.aten
 
 _PRODUCTS = (aten.mm.default, aten.bmm.default)
-_RESHAPES = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
-_SAME = (aten.clone.default, aten.alias.default)
+RESHAPES = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
+SAME = (aten.clone.default, aten.alias.default)
 #: More places of a channel are a matrix that a library's product serves well.
 MOST_PLACES = 64
 #: Tables of so many elements at most are looked into.
@@ -176,8 +176,8 @@ def _traced(node: fx.Node, axes: _Axes) -> tuple[_Factor, list[list[int]]] | Non
 
 def _is_view(node: fx.Node) -> bool:
     return node.target in (
-        *_RESHAPES,
-        *_SAME,
+        *RESHAPES,
+        *SAME,
         aten.permute.default,
         aten.transpose.int,
         aten.t.default,
@@ -190,7 +190,7 @@ def _is_view(node: fx.Node) -> bool:
 
 def _viewed(node: fx.Node, groups: list[list[int]], shape: list[int], axes: _Axes) -> list[list[int]] | None:
     rank = len(groups)
-    if node.target in _SAME:
+    if node.target in SAME:
         return groups
     if node.target is aten.permute.default:
         order: Any = node.args[1]
@@ -550,7 +550,7 @@ def contracted(
     if not counts:
         return None
     for node in written.nodes:
-        if node.op == "call_function" and node.target in _RESHAPES:
+        if node.op == "call_function" and node.target in RESHAPES:
             # What it looks at may lie otherwise now.
             node.target = aten.reshape.default
     _compute_types(written, emitter.mode, lies_otherwise)
@@ -642,10 +642,10 @@ def _compute_types(graph: fx.Graph, mode: Any, lies_otherwise: set[fx.Node]) -> 
 def _straighten(graph: fx.Graph) -> None:
     """Looks at what our operations give at once, where views undo one another."""
     for node in list(graph.nodes):
-        if node.op != "call_function" or not _is_view(node) or node.target in _SAME:
+        if node.op != "call_function" or not _is_view(node) or node.target in SAME:
             continue
         axes, source = _Axes(), node
-        while _is_view(source) and source.target not in _SAME:
+        while _is_view(source) and source.target not in SAME:
             source = source.args[0]
         if source is node.args[0] or getattr(source.target, "namespace", "") != "hypatia":
             continue

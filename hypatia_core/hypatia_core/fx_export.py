@@ -193,8 +193,11 @@ class Writer:
         else:
             value = target(*fake_args, **fake_kwargs)
         node.meta["val"] = value
-        if key is not None and _is_told(value):
-            self._results[key] = value, *self._note_type(node, value)
+        if key is not None:
+            types = self._note_type(node, value)
+            several = isinstance(value, (list, tuple)) and all(_type_of(part) is not None for part in value)
+            if several or types[0] is not None:
+                self._results[key] = value, *types
         return node
 
     def _asked(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -383,13 +386,6 @@ def _asks(target: Any) -> str | None:
         return None
     # Where in memory an operand of a pointwise operation begins, its result does not tell.
     return "type" if torch.Tag.pointwise in target.tags else "place"
-
-
-def _is_told(value: Any) -> bool:
-    """Whether a result is tensors whose types tell all of them."""
-    if isinstance(value, (list, tuple)):
-        return all(_type_of(part) is not None for part in value)
-    return _type_of(value) is not None
 
 
 def _type_of(value: Any) -> tuple[Any, ...] | None:

@@ -25,7 +25,7 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core._hypatia_core import left_ideals
 from hypatia_core.block_codes import Blocks, Origin, TooLargeError, blocks_of, gradients_of, is_laid_together
-from hypatia_core.contractions import is_plain, is_symbolic, tables_of
+from hypatia_core.contractions import RESHAPES, SAME, is_plain, is_symbolic, tables_of
 from hypatia_core.implementations.base import Emitter
 from hypatia_core.signed_sums import SIGNED_SUMS, Sums
 
@@ -34,8 +34,6 @@ aten = torch.ops.aten
 #: Multiplications that are saved for each number that additions bring in order, and in all: with fewer the
 #: additions cost more. Measured on two cores with AVX-512.
 SAVED_EACH, SAVED = 48, 1 << 22
-_RESHAPES = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
-_SAME = (aten.clone.default, aten.alias.default)
 
 
 @dataclass
@@ -176,7 +174,7 @@ class _Writer:
         blocks, copies, size = algebra.blocks, algebra.copies, algebra.size
         into, out, channels = algebra.into, algebra.out, (blocks.ins, blocks.outs)
         if turned:
-            into, out, channels = _adjoint(out), _adjoint(into), channels[::-1]
+            into, out, channels = out.adjoint(), into.adjoint(), channels[::-1]
         with self.emitter.graph.inserting_before(node):
             small = self._small(algebra)
             u = self._rows(
@@ -218,14 +216,14 @@ class _Writer:
         first = min(ends, key=list(self.emitter.graph.nodes).index)
         with self.emitter.graph.inserting_before(first):
             g, x = (g, self._columns(x)) if turned else (self._columns(g), x)
-            into, out = algebra.into, _adjoint(algebra.out)
+            into, out = algebra.into, algebra.out.adjoint()
             u = self._rows(self._summed(x, into, blocks.ins, blocks.places_first), copies, size * blocks.ins)
             v = self._rows(self._summed(g, out, blocks.outs, blocks.places_first), copies, size * blocks.outs)
             small = call(aten.mm.default, call(aten.t.default, v), u)
             small = self._reshaped(small, [size, blocks.outs, size, blocks.ins])
             small = call(aten.permute.default, small, [0, 2, 1, 3])
             small = self._reshaped(small, [1, size * size, blocks.outs * blocks.ins])
-            by_block = call(SIGNED_SUMS, small, None, _adjoint(algebra.small).text())
+            by_block = call(SIGNED_SUMS, small, None, algebra.small.adjoint().text())
             by_block = self._reshaped(by_block, [len(blocks.codes), blocks.outs * blocks.ins])
             for end, leaf in ends.items():
                 order, value = algebra.held[leaf], by_block
@@ -307,7 +305,7 @@ class _Writer:
         rows = x.meta["val"].shape[0]
         split = [places, channels] if places_first else [channels, places]
         source = x
-        while source.op == "call_function" and source.target in (*_RESHAPES, *_SAME):
+        while source.op == "call_function" and source.target in (*RESHAPES, *SAME):
             source = source.args[0]  # type: ignore[assignment]
         if list(source.meta["val"].shape[-2:]) != split or math.prod(source.meta["val"].shape[:-2]) != rows:
             source = x
@@ -334,10 +332,6 @@ class _Writer:
         if list(value.meta["val"].shape) == shape:
             return value
         return self.emitter.call(aten.reshape.default, value, shape)
-
-
-def _adjoint(sums: Sums) -> Sums:
-    return Sums(sums.results, sums.places, sums.scale, tuple((k, j, s) for j, k, s in sums.terms))
 
 
 def _is_contiguous(node: fx.Node) -> bool:

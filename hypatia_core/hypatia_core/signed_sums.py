@@ -41,6 +41,14 @@ class Sums(NamedTuple):
         head = f"{self.places} {self.results} {self.scale!r}"
         return ",".join([head, *(" ".join(map(str, term)) for term in self.terms)])
 
+    def adjoint(self) -> Sums:
+        """The sums that give the gradient of x, of the result's.
+
+        >>> Sums(2, 1, 0.5, ((0, 0, 1), (1, 0, -1))).adjoint().text()
+        '1 2 0.5,0 0 1,0 1 -1'
+        """
+        return Sums(self.results, self.places, self.scale, tuple((k, j, sign) for j, k, sign in self.terms))
+
 
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> Sums:
@@ -52,14 +60,8 @@ def _parsed(text: str) -> Sums:
 
 
 @functools.lru_cache(maxsize=1024)
-def adjoint(text: str) -> str:
-    """The sums that give the gradient of x, of the result's.
-
-    >>> adjoint("2 1 0.5,0 0 1,1 0 -1")
-    '1 2 0.5,0 0 1,0 1 -1'
-    """
-    places, results, scale, terms = _parsed(text)
-    return Sums(results, places, scale, tuple((k, j, sign) for j, k, sign in terms)).text()
+def _adjoint(text: str) -> str:
+    return _parsed(text).adjoint().text()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -126,7 +128,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _gradients(context: Any, g: Tensor) -> tuple[Any, ...]:
     needs = context.needs_input_grad
-    dx = torch.ops.hypatia.signed_sums(g, None, adjoint(context.terms)) if needs[0] else None
+    dx = torch.ops.hypatia.signed_sums(g, None, _adjoint(context.terms)) if needs[0] else None
     return dx, g.sum(0) if needs[1] else None, None
 
 

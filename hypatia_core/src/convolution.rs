@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::depthwise::Axis;
 use crate::error::{Error, Result};
 use crate::linear::{Linear, Rows};
+use crate::registers::copy;
 
 /// Images (batch, height, width, channels) by filters, and what follows.
 #[derive(Debug, Clone, Copy)]
@@ -157,7 +158,7 @@ impl Windows<'_> {
             } else {
                 let line = &linear.x[(image * down.size + row as usize) * end..][..end];
                 if begin >= 0 && beyond <= end as isize {
-                    copy(&line[begin as usize..], part);
+                    copy(&line[begin as usize..beyond as usize], part);
                 } else {
                     part.fill(0.0);
                     let inside = begin.max(0)..beyond.min(end as isize);
@@ -175,28 +176,6 @@ impl Windows<'_> {
             }
         }
     }
-}
-
-/// Copies as many elements as there is room for. Short pieces are not worth a call of the C library.
-#[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
-    let count = to.len();
-    if count > 64 {
-        to.copy_from_slice(&from[..count]);
-        return;
-    }
-    let (mut from, mut to) = (&from[..count], to);
-    macro_rules! pieces {
-        ($($size:literal)*) => {$(
-            while from.len() >= $size {
-                let (piece, after) = from.split_at($size);
-                let (place, rest) = std::mem::take(&mut to).split_at_mut($size);
-                place.copy_from_slice(piece);
-                (from, to) = (after, rest);
-            }
-        )*};
-    }
-    pieces!(16 8 4 2 1);
 }
 
 #[cfg(test)]

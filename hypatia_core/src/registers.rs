@@ -50,6 +50,40 @@ pub fn bits() -> usize {
     })
 }
 
+/// Copies the elements; see [`copy_between`].
+#[inline(always)]
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len());
+    // SAFETY: both are as long as that, and what is borrowed to be written lies apart from all else.
+    unsafe { copy_between(from.as_ptr(), to.as_mut_ptr(), to.len()) };
+}
+
+/// Copies so many elements; of a short row the library's call takes longer than the row.
+///
+/// # Safety
+/// There are so many at both places, which lie apart.
+#[inline(always)]
+pub(crate) unsafe fn copy_between(from: *const f32, to: *mut f32, count: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if count > 128 {
+            std::ptr::copy_nonoverlapping(from, to, count);
+            return;
+        }
+        let mut at = 0;
+        macro_rules! pieces {
+            ($($size:literal)*) => {$(
+                while count - at >= $size {
+                    let piece = from.add(at).cast::<[f32; $size]>().read_unaligned();
+                    to.add(at).cast::<[f32; $size]>().write_unaligned(piece);
+                    at += $size;
+                }
+            )*};
+        }
+        pieces!(16 8 4 2 1);
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn has(bits: usize) -> bool {
     use std::arch::is_x86_feature_detected as has;

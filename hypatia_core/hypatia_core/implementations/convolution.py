@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import fx
@@ -117,12 +117,12 @@ def _with_shift(unit: Convolution, following: fx.Node, weights: set[fx.Node]) ->
     if following.target is not aten.add.Tensor or following.kwargs:
         return unit
     others = [term for term in following.args if term is not unit.node]
-    if len(others) != 1 or not _is_shift(unit, others[0], weights):
+    if len(others) != 1 or not _is_shift(others[0], unit, weights):
         return unit
-    return replace(unit, node=following, shift=others[0], covered=(*unit.covered, following))  # type: ignore[arg-type]
+    return replace(unit, node=following, shift=others[0], covered=(*unit.covered, following))
 
 
-def _is_shift(unit: Convolution, term: Any, weights: set[fx.Node]) -> bool:
+def _is_shift(term: Any, unit: Convolution, weights: set[fx.Node]) -> TypeGuard[fx.Node]:
     """Whether a term is a number for each channel, of weights alone."""
     if not isinstance(term, fx.Node) or term not in weights or not on_cpu_in_float32(term):
         return False
@@ -139,10 +139,10 @@ def _with_shift_beside(unit: Convolution, weights: set[fx.Node], taken: set[fx.N
     if len(added.users) != 1 or len(added.args) != 2:
         return unit
     for shift, rest in (added.args, added.args[::-1]):
-        if _is_shift(unit, shift, weights) and isinstance(rest, fx.Node) and rest not in weights:
+        if _is_shift(shift, unit, weights) and isinstance(rest, fx.Node) and rest not in weights:
             covered = (added, *unit.covered)
             if on_cpu_in_float32(rest) and rest.meta["val"].shape == added.meta["val"].shape:
-                return replace(unit, shift=shift, other=rest, covered=covered)  # type: ignore[arg-type]
+                return replace(unit, shift=shift, other=rest, covered=covered)
     return unit
 
 

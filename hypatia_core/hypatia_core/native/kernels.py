@@ -51,11 +51,13 @@ def _on_panels(
     sizes: tuple[int, ...],
     arguments: tuple[Any, ...],
     other: View | None,
-    order: tuple[int, ...] | None = None,
+    step: dict[str, Any],
     *,
     depth: int,
-) -> tuple[Product, Any]:
-    """A step that multiplies by a weight in panels, all but what it multiplies, and its cell."""
+    order: tuple[int, ...] | None = None,
+    result: tuple[int, ...] | None = None,
+) -> Any:
+    """The cell of a step that multiplies by a weight in panels; it writes under these sizes, or `result`."""
     panels, bias, activation, numbers, algorithm = arguments
     columns = sizes[-1]
     packed = low.whole(low.value(panels), -(-columns // COLUMNS) * depth * COLUMNS, node)
@@ -63,27 +65,16 @@ def _on_panels(
     unit, cell = low.kernel(node, sizes, [x, packed, shift, other], Product, order)
     assert isinstance(unit, Product)
     unit.data = {
+        **step,
         **{"x": x, "panels": packed, "bias": shift, "other": other},
         **{"activation": activation, "numbers": _numbers(numbers), "algorithm": algorithm},
     }
-    return unit, cell
-
-
-def _product(
-    low: Lowering,
-    node: fx.Node,
-    x: View,
-    sizes: tuple[int, ...],
-    arguments: tuple[Any, ...],
-    other: View | None,
-    order: tuple[int, ...] | None = None,
-) -> Any:
-    """A product of rows with a weight in panels: its cell."""
-    (rows, depth), columns = x.sizes, sizes[-1]
-    unit, cell = _on_panels(low, node, x, sizes, arguments, other, order, depth=depth)
-    unit.data |= {"step": "linear", "rows": rows, "columns": columns, "depth": depth}
-    unit.fields = lambda: {**unit.data, "result": low.home(cell).shaped((rows, columns))}
+    unit.fields = lambda: {**unit.data, "result": low.home(cell).shaped(result or sizes)}
     return cell
+
+
+def _rows_on_panels(rows: int, columns: int, depth: int) -> dict[str, Any]:
+    return {"step": "linear", "rows": rows, "columns": columns, "depth": depth}
 
 
 def _linear(low: Lowering, node: fx.Node) -> Value:
@@ -91,7 +82,9 @@ def _linear(low: Lowering, node: fx.Node) -> Value:
     sizes = tuple(node.meta["val"].shape)
     view = low.packed(low.value(x), tuple(x.meta["val"].shape))
     added = None if other is None else low.packed(low.value(other), sizes)
-    cell = _product(low, node, view, sizes, (panels, bias, *activation), added)
+    (rows, depth), given = view.sizes, (panels, bias, *activation)
+    step = _rows_on_panels(rows, sizes[-1], depth)
+    cell = _on_panels(low, node, view, sizes, given, added, step, depth=depth)
     return Held(cell, sizes)
 
 
@@ -110,7 +103,10 @@ def _pixels(low: Lowering, node: fx.Node) -> Value:
     assert flat is not None
     added = None if other is None else _images(low, other).shaped((rows, columns))
     made: tuple[int, ...] = (batch, height, width, columns)
-    cell = _product(low, node, flat, made, (panels, bias, *activation), added, (0, 2, 3, 1))
+    step, given = _rows_on_panels(rows, columns, depth), (panels, bias, *activation)
+    cell = _on_panels(
+        *(low, node, flat, made, given, added, step), depth=depth, order=(0, 2, 3, 1), result=(rows, columns)
+    )
     return low.turned(Held(cell, made), (0, 3, 1, 2))
 
 
@@ -123,14 +119,13 @@ def _windows(low: Lowering, node: fx.Node) -> Value:
     made = (batch, high, wide, filters)
     depth = channels * taps[0] * taps[1]
     given = (panels, bias, *activation)
-    unit, cell = _on_panels(low, node, images, made, given, added, (0, 2, 3, 1), depth=depth)
     geometry = (taps, stride, padding, dilation)
-    unit.data |= {
+    step = {
         **{"step": "convolution", "batch": batch, "channels": channels, "filters": filters},
         **{"down": [height, *(pair[0] for pair in geometry)]},
         **{"across": [width, *(pair[1] for pair in geometry)]},
     }
-    unit.fields = lambda: {**unit.data, "result": low.home(cell)}
+    cell = _on_panels(low, node, images, made, given, added, step, depth=depth, order=(0, 2, 3, 1))
     return low.turned(Held(cell, made), (0, 3, 1, 2))
 
 

@@ -20,7 +20,7 @@ pub use mixing::{ChannelMap, Weight};
 pub use real::Real;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use real::Registers;
-pub use signed_sums::{Lines, SignedSums};
+pub use signed_sums::{Lines, SignedSums, elements};
 pub use threads::prefer_large_pages;
 
 use crate::error::{Error, Result};

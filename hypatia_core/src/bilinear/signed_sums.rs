@@ -29,6 +29,17 @@ pub struct Lines<'a, T> {
     pub strides: [usize; 3],
 }
 
+/// From the first to the last of elements of these extents and strides, how many there are.
+pub fn elements(extents: [usize; 3], strides: [usize; 3]) -> usize {
+    if extents.contains(&0) {
+        return 0;
+    }
+    let last = extents.into_iter().zip(strides);
+    last.fold(1, |sum: usize, (n, stride)| {
+        sum.saturating_add((n - 1).saturating_mul(stride))
+    })
+}
+
 /// Elements of a line that are computed before the next place is: they stay in the first cache.
 const PART: usize = 512;
 
@@ -73,12 +84,10 @@ impl SignedSums {
         threads: usize,
     ) -> Result<()> {
         let width = self.results.len() * x.length;
-        let last = [x.rows, self.places, x.length].into_iter().zip(x.strides);
-        let reach: usize = last.map(|(n, stride)| n.saturating_sub(1) * stride).sum();
         let empty = x.rows * width == 0;
         if result.len() != x.rows * width
             || constant.is_some_and(|line| line.len() != width)
-            || (!empty && self.places > 0 && x.values.len() <= reach)
+            || x.values.len() < elements([x.rows, self.places, x.length], x.strides)
         {
             return Err(Error::new("signed sums: the lengths do not fit"));
         }
@@ -167,17 +176,15 @@ impl<T: Real> Job for Share<'_, T> {
                 while k < sums.results.len() {
                     let at = k * length + begin;
                     let line = &mut to[at..at + part];
-                    match constant {
-                        Some(constant) => add::<T>(
-                            &sums.results[k],
-                            scale,
-                            from,
-                            stride,
-                            Some(&constant[at..at + part]),
-                            line,
-                        ),
-                        None => add::<T>(&sums.results[k], scale, from, stride, None, line),
-                    }
+                    #[expect(
+                        clippy::manual_map,
+                        reason = "a closure would be compiled for any processor"
+                    )]
+                    let constant = match constant {
+                        Some(constant) => Some(&constant[at..at + part]),
+                        None => None,
+                    };
+                    add::<T>(&sums.results[k], scale, from, stride, constant, line);
                     k += 1;
                 }
                 begin += part;

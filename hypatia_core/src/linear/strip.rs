@@ -88,9 +88,11 @@ impl Strip<'_> {
             };
             for place in 0..self.panels.len() {
                 let panel = first.wrapping_add(place * apart + from * COLUMNS);
-                let whole = Ahead::Streams { from: next, apart };
                 let mut ahead = match self.panels.len() {
-                    PANELS => whole.after(place * (CHUNK / TURN)),
+                    PANELS => Ahead::Streams {
+                        from: next.wrapping_add(place * (CHUNK / TURN) * COLUMNS),
+                        apart,
+                    },
                     _ => Ahead::nothing(panel),
                 };
                 for row in (0..self.rows).step_by(tile::ROWS) {

@@ -49,20 +49,6 @@ impl Ahead {
             step: 0,
         }
     }
-
-    /// The same after so many turns.
-    pub(crate) fn after(self, turns: usize) -> Self {
-        match self {
-            Self::Line { from, step } => Self::Line {
-                from: from.wrapping_add(turns * step),
-                step,
-            },
-            Self::Streams { from, apart } => Self::Streams {
-                from: from.wrapping_add(turns * COLUMNS),
-                apart,
-            },
-        }
-    }
 }
 
 /// Sums for each place of a tile that has so many: two additions begin each step, and each takes four.

@@ -5,15 +5,15 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::depthwise::axis;
-use super::linear::{activation, dense};
+use super::linear::{OnPanels, Words, activation};
 use super::memory::Memory;
 use super::number::Number;
 use super::step::{Making, Step};
 use super::view::{Region, View, count};
 use crate::convolution::Convolution as Product;
 use crate::depthwise::Axis;
-use crate::error::{Error, Result};
-use crate::linear::{Activation, COLUMNS, Linear};
+use crate::error::Result;
+use crate::linear::Activation;
 
 /// A step as it is written.
 #[derive(Debug, Deserialize)]
@@ -38,18 +38,11 @@ pub(super) struct Text {
 /// A step, ready to run.
 #[derive(Debug)]
 pub(super) struct Convolution {
-    /// The images, the panels, and after them the bias and what is added, where there are such.
-    reads: Vec<Region>,
-    writes: [Region; 1],
-    biased: bool,
-    added: bool,
+    /// A product of windows.
+    on: OnPanels,
     batch: usize,
     channels: usize,
-    filters: usize,
-    /// Elements of a window.
-    depth: usize,
     axes: [Axis; 2],
-    activation: Activation,
 }
 
 impl Text {
@@ -63,37 +56,21 @@ impl Text {
             across.positions(),
             self.filters,
         ];
-        let depth = count(&[down.taps, across.taps, self.channels])?;
-        let length = self
-            .filters
-            .checked_next_multiple_of(COLUMNS)
-            .and_then(|filters| filters.checked_mul(depth));
-        let length = length.ok_or_else(|| Error::new("panels: more elements than there can be"))?;
-        let x = making.floats(self.x, &image, "x")?;
-        let mut reads = vec![
-            making.read_as(x, &dense(&image))?,
-            making.all_of(self.panels, length, "panels")?,
-        ];
-        if let Some(bias) = self.bias {
-            reads.push(making.all_of(bias, self.filters, "bias")?);
-        }
-        let added = self.other.is_some();
-        if let Some(other) = self.other {
-            let other = making.floats(other, &made, "other")?;
-            reads.push(making.read_as(other, &dense(&made))?);
-        }
-        let result = making.floats(self.result, &made, "result")?;
+        let words = Words {
+            columns: self.filters,
+            depth: count(&[down.taps, across.taps, self.channels])?,
+            x: self.x,
+            panels: self.panels,
+            bias: self.bias,
+            other: self.other,
+            result: self.result,
+            activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
+        };
         Ok(Convolution {
-            reads,
-            writes: [making.written_as(result, &dense(&made), "result")?],
-            biased: self.bias.is_some(),
-            added,
+            on: words.checked(&image, &made, making)?,
             batch: self.batch,
             channels: self.channels,
-            filters: self.filters,
-            depth,
             axes,
-            activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
         })
     }
 }
@@ -104,38 +81,29 @@ impl Step for Convolution {
     }
 
     fn reads(&self) -> &[Region] {
-        &self.reads
+        &self.on.reads
     }
 
     fn writes(&self) -> &[Region] {
-        &self.writes
+        &self.on.writes
     }
 
     fn work(&self) -> usize {
-        let products = self.writes[0].reach().saturating_mul(self.depth);
-        products.saturating_mul(20)
+        let positions = self.axes.iter().map(Axis::positions);
+        self.on
+            .work(positions.fold(self.batch, usize::saturating_mul))
     }
 
     fn run(&self, memory: &Memory, threads: usize) -> Result<()> {
         // SAFETY: regions lie in their buffers, and the result meets none that is read.
         unsafe {
             let product = Product {
-                linear: Linear {
-                    x: memory.reach(&self.reads[0]),
-                    panels: memory.reach(&self.reads[1]),
-                    bias: self.biased.then(|| memory.reach(&self.reads[2])),
-                    other: self
-                        .added
-                        .then(|| memory.reach(&self.reads[2 + usize::from(self.biased)])),
-                    activation: self.activation,
-                    columns: self.filters,
-                    depth: self.depth,
-                },
+                linear: self.on.product(memory),
                 batch: self.batch,
                 channels: self.channels,
                 axes: self.axes,
             };
-            product.apply(memory.reach_mut(&self.writes[0]), threads)
+            product.apply(memory.reach_mut(&self.on.writes[0]), threads)
         }
     }
 }
@@ -146,10 +114,16 @@ impl fmt::Display for Convolution {
         write!(
             f,
             "convolution {}×{} of {} images of {} channels, {}×{}, to {}",
-            down.taps, across.taps, self.batch, self.channels, down.size, across.size, self.filters
+            down.taps,
+            across.taps,
+            self.batch,
+            self.channels,
+            down.size,
+            across.size,
+            self.on.columns
         )?;
-        if self.activation != Activation::None {
-            write!(f, " {:?}", self.activation)?;
+        if self.on.activation != Activation::None {
+            write!(f, " {:?}", self.on.activation)?;
         }
         Ok(())
     }

@@ -49,15 +49,49 @@ pub(super) struct PixelsText {
 /// A step, ready to run.
 #[derive(Debug)]
 pub(super) struct Linear {
+    on: OnPanels,
+    rows: usize,
+}
+
+/// What a step reads and writes that multiplies by a weight in panels.
+#[derive(Debug)]
+pub(super) struct OnPanels {
     /// x, the panels, and after them the bias and what is added, where there are such.
-    reads: Vec<Region>,
-    writes: [Region; 1],
+    pub reads: Vec<Region>,
+    pub writes: [Region; 1],
     biased: bool,
     added: bool,
-    activation: Activation,
-    rows: usize,
-    columns: usize,
-    depth: usize,
+    pub activation: Activation,
+    pub columns: usize,
+    pub depth: usize,
+}
+
+impl OnPanels {
+    /// The product on the memory of a run.
+    ///
+    /// # Safety
+    /// The regions lie in their buffers, and nobody writes to what is read.
+    pub unsafe fn product<'a>(&'a self, memory: &'a Memory) -> Product<'a> {
+        let other = 2 + usize::from(self.biased);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            Product {
+                x: memory.reach(&self.reads[0]),
+                panels: memory.reach(&self.reads[1]),
+                bias: self.biased.then(|| memory.reach(&self.reads[2])),
+                other: self.added.then(|| memory.reach(&self.reads[other])),
+                activation: self.activation,
+                columns: self.columns,
+                depth: self.depth,
+            }
+        }
+    }
+
+    /// About how many picoseconds so many products with all of the weight take.
+    pub fn work(&self, rows: usize) -> usize {
+        let products = rows.saturating_mul(self.columns).saturating_mul(self.depth);
+        products.saturating_mul(20)
+    }
 }
 
 /// The activation that these words call.
@@ -81,59 +115,69 @@ pub(super) fn dense(sizes: &[usize]) -> Vec<Option<usize>> {
     strides.into_iter().map(Some).collect()
 }
 
-/// The words of either step, over any number of sizes that come to rows.
-struct Words<'a> {
-    outer: &'a [usize],
-    columns: usize,
-    depth: usize,
-    x: View,
-    panels: usize,
-    bias: Option<usize>,
-    other: Option<View>,
-    result: View,
-    activation: Activation,
+/// The words that such a step has besides its sizes.
+pub(super) struct Words {
+    pub columns: usize,
+    pub depth: usize,
+    pub x: View,
+    pub panels: usize,
+    pub bias: Option<usize>,
+    pub other: Option<View>,
+    pub result: View,
+    pub activation: Activation,
 }
 
-impl Words<'_> {
-    fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
-        let (n, k) = (self.columns, self.depth);
-        let rows = count(self.outer)?;
-        let (wide, narrow) = ([self.outer, &[n]].concat(), [self.outer, &[k]].concat());
-        let length = n
+impl Words {
+    /// Reads x under the narrow sizes, and writes under the wide ones.
+    pub fn checked(
+        self,
+        narrow: &[usize],
+        wide: &[usize],
+        making: &mut Making<'_>,
+    ) -> Result<OnPanels> {
+        let length = self
+            .columns
             .checked_next_multiple_of(COLUMNS)
-            .and_then(|n| n.checked_mul(k));
+            .and_then(|columns| columns.checked_mul(self.depth));
         let length = length.ok_or_else(|| Error::new("panels: more elements than there can be"))?;
-        let x = making.floats(self.x, &narrow, "x")?;
+        let x = making.floats(self.x, narrow, "x")?;
         let mut reads = vec![
-            making.read_as(x, &dense(&narrow))?,
+            making.read_as(x, &dense(narrow))?,
             making.all_of(self.panels, length, "panels")?,
         ];
         if let Some(bias) = self.bias {
-            reads.push(making.all_of(bias, n, "bias")?);
+            reads.push(making.all_of(bias, self.columns, "bias")?);
         }
         let added = self.other.is_some();
         if let Some(other) = self.other {
-            let other = making.floats(other, &wide, "other")?;
-            reads.push(making.read_as(other, &dense(&wide))?);
+            let other = making.floats(other, wide, "other")?;
+            reads.push(making.read_as(other, &dense(wide))?);
         }
-        let result = making.floats(self.result, &wide, "result")?;
-        Ok(Linear {
+        let result = making.floats(self.result, wide, "result")?;
+        Ok(OnPanels {
             reads,
-            writes: [making.written_as(result, &dense(&wide), "result")?],
+            writes: [making.written_as(result, &dense(wide), "result")?],
             biased: self.bias.is_some(),
             added,
             activation: self.activation,
-            rows,
-            columns: n,
-            depth: k,
+            columns: self.columns,
+            depth: self.depth,
         })
+    }
+
+    /// Over any number of sizes that come to rows.
+    fn over(self, outer: &[usize], making: &mut Making<'_>) -> Result<Linear> {
+        let rows = count(outer)?;
+        let narrow = [outer, &[self.depth]].concat();
+        let wide = [outer, &[self.columns]].concat();
+        let on = self.checked(&narrow, &wide, making)?;
+        Ok(Linear { on, rows })
     }
 }
 
 impl Text {
     pub fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
         let words = Words {
-            outer: &[self.rows],
             columns: self.columns,
             depth: self.depth,
             x: self.x,
@@ -143,14 +187,13 @@ impl Text {
             result: self.result,
             activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
         };
-        words.checked(making)
+        words.over(&[self.rows], making)
     }
 }
 
 impl PixelsText {
     pub fn checked(self, making: &mut Making<'_>) -> Result<Linear> {
         let words = Words {
-            outer: &self.pixels,
             columns: self.columns,
             depth: self.depth,
             x: self.x,
@@ -160,7 +203,7 @@ impl PixelsText {
             result: self.result,
             activation: activation(&self.activation, &self.numbers, &self.algorithm)?,
         };
-        words.checked(making)
+        words.over(&self.pixels, making)
     }
 }
 
@@ -170,51 +213,37 @@ impl Step for Linear {
     }
 
     fn reads(&self) -> &[Region] {
-        &self.reads
+        &self.on.reads
     }
 
     fn writes(&self) -> &[Region] {
-        &self.writes
+        &self.on.writes
     }
 
     fn work(&self) -> usize {
-        let products = self
-            .rows
-            .saturating_mul(self.columns)
-            .saturating_mul(self.depth);
-        products.saturating_mul(20)
+        self.on.work(self.rows)
     }
 
     fn run(&self, memory: &Memory, threads: usize) -> Result<()> {
         // SAFETY: regions lie in their buffers, and the result meets none that is read.
         unsafe {
-            let product = Product {
-                x: memory.reach(&self.reads[0]),
-                panels: memory.reach(&self.reads[1]),
-                bias: self.biased.then(|| memory.reach(&self.reads[2])),
-                other: self
-                    .added
-                    .then(|| memory.reach(&self.reads[2 + usize::from(self.biased)])),
-                activation: self.activation,
-                columns: self.columns,
-                depth: self.depth,
-            };
-            product.apply(memory.reach_mut(&self.writes[0]), self.rows, threads)
+            let product = self.on.product(memory);
+            product.apply(memory.reach_mut(&self.on.writes[0]), self.rows, threads)
         }
     }
 }
 
 impl fmt::Display for Linear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rows,
+        let OnPanels {
             columns,
             depth,
+            activation,
             ..
-        } = self;
-        write!(f, "linear {rows}×{depth} to {columns}")?;
-        if self.activation != Activation::None {
-            write!(f, " {:?}", self.activation)?;
+        } = self.on;
+        write!(f, "linear {}×{depth} to {columns}", self.rows)?;
+        if activation != Activation::None {
+            write!(f, " {activation:?}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::bilinear::{Lines, Real, SignedSums as Sums};
+use crate::bilinear::{Lines, Real, SignedSums as Sums, elements};
 use crate::clifford::ideals;
 use crate::error::Result;
 use crate::python::memory::{slice, slice_mut};
@@ -67,15 +67,7 @@ impl SignedSums {
         threads: usize,
     ) -> Result<()> {
         let [rows, _, length] = extents;
-        let last = extents.into_iter().zip(strides);
-        let reach = last.fold(0usize, |sum, (n, stride)| {
-            sum.saturating_add(n.saturating_sub(1).saturating_mul(stride))
-        });
-        let count = if extents.contains(&0) {
-            0
-        } else {
-            reach.saturating_add(1)
-        };
+        let count = elements(extents, strides);
         let width = self.results.saturating_mul(length);
         // SAFETY: the method's documentation asks its caller for what `slice` and `slice_mut` ask for.
         let (values, constant, result) = unsafe {

@@ -2,6 +2,7 @@
 
 use super::registers::Shape;
 use crate::native::buffer::Kind;
+use crate::registers::copy_between;
 
 /// Where a block of a view lies in memory.
 pub(super) struct Strided {
@@ -46,7 +47,7 @@ impl Strided {
                 }
             } else if self.column == 1 {
                 for row in 0..rows {
-                    copy(from.add(row * self.row), to.add(row * step), columns);
+                    copy_between(from.add(row * self.row), to.add(row * step), columns);
                 }
             } else if self.row == 1 && rows > 1 {
                 self.turn::<BITS>(to, step, rows, columns);
@@ -131,7 +132,7 @@ impl Strided {
                 }
                 let to = self.at.cast::<f32>().add(row * self.row);
                 match (each, self.column) {
-                    (true, 1) => copy(source, to, columns),
+                    (true, 1) => copy_between(source, to, columns),
                     (false, 1) => spread(*source, to, columns),
                     (true, _) => {
                         for column in 0..columns {
@@ -145,32 +146,6 @@ impl Strided {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Copies so many numbers; of a short row the library's call takes longer than the row.
-///
-/// # Safety
-/// There are so many at both places, which lie apart.
-#[inline(always)]
-unsafe fn copy(from: *const f32, to: *mut f32, count: usize) {
-    const AT_ONCE: usize = 16;
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if count > 8 * AT_ONCE {
-            std::ptr::copy_nonoverlapping(from, to, count);
-            return;
-        }
-        let mut at = 0;
-        while at + AT_ONCE <= count {
-            let block = from.add(at).cast::<[f32; AT_ONCE]>().read_unaligned();
-            to.add(at).cast::<[f32; AT_ONCE]>().write_unaligned(block);
-            at += AT_ONCE;
-        }
-        while at < count {
-            to.add(at).write(from.add(at).read());
-            at += 1;
         }
     }
 }
