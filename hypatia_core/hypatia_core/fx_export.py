@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import operator
 from dataclasses import dataclass, field
@@ -205,40 +206,39 @@ class Writer:
         Calls with one key share one fake value, which describes both: layers are alike, and a graph of
         thousands of nodes has few such keys. Whose memory a value is, nobody reads off fake values here.
         """
-        if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        which = _asks(target)
+        if which is None:
             return None
         asked: list[Any] = [target]
-        # Where in memory an operand of a pointwise operation begins, its result does not tell.
-        types = self._types if torch.Tag.pointwise in target.tags else self._placed
+        types = self._types if which == "type" else self._placed
         try:
-            for argument in args:
-                self._ask(argument, asked, types)
+            self._ask(args, asked, types)
             for name, argument in kwargs.items():
                 asked.append(name)
-                self._ask(argument, asked, types)
+                self._ask((argument,), asked, types)
             key = tuple(asked)
             hash(key)
         except (TypeError, LookupError):  # an argument that is unlike others, or a size that is a symbol
             return None
         return key
 
-    def _ask(self, argument: Any, asked: list[Any], types: dict[fx.Node, int | None]) -> None:
-        """Adds what tells an argument from others; equal numbers of unequal types are not the same."""
-        kind = type(argument)
-        asked.append(kind)
-        if kind is fx.Node:
-            if argument not in types:
-                self._note_type(argument, argument.meta.get("val"))
-            ty = types[argument]
-            if ty is None:
-                raise LookupError(argument.name)
-            asked.append(ty)
-        elif isinstance(argument, (list, tuple)):
-            asked.append(len(argument))
-            for part in argument:
-                self._ask(part, asked, types)
-        else:
-            asked.append(argument)
+    def _ask(self, arguments: Any, asked: list[Any], types: dict[fx.Node, int | None]) -> None:
+        """Adds what tells arguments from others; equal numbers of unequal types are not the same."""
+        for argument in arguments:
+            kind = type(argument)
+            asked.append(kind)
+            if kind is fx.Node:
+                if argument not in types:
+                    self._note_type(argument, argument.meta.get("val"))
+                ty = types[argument]
+                if ty is None:
+                    raise LookupError(argument.name)
+                asked.append(ty)
+            elif isinstance(argument, (list, tuple)):
+                asked.append(len(argument))
+                self._ask(argument, asked, types)
+            else:
+                asked.append(argument)
 
     def _note_type(self, node: fx.Node, value: Any) -> tuple[int | None, int | None]:
         """Numbers a node's type and strides, without and with its place; None where there is more to it."""
@@ -296,6 +296,8 @@ class Writer:
     @staticmethod
     def same_size(a: Any, b: Any) -> bool:
         """Whether two sizes are surely equal, without adding a guard."""
+        if type(a) is int and type(b) is int:
+            return a == b
         return bool(expression(a) == expression(b))
 
     def _settle(self, outputs: list[fx.Node]) -> list[fx.Node]:
@@ -374,6 +376,16 @@ class Writer:
 
     def _size_node(self, size: Any) -> fx.Node | int:
         return self._sizes.write(expression(size))
+
+
+@functools.cache
+def _asks(target: Any) -> str | None:
+    """What the type of a call's result follows from: the types of its operands, or their places too; None
+    where there is more to it."""
+    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        return None
+    # Where in memory an operand of a pointwise operation begins, its result does not tell.
+    return "type" if torch.Tag.pointwise in target.tags else "place"
 
 
 def _type_of(value: Any) -> tuple[Any, ...] | None:

@@ -95,8 +95,10 @@ class Reader:
     _places: dict[fx.Node, int] = field(default_factory=dict)
     _bands: Mapping[fx.Node, Band] = field(default_factory=dict)
     _symmetric: set[fx.Node] = field(default_factory=set)
-    #: Types that were written before, by element type, extents and device, where all extents are numbers.
+    #: Types that were written before, by element type, extents and device, where all extents are numbers; and
+    #: keys of opaque operations, by what they tell from others.
     _types: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    _keys: dict[Any, str] = field(default_factory=dict)
 
     def read(self, graph: fx.Graph) -> Imported:
         """Reads a whole graph.
@@ -165,6 +167,8 @@ class Reader:
         if node.op != "call_function":
             raise Unsupported(f"a node of kind {node.op!r}")
         value = node.meta.get("val")
+        if isinstance(value, torch.Tensor):
+            return True
         if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)) and (
             node.target is compat.reads_number()
             or any(argument in self.numbers for argument in node.all_input_nodes)
@@ -254,7 +258,7 @@ class Reader:
 
     def shape(self, node: fx.Node) -> dict[str, Any]:
         """The shape of a node's result, as an attribute."""
-        return self.shape_attribute(node.meta["val"].shape)
+        return {"shape": self.type_of(node)["shape"]}
 
     def shape_attribute(self, sizes: Any) -> dict[str, Any]:
         """A shape as an attribute."""
@@ -265,14 +269,17 @@ class Reader:
         value = node.meta["val"]
         dtype, device = value.dtype, value.device
         extents = tuple(value.shape if shape is None else shape)
-        fixed = all(type(size) is int for size in extents)
-        known = self._types.get((dtype, extents, device)) if fixed else None
+        key = dtype, extents, device
+        try:
+            known = self._types.get(key)
+        except TypeError:  # symbols have no hash
+            known = None
         if known is None:
             name = DTYPES.get(dtype) or {"other": self._other(dtype)}
             sizes = [self.sizes.dimension(size) for size in extents]
             known = {"dtype": name, "shape": sizes, "device": self._device(device)}
-            if fixed:
-                self._types[dtype, extents, device] = known
+            if all(type(size) is int for size in extents):
+                self._types[key] = known
         return known
 
     def _other(self, dtype: torch.dtype) -> int:
@@ -295,6 +302,53 @@ class Reader:
     def _key(self, node: fx.Node) -> tuple[str, list[int]]:
         """The identity of an opaque operation, and the places of its tensor arguments, each as often as it
         stands there: equal keys and operands mean equal values."""
+        operands = list[int]()
+        value = node.meta.get("val")
+        told: list[Any] = [node.target]
+        try:
+            if isinstance(value, torch.Tensor):
+                told += value.dtype, tuple(value.shape)
+                self._tell(node.args, told, operands)
+                if node.kwargs:
+                    for name, argument in node.kwargs.items():
+                        told.append(name)
+                        self._tell((argument,), told, operands)
+                seen: Any = tuple(told)
+                known = self._keys.get(seen)
+                if known is not None:
+                    return known, operands
+            else:
+                seen = None
+        except (TypeError, LookupError):  # symbols, and what is unlike other arguments
+            seen = None
+        key, operands = self._spelled(node)
+        # The type too: the engine keeps one for a key, and operands of other shapes give another.
+        key = f"{key} → {_type_text(value)}"
+        if seen is not None:
+            self._keys[seen] = key
+        return key, operands
+
+    def _tell(self, arguments: Any, told: list[Any], operands: list[int]) -> None:
+        """Adds what tells arguments from others, and the places of tensors among them.
+
+        Raises:
+            LookupError: an argument is of a kind that is not compared here.
+        """
+        for argument in arguments:
+            kind = type(argument)
+            told.append(kind)
+            if kind is fx.Node:
+                operands.append(self._places[argument])
+            elif isinstance(argument, (list, tuple)):
+                told.append(len(argument))
+                self._tell(argument, told, operands)
+            elif kind in _COMPARED or (kind is float and argument != 0):
+                told.append(argument)
+            else:
+                raise LookupError(kind)
+
+    def _spelled(self, node: fx.Node) -> tuple[str, list[int]]:
+        """A call, each tensor that it takes as `%`, and their places."""
         places, operands = self._places, list[int]()
 
         def name(argument: fx.Node) -> str:
@@ -305,14 +359,10 @@ class Reader:
             value = argument.meta.get("val")
             return str(value.node.expr) if isinstance(value, torch.SymInt) else argument.name
 
+        if node.op != "call_function":
+            return f"{node.op} {node.target}", operands
         arguments = fx.node.map_arg((node.args, node.kwargs), name)
-        key = (
-            f"{_name_of(node.target)}{arguments}"
-            if node.op == "call_function"
-            else f"{node.op} {node.target}"
-        )
-        # The type too: the engine keeps one for a key, and operands of other shapes give another.
-        return f"{key} → {_type_text(node.meta.get('val'))}", operands
+        return f"{_name_of(node.target)}{arguments}", operands
 
     def _opaque(self, node: fx.Node) -> int:
         value = node.meta.get("val")
@@ -393,6 +443,11 @@ def is_repeatable(graph: fx.Graph) -> bool:
         if node.op == "call_function"
     )
 
+
+#: Arguments of these types are the same where they are equal.
+_COMPARED = frozenset(
+    {int, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format}
+)
 
 #: Torch puts the name of an operation together anew each time that it is asked for.
 _name_of = functools.lru_cache(maxsize=4096)(str)

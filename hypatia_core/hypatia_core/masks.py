@@ -47,7 +47,7 @@ class Band:
         matrix = value.reshape(rows, columns)
         below, above = matrix[0, 0].item(), matrix[0, -1].item()
         offset = int(torch.count_nonzero(matrix[0] == below)) - 1
-        kept = torch.ones(rows, columns, dtype=torch.bool).tril(offset)
+        kept = torch.arange(columns) - torch.arange(rows)[:, None] <= offset  # `tril` starts threads
         wanted = torch.where(kept, matrix[0, 0], matrix[0, -1])
         numbers = all(math.isfinite(number) or number == -math.inf for number in (below, above))
         if below == above or not numbers or not torch.equal(matrix, wanted):
@@ -76,22 +76,40 @@ class Band:
 
 def bands(graph: fx.Graph) -> dict[fx.Node, Band]:
     """The bands that a graph makes of numbers alone, where they meet what depends on more."""
-    constant = {node for node in graph.nodes if _is_constant(node)}
+    constant: set[fx.Node] = set()
     for node in graph.nodes:  # operands stand before what uses them
-        if node in constant and not constant.issuperset(node.all_input_nodes):
-            constant.discard(node)
+        if all(operand in constant for operand in node.all_input_nodes) and _is_constant(node):
+            constant.add(node)
     found: dict[fx.Node, Band] = {}
+    #: Layers make one mask each, and all the same.
+    numbers: dict[Any, int] = {}
+    known: dict[int, Band | None] = {}
     values: dict[fx.Node, Any] = {}
     with compat.without_fake_mode(), torch.no_grad():
         for node in constant:
-            if _may_mask(node.meta.get("val")) and not constant.issuperset(node.users):
+            if not _may_mask(node.meta.get("val")) or constant.issuperset(node.users):
+                continue
+            number = _number(node, numbers)
+            if number not in known:
                 try:
-                    band = Band.of(_value(node, values))
+                    known[number] = Band.of(_value(node, values))
                 except (RuntimeError, TypeError, NotImplementedError):  # it is read as it stands
-                    continue
-                if band is not None:
-                    found[node] = band
+                    known[number] = None
+            band = known[number]
+            if band is not None:
+                found[node] = band
     return found
+
+
+def _number(node: fx.Node, numbers: dict[Any, int]) -> int:
+    """What a node computes, as a number: equal for equal computations. Holds those of nodes and of calls."""
+    if node not in numbers:
+        call = f"self.{node.target}"
+        if node.op != "get_attr":
+            operands = fx.node.map_arg((node.args, node.kwargs), lambda n: f"%{_number(n, numbers)}")
+            call = f"{node.target}{operands}"
+        numbers[node] = numbers.setdefault(call, len(numbers))
+    return numbers[node]
 
 
 def _is_constant(node: fx.Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -448,14 +449,15 @@ def _write_triangle(target: Any) -> WriteFunction:
 
 def _read_scalar(reader: Reader, node: fx.Node) -> int | None:
     value: Any = node.args[0]
-    return reader.constant(float(value), node) if _float_result(node) and _is_exact(value, node) else None
+    exact = type(value) in (int, float) and _is_exact(value, node.meta["val"].dtype)
+    return reader.constant(float(value), node) if _float_result(node) and exact else None
 
 
-def _is_exact(value: Any, node: fx.Node) -> bool:
-    if type(value) not in (int, float):
-        return False
+@functools.lru_cache(maxsize=4096, typed=True)
+def _is_exact(value: Any, dtype: torch.dtype) -> bool:
+    """Whether an element of this type can be this number."""
     with compat.without_fake_mode():
-        held = torch.tensor(value, dtype=node.meta["val"].dtype).item()
+        held = torch.tensor(value, dtype=dtype).item()
     return bool(held == value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sympy
@@ -29,12 +29,24 @@ def is_symbolic(value: Any) -> bool:
 
 def is_dense(value: torch.Tensor) -> bool:
     """Whether a tensor is surely contiguous, without adding a guard."""
+    if not is_symbolic(value):
+        return _are_dense(value.shape, value.stride())
     expected: Any = 1
     for size, stride in zip(reversed(value.shape), reversed(value.stride()), strict=True):
         if expression(size) != 1:
             if expression(stride) != expected:
                 return False
             expected = expected * expression(size)
+    return True
+
+
+def _are_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    expected = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
     return True
 
 

@@ -9,12 +9,12 @@ other trace (`p.data.mul_()`).
 
 from __future__ import annotations
 
+import functools
 import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -86,21 +86,22 @@ def dependent_on(
 ) -> tuple[set[fx.Node], set[fx.Node], set[fx.Node]]:
     """The nodes that depend on no other inputs than weights; of these, those that need one at all; and those
     that compute something."""
-    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
-    written = {
-        node.args[0] for node in graph.graph.nodes if _mutates(node) and isinstance(node.args[0], fx.Node)
-    }
+    nodes = list(graph.graph.nodes)
+    placeholders = [node for node in nodes if node.op == "placeholder"]
+    written = {node.args[0] for node in nodes if _mutates(node) and isinstance(node.args[0], fx.Node)}
     sources = {placeholders[i] for i in weights} - written
     constant, needs_weights = set(sources), set(sources)
     works: set[fx.Node] = set()
-    for node in graph.graph.nodes:
+    for node in nodes:
         if node.op == "get_attr" and isinstance(node.meta.get("val"), torch.Tensor):
             constant.add(node)
-        elif _is_pure(node) and all(argument in constant for argument in node.all_input_nodes):
+        elif (
+            node.op == "call_function" and constant.issuperset(node.all_input_nodes) and _is_pure(node.target)
+        ):
             constant.add(node)
-            if any(argument in needs_weights for argument in node.all_input_nodes):
+            if not needs_weights.isdisjoint(node.all_input_nodes):
                 needs_weights.add(node)
-            if node.target not in _FREE or any(argument in works for argument in node.all_input_nodes):
+            if node.target not in _FREE or not works.isdisjoint(node.all_input_nodes):
                 works.add(node)
     return constant, needs_weights, works
 
@@ -129,19 +130,24 @@ def divide(graph: GraphModule, weights: Iterable[int], *, whole: bool = False) -
 
 
 def _mutates(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+    return isinstance(node.target, torch._ops.OpOverload) and _writes(node.target)
 
 
-def _is_pure(node: fx.Node) -> bool:
-    if node.op != "call_function":
-        return False
-    if node.target is operator.getitem:
+@functools.cache
+def _writes(target: torch._ops.OpOverload) -> bool:
+    return bool(target._schema.is_mutable)
+
+
+@functools.cache
+def _is_pure(target: Any) -> bool:
+    """Whether a call of this does no more than compute its result, the same one each time."""
+    if target is operator.getitem:
         return True
     return (
-        isinstance(node.target, torch._ops.OpOverload)
-        and not node.target._schema.is_mutable
-        and torch.Tag.nondeterministic_seeded not in node.target.tags
-        and node.target.namespace in ("aten", "prims", "mkl", "mkldnn", "hypatia")
+        isinstance(target, torch._ops.OpOverload)
+        and not target._schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in target.tags
+        and target.namespace in ("aten", "prims", "mkl", "mkldnn", "hypatia")
     )
 
 
@@ -179,7 +185,7 @@ def _divided(
     for node in graph.graph.nodes:
         if node.op == "output":
             afresh = {n: copy for n, copy in copies.items() if n.op == "placeholder" or n not in constant}
-            rest.output(fx.node.map_arg(node.args[0], partial(_computed, rest, afresh)))
+            rest.output(fx.node.map_arg(node.args[0], functools.partial(_computed, rest, afresh)))
         elif node in live and node.op != "placeholder":
             copies[node] = rest.node_copy(node, lambda n: folded.get(n) or copies[n])
     kept = []
