@@ -413,16 +413,21 @@ def products(rounds: int) -> None:
             compare(f"VGA3D: einsum with the Cayley table over {rows} pairs", contenders, rounds)
 
 
-def layers(rounds: int) -> None:
+def layer_rows() -> list[tuple[str, Callable[..., torch.nn.Module], Algebra, int]]:
+    """Title, how it is made, algebra and channels of each layer."""
     matrix = "a matrix laid together from weights (CliffordLayers' form)"
-    for title, make, algebra, channels in (
+    return [
         ("einsum with a constant table (CEGNN's form)", EinsumProduct, Algebra(3), 32),
         ("einsum with a basis and a table, PGA3D (GATr's form)", BasisLayer, Algebra(3, 0, 1), 32),
         (matrix, KernelLayer, Algebra(3), 32),
         (matrix, KernelLayer, Algebra(3), 128),
         ("this package's, whose operations all backends call", Layers, Algebra(3), 32),
         ("the same in plain torch", plain_layers, Algebra(3), 32),
-    ):
+    ]
+
+
+def layers(rounds: int) -> None:
+    for title, make, algebra, channels in layer_rows():
         torch.manual_seed(0)
         model, x = make(algebra, channels), torch.randn(256, channels, len(algebra))
         expected = model(x).detach()
