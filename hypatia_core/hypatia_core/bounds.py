@@ -29,8 +29,8 @@ def read_clamp(reader: Reader, node: fx.Node) -> int | None:
 
 
 def write_clamp(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    """Without the bounds that are infinite."""
-    least, most = (None if math.isinf(bound) else bound for bound in attributes)
+    """Without a bound that every number keeps."""
+    least, most = (None if bound == free else bound for bound, free in zip(attributes, _FREE, strict=True))
     if least is None and most is None:
         return writer.node(operands[0])
     return writer.call(aten.clamp.default, writer.node(operands[0]), least, most)
