@@ -30,7 +30,8 @@ def read_clamp(reader: Reader, node: fx.Node) -> int | None:
 
 def write_clamp(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
     """Without a bound that every number keeps."""
-    least, most = (None if bound == free else bound for bound, free in zip(attributes, _FREE, strict=True))
+    least, most = attributes
+    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if least is None and most is None:
         return writer.node(operands[0])
     return writer.call(aten.clamp.default, writer.node(operands[0]), least, most)
