@@ -82,7 +82,7 @@ def test_an_infinite_bound_that_numbers_meet_is_written(bounds: dict[str, float]
 
     torch._dynamo.reset()
     compiled = torch.compile(run, backend="hypatia", options={"verify": False, "measure": False})
-    given = torch.randn(64, 64), torch.randn(64, 64), torch.randn(64, 1)
+    given = [torch.randn(shape, dtype=torch.float64) for shape in ((64, 64), (64, 64), (64, 1))]
     with torch.no_grad():
         torch.testing.assert_close(compiled(*given), run(*given))
     (graph,) = hypatia_core.report(compiled).graphs
