@@ -34,11 +34,11 @@ fn drawn(count: usize, seed: u64) -> Vec<f64> {
 fn main() -> Result<()> {
     for name in ["VGA2D", "VGA3D", "PGA2D", "PGA3D", "CGA2D", "CGA3D", "STA"] {
         let algebra = Algebra::named(name)?;
-        let a = Multivector::new(&algebra, drawn(algebra.len(), 1))?;
-        let b = Multivector::new(&algebra, drawn(algebra.len(), 2))?;
-        let vector = Multivector::of_grade(&algebra, 1, &drawn(algebra.positions(1).len(), 3))?;
+        let a = Multivector::new(algebra, drawn(algebra.len(), 1))?;
+        let b = Multivector::new(algebra, drawn(algebra.len(), 2))?;
+        let vector = Multivector::of_grade(algebra, 1, &drawn(algebra.positions(1).len(), 3))?;
         let plane = drawn(algebra.positions(2).len(), 4);
-        let twist = Multivector::of_grade(&algebra, 2, &plane)?.scale(0.3);
+        let twist = Multivector::of_grade(algebra, 2, &plane)?.scale(0.3);
         let versor = twist.exp()?;
         println!("{name}");
         let row =

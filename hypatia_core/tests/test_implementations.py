@@ -411,6 +411,14 @@ def test_our_own_convolution_of_each_channel(act: str, stride: int) -> None:
     assert assert_as_good(model, torch.randn(2, 43, 9, 8), row, hidden=True) == {f"convolution: {row}": 1}
 
 
+@pytest.mark.parametrize(("taps", "packed"), [(8, 1), (64, 0)])
+def test_long_sums_are_not_left_to_onednn(taps: int, packed: int) -> None:
+    row = "oneDNN, packed weight, channels last, fused"
+    model = nn.Sequential(nn.Conv2d(128, 4, (taps, 1)), nn.ReLU())
+    chosen = assert_as_good(model, torch.randn(1, 128, 70, 1), row, hidden=True)
+    assert chosen.get(f"convolution: {row}", 0) == packed
+
+
 @pytest.mark.parametrize("groups", [1, 8])
 def test_our_own_convolutions_add_before_they_activate(groups: int) -> None:
     class Added(nn.Module):

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use super::blade::Blade;
 use super::product::{Entry, Product};
 use super::signature::Signature;
-use super::stage::{Dense, Stages};
+use super::stage::Stages;
 use crate::error::{Error, Result};
 
 /// The Clifford algebra of a signature.
@@ -25,7 +25,6 @@ pub struct Algebra {
     grade_start: Vec<usize>,
     tables: [OnceLock<Vec<Entry>>; Product::COUNT],
     stages: [OnceLock<Stages>; Product::COUNT],
-    dense: [OnceLock<Option<Dense>>; Product::COUNT],
 }
 
 /// A basis element: `orientation` times a canonical blade.
@@ -39,14 +38,15 @@ pub struct BasisBlade {
     pub name: String,
 }
 
-static ALGEBRAS: LazyLock<Mutex<HashMap<Signature, Arc<Algebra>>>> = LazyLock::new(Mutex::default);
+static ALGEBRAS: LazyLock<Mutex<HashMap<Signature, &'static Algebra>>> =
+    LazyLock::new(Mutex::default);
 
 impl Algebra {
-    /// The algebra of (p, q, r); one table set per signature and process.
+    /// The algebra of (p, q, r); one for each signature, which lives as long as the process.
     ///
     /// # Errors
     /// As [`Signature::new`].
-    pub fn new(p: usize, q: usize, r: usize) -> Result<Arc<Self>> {
+    pub fn new(p: usize, q: usize, r: usize) -> Result<&'static Self> {
         Ok(Self::of(Signature::new(p, q, r)?))
     }
 
@@ -54,18 +54,16 @@ impl Algebra {
     ///
     /// # Errors
     /// As [`Signature::named`].
-    pub fn named(name: &str) -> Result<Arc<Self>> {
+    pub fn named(name: &str) -> Result<&'static Self> {
         Ok(Self::of(Signature::named(name)?))
     }
 
     /// The algebra of this signature.
-    pub fn of(signature: Signature) -> Arc<Self> {
+    pub fn of(signature: Signature) -> &'static Self {
         let mut algebras = ALGEBRAS.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            algebras
-                .entry(signature)
-                .or_insert_with(|| Arc::new(Self::build(signature))),
-        )
+        algebras
+            .entry(signature)
+            .or_insert_with(|| Box::leak(Box::new(Self::build(signature))))
     }
 
     fn build(signature: Signature) -> Self {
@@ -109,7 +107,6 @@ impl Algebra {
             grade_start,
             tables: Default::default(),
             stages: Default::default(),
-            dense: Default::default(),
         }
     }
 
@@ -204,12 +201,6 @@ impl Algebra {
     /// The table of a product, staged by grade.
     pub(super) fn stages(&self, product: Product) -> &Stages {
         self.stages[product as usize].get_or_init(|| Stages::new(self, product))
-    }
-
-    /// The table of a product without stages, where there is one.
-    pub(super) fn dense(&self, product: Product) -> Option<&Dense> {
-        let dense = self.dense[product as usize].get_or_init(|| Dense::new(self, product));
-        dense.as_ref()
     }
 
     fn entry(&self, product: Product, i: usize, j: usize) -> Entry {

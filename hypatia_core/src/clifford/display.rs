@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn terms_are_signed_and_zeros_are_left_out() {
         let plane = Algebra::named("VGA2D").unwrap();
-        let a = Multivector::new(&plane, vec![1.5, -1.0, 0.0, -2.0]).unwrap();
+        let a = Multivector::new(plane, vec![1.5, -1.0, 0.0, -2.0]).unwrap();
         assert_eq!(a.to_string(), "1.5 - e1 - 2*e12");
         assert_eq!(a.latex(), "1.5 - \\mathbf{e}_{1} - 2\\,\\mathbf{e}_{12}");
-        assert_eq!(Multivector::zero(&plane).to_string(), "0");
-        let tiny = Multivector::scalar(&plane, -2.5e-17);
+        assert_eq!(Multivector::zero(plane).to_string(), "0");
+        let tiny = Multivector::scalar(plane, -2.5e-17);
         assert_eq!(
             (tiny.to_string(), tiny.latex()),
             ("-2.5e-17".into(), "-2.5 \\cdot 10^{-17}".into())

@@ -7,8 +7,8 @@
 use num_complex::Complex64;
 
 use super::multivector::Multivector;
-use super::product::Grades;
-use super::study::{AngleOverSine, CoshRoot, SinhcRoot, Study};
+use super::product::{Grades, Product};
+use super::study::{AngleOverSine, Study};
 use crate::error::{Error, Result};
 
 /// How well a logarithm or root must give its argument back, relative to its size.
@@ -39,18 +39,21 @@ impl Multivector {
     /// If A is not finite, or the result is beyond the floats.
     pub fn exp(&self) -> Result<Self> {
         self.require_finite("exp")?;
-        let algebra = self.algebra();
-        let scalar = self.scalar_part();
-        let mut rest = self.add_scalar(-scalar).part(Grades(!1));
-        let mut factor = Self::scalar(algebra, scalar.exp());
-        if algebra.dimension() % 2 == 1 {
-            let central = rest.grade(algebra.dimension());
-            if central.magnitude() != 0.0 {
-                rest = rest.part(Grades(!Grades::only(algebra.dimension()).0));
-                factor = factor.times(&central.exp_of_rest());
+        let (dimension, scalar) = (self.algebra().dimension(), self.scalar_part());
+        let mut rest = self.part(Grades(!1));
+        let mut out = None;
+        if dimension % 2 == 1 && self.possible_grades().contains(dimension) {
+            let pseudoscalar = Grades::only(dimension);
+            if rest.magnitude_of(pseudoscalar) != 0.0 {
+                let central = rest.part(pseudoscalar);
+                rest = rest.part(Grades(!pseudoscalar.0));
+                out = Some(central.exp_of_rest().times(&rest.exp_of_rest()));
             }
         }
-        let out = factor.times(&rest.exp_of_rest());
+        let mut out = out.unwrap_or_else(|| rest.exp_of_rest());
+        if scalar != 0.0 {
+            out.times_scalar(scalar.exp());
+        }
         if out.magnitude().is_finite() {
             return Ok(out);
         }
@@ -58,29 +61,25 @@ impl Multivector {
     }
 
     /// exp of an element without scalar part.
+    #[inline]
     fn exp_of_rest(&self) -> Self {
-        let square = self.times(self).part(self.grades_of_square());
-        let closed = Study::of(&square).and_then(|z| {
-            self.times(&z.apply(&SinhcRoot)?)
-                .add(&z.apply(&CoshRoot)?)
-                .ok()
-        });
-        closed.unwrap_or_else(|| self.exp_by_squaring())
+        self.exp_in_closed_form()
+            .unwrap_or_else(|| self.exp_by_squaring())
     }
 
-    /// The grades the square can have: one that is its own reverse, or its negative, squares to one
-    /// that is its own reverse.
-    fn grades_of_square(&self) -> Grades {
-        let signs: Vec<i8> = self
-            .possible_grades()
-            .iter()
-            .map(super::blade::Blade::reverse_sign)
-            .collect();
-        if signs.iter().all(|s| *s == 1) || signs.iter().all(|s| *s == -1) {
-            Grades(0x3333)
-        } else {
-            Grades(u16::MAX)
+    #[inline]
+    fn exp_in_closed_form(&self) -> Option<Self> {
+        let z = Study::of(&self.square())?;
+        let [cosh, sinhc] = z.cosh_and_sinhc_of_root()?;
+        let mut out = self.scale(sinhc.scalar);
+        out.plus_scalar(cosh.scalar);
+        if !z.is_scalar() {
+            // Q, a part of the square, commutes with it: their product is its own reverse, or its negative, as it is.
+            let by_q = self.multiplied_to(Product::Geometric, &z.q, self.grades_of_its_kind());
+            out.plus_scaled(&by_q, sinhc.factor);
+            out.plus_scaled(&z.q, cosh.factor);
         }
+        Some(out)
     }
 
     fn exp_by_squaring(&self) -> Self {
@@ -90,26 +89,12 @@ impl Multivector {
         let mut sum = term.clone();
         for k in 1..18 {
             term = term.times(&small).unscale(f64::from(k));
-            sum = sum.zip_add(&term);
+            sum.plus_scaled(&term, 1.0);
         }
         for _ in 0..halvings {
             sum = sum.times(&sum);
         }
         sum
-    }
-
-    fn zip_add(&self, other: &Self) -> Self {
-        let coefficients = self
-            .coefficients()
-            .iter()
-            .zip(other.coefficients())
-            .map(|(a, b)| a + b)
-            .collect();
-        Self::with_grades(
-            self.algebra(),
-            self.possible_grades().union(other.possible_grades()),
-            coefficients,
-        )
     }
 
     /// The principal logarithm: exp(log A) = A.
@@ -120,10 +105,19 @@ impl Multivector {
     pub fn log(&self) -> Result<Self> {
         self.require_finite("log")?;
         let none = || Error::new(format!("{self} has no principal logarithm"));
-        let a = self.scalar_part();
-        let rest = self.add_scalar(-a).part(Grades(!1));
         let size = self.magnitude();
-        if let Some(z) = Study::of(&self.unscale(size)) {
+        let unit = self.unscale(size);
+        let of_versor = || {
+            let mut log = unit.log_of_versor()?;
+            log.plus_scalar(log_of_length(size));
+            log.exp().is_ok_and(|e| e.fits(self)).then_some(log)
+        };
+        // What has a part of grade 4 turns in two planes, if it is a versor.
+        let in_two_planes = unit.magnitude_of(Grades::only(4)) > FIT;
+        if in_two_planes && let Some(log) = of_versor() {
+            return Ok(log);
+        }
+        if let Some(z) = Study::of(&unit) {
             let (a, d) = (z.a, z.square.abs().sqrt());
             let (length, factor) = if z.square < 0.0 {
                 (a.hypot(d), d.atan2(a) / d)
@@ -134,7 +128,8 @@ impl Multivector {
             } else {
                 return Err(none());
             };
-            let log = rest
+            let log = self
+                .part(Grades(!1))
                 .scale(factor / size)
                 .add_scalar(log_of_length(length * size));
             // Near a divisor of zero a + Q the difference a − √Q² has few digits left.
@@ -145,10 +140,7 @@ impl Multivector {
                 Err(none())
             };
         }
-        if let Some(log) = self
-            .log_of_versor()
-            .filter(|log| log.exp().is_ok_and(|e| e.fits(self)))
-        {
+        if !in_two_planes && let Some(log) = of_versor() {
             return Ok(log);
         }
         self.log_by_roots()
@@ -157,47 +149,45 @@ impl Multivector {
     }
 
     /// The logarithm of an even versor whose planes of rotation are at most two.
+    #[inline]
     fn log_of_versor(&self) -> Option<Self> {
-        let algebra = self.algebra();
-        if algebra.dimension() > 5 || self.grades().0 & !0b10101 != 0 {
+        if self.algebra().dimension() > 5 || self.grades().0 & !0b10101 != 0 {
             return None;
         }
-        let length = self.norm();
-        let unit = self.unscale(length);
-        let square = unit.times(&unit.reverse());
-        if !square
-            .is_close(&Self::scalar(algebra, 1.0), 1e-12, 0.0)
-            .ok()?
-        {
+        let square = self.multiplied_to(Product::Geometric, &self.reverse(), Grades(0b10001));
+        let (squared, rest) = (square.scalar_part(), square.magnitude_of(Grades::only(4)));
+        if squared.is_nan() || squared <= 0.0 || rest.is_nan() || rest > 1e-12 * squared {
             return None;
         }
-        let planes = unit.grade(2);
-        let (c, w) = (
-            unit.part(Grades(0b10001)),
-            planes.times(&planes).part(Grades(0b10001)).neg(),
-        );
-        let (c4, w4) = (c.grade(4), w.grade(4));
-        let q = if c4.magnitude() > w4.magnitude() {
-            &c4
+        let (length, four) = (squared.sqrt(), self.algebra().positions(4));
+        // The unit versor is c + c₄ + P; w + w₄ is −P². The parts of grade 4 are multiples of one, q.
+        let mut planes = self.grade(2);
+        let square = planes.square();
+        let (c, w) = (self.scalar_part() / length, -square.scalar_part() / squared);
+        let size = |of: &Self| of.magnitude_of(Grades::only(4));
+        let (from, by) = if size(self) / length > size(&square) / squared {
+            (self, 1.0 / length)
         } else {
-            &w4
+            (&square, -1.0 / squared)
         };
-        let along = |v: &Self| {
-            let dot = |a: &Self, b: &Self| -> f64 {
-                a.coefficients()
-                    .iter()
-                    .zip(b.coefficients())
-                    .map(|(a, b)| a * b)
-                    .sum()
-            };
-            let t = dot(v, q) / dot(q, q);
-            v.is_close(&q.scale(t), 1e-12, 1e-15)
-                .unwrap_or(false)
+        let mut q = from.grade(4);
+        q.times_scalar(by);
+        let along = |v: &[f64], by: f64| {
+            let q = &q.coefficients()[four.clone()];
+            let dot: f64 = v.iter().zip(q).map(|(a, b)| by * a * b).sum();
+            let (t, size) = (
+                dot / q.iter().map(|q| q * q).sum::<f64>(),
+                v.iter().fold(0.0, |m: f64, c| m.max((by * c).abs())),
+            );
+            v.iter()
+                .zip(q)
+                .all(|(v, q)| (by * v - t * q).abs() <= 1e-15 + 1e-12 * size)
                 .then_some(t)
         };
-        let (dc, dw) = (along(&c4)?, along(&w4)?);
-        let number = Study::of(q)?;
-        let (c, w, d) = (c.scalar_part(), w.scalar_part(), number.square.abs().sqrt());
+        let dc = along(&self.coefficients()[four.clone()], 1.0 / length)?;
+        let dw = along(&square.coefficients()[four.clone()], -1.0 / squared)?;
+        let number = Study::of(&q)?;
+        let d = number.square.abs().sqrt();
         let (scalar, factor) = if number.square < 0.0 {
             let value =
                 AngleOverSine::complex(Complex64::new(c, dc * d), Complex64::new(w, dw * d));
@@ -212,10 +202,11 @@ impl Multivector {
                 AngleOverSine::slope(c, w, dc, dw),
             )
         };
-        let log = planes
-            .times(&q.scale(factor).add_scalar(scalar))
-            .add_scalar(log_of_length(length));
-        log.magnitude().is_finite().then_some(log)
+        let by_q = planes.multiplied_to(Product::Geometric, &q, Grades::only(2));
+        planes.times_scalar(scalar / length);
+        planes.plus_scaled(&by_q, factor / length);
+        planes.plus_scalar(log_of_length(length));
+        planes.magnitude().is_finite().then_some(planes)
     }
 
     /// Inverse scaling and squaring (Kenney and Laub, 1989), with 2 artanh((X − 1)/(X + 1)) near 1.
@@ -236,7 +227,7 @@ impl Multivector {
         let mut sum = y;
         for k in 1..14 {
             power = power.times(&yy);
-            sum = sum.zip_add(&power.unscale(f64::from(2 * k + 1)));
+            sum.plus_scaled(&power, 1.0 / f64::from(2 * k + 1));
         }
         Some(sum.scale(2.0f64.powi(halvings + 1)))
     }
@@ -284,8 +275,11 @@ impl Multivector {
         let mut y = Self::scalar(self.algebra(), 1.0);
         let mut last = f64::INFINITY;
         for _ in 0..64 {
-            let next = x.zip_add(&y.inverse().ok()?).scale(0.5);
-            y = y.zip_add(&x.inverse().ok()?).scale(0.5);
+            let mut next = x.clone();
+            next.plus_scaled(&y.inverse().ok()?, 1.0);
+            next.times_scalar(0.5);
+            y.plus_scaled(&x.inverse().ok()?, 1.0);
+            y.times_scalar(0.5);
             let step = next.sub(&x).ok()?.magnitude() / next.magnitude();
             x = next;
             if step < 1e-15 || (step < 1e-12 && step >= last) {

@@ -1,10 +1,8 @@
 //! The multiplicative inverse.
 
-use smallvec::smallvec;
-
+use super::coefficients::Coefficients;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
-use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 impl Multivector {
@@ -93,7 +91,7 @@ impl Multivector {
                 }
             }
         }
-        let mut x: Coefficients = smallvec![0.0; n];
+        let mut x = Coefficients::zeros(n);
         for k in (0..n).rev() {
             let known: f64 = (k + 1..n).map(|j| rows[k * width + j] * x[j]).sum();
             x[k] = (rows[k * width + n] - known) / rows[k * width + k];
@@ -114,17 +112,17 @@ mod tests {
     #[test]
     fn zero_divisors_are_refused_by_name() {
         let plane = Algebra::named("VGA2D").unwrap();
-        let idempotent = Multivector::new(&plane, vec![1.0, 1.0, 0.0, 0.0]).unwrap();
+        let idempotent = Multivector::new(plane, vec![1.0, 1.0, 0.0, 0.0]).unwrap();
         assert!(idempotent.inverse().unwrap_err().0.contains("divides zero"));
         assert!(
-            Multivector::zero(&plane)
+            Multivector::zero(plane)
                 .inverse()
                 .unwrap_err()
                 .0
                 .contains("zero has no inverse")
         );
         let pga = Algebra::named("PGA3D").unwrap();
-        assert!(Multivector::basis(&pga, "e0").unwrap().inverse().is_err());
+        assert!(Multivector::basis(pga, "e0").unwrap().inverse().is_err());
     }
 
     #[test]
@@ -133,9 +131,9 @@ mod tests {
             let algebra = Algebra::named(model.name).unwrap();
             let coefficients = (0..algebra.len())
                 .map(|k| ((k * k + 3) as f64 * 0.7).sin() + if k == 0 { 2.0 } else { 0.0 });
-            let a = Multivector::new(&algebra, coefficients.collect()).unwrap();
+            let a = Multivector::new(algebra, coefficients.collect()).unwrap();
             let x = a.inverse().unwrap();
-            let one = Multivector::scalar(&algebra, 1.0);
+            let one = Multivector::scalar(algebra, 1.0);
             assert!(a.times(&x).is_close(&one, 0.0, 1e-9).unwrap(), "{algebra}");
             assert!(x.times(&a).is_close(&one, 0.0, 1e-9).unwrap(), "{algebra}");
         }
@@ -145,7 +143,7 @@ mod tests {
     fn tiny_and_huge_versors_keep_their_inverse() {
         let space = Algebra::named("VGA3D").unwrap();
         for size in [1e-200, 1e200] {
-            let v = Multivector::of_grade(&space, 1, &[size, 0.0, 0.0]).unwrap();
+            let v = Multivector::of_grade(space, 1, &[size, 0.0, 0.0]).unwrap();
             assert_eq!(v.inverse().unwrap().coefficient("e1").unwrap(), 1.0 / size);
         }
     }

@@ -16,6 +16,7 @@
 
 mod algebra;
 mod blade;
+mod coefficients;
 mod display;
 mod exponential;
 mod ideal;

@@ -1,13 +1,9 @@
 //! A multivector with float coefficients.
 
-use std::sync::Arc;
-
-use smallvec::smallvec;
-
 use super::algebra::Algebra;
 use super::blade::Blade;
+use super::coefficients::Coefficients;
 use super::product::{Grades, Product};
-use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 /// A linear combination of the basis blades of an [`Algebra`].
@@ -15,7 +11,7 @@ use crate::error::{Error, Result};
 /// It knows which grades it can have at all, and every operation skips the others.
 #[derive(Debug, Clone)]
 pub struct Multivector {
-    algebra: Arc<Algebra>,
+    algebra: &'static Algebra,
     grades: Grades,
     coefficients: Coefficients,
 }
@@ -25,7 +21,7 @@ impl Multivector {
     ///
     /// # Errors
     /// If there are not exactly 2ⁿ of them.
-    pub fn new(algebra: &Arc<Algebra>, coefficients: Vec<f64>) -> Result<Self> {
+    pub fn new(algebra: &'static Algebra, coefficients: Vec<f64>) -> Result<Self> {
         if coefficients.len() != algebra.len() {
             return Err(Error::new(format!(
                 "{algebra} has {} blades, but {} coefficients were given",
@@ -38,33 +34,37 @@ impl Multivector {
             .map(|k| algebra.grade(k))
             .collect();
         Ok(Self {
-            algebra: Arc::clone(algebra),
+            algebra,
             grades: used,
-            coefficients: Coefficients::from_slice(&coefficients),
+            coefficients: coefficients.into(),
         })
     }
 
     /// Zero.
-    pub fn zero(algebra: &Arc<Algebra>) -> Self {
-        Self::with_grades(algebra, Grades::default(), smallvec![0.0; algebra.len()])
+    pub fn zero(algebra: &'static Algebra) -> Self {
+        Self::with_grades(
+            algebra,
+            Grades::default(),
+            Coefficients::zeros(algebra.len()),
+        )
     }
 
     /// The caller promises that the coefficients of all other grades are zero.
     pub(super) fn with_grades(
-        algebra: &Arc<Algebra>,
+        algebra: &'static Algebra,
         grades: Grades,
         coefficients: Coefficients,
     ) -> Self {
         debug_assert_eq!(coefficients.len(), algebra.len());
         Self {
-            algebra: Arc::clone(algebra),
+            algebra,
             grades,
             coefficients,
         }
     }
 
     /// A scalar.
-    pub fn scalar(algebra: &Arc<Algebra>, value: f64) -> Self {
+    pub fn scalar(algebra: &'static Algebra, value: f64) -> Self {
         let mut out = Self::zero(algebra);
         out.grades = Grades::only(0);
         out.coefficients[0] = value;
@@ -75,13 +75,13 @@ impl Multivector {
     ///
     /// # Errors
     /// If the algebra has none of this name.
-    pub fn basis(algebra: &Arc<Algebra>, name: &str) -> Result<Self> {
+    pub fn basis(algebra: &'static Algebra, name: &str) -> Result<Self> {
         let (k, sign) = algebra.require_blade(name)?;
         Ok(Self::unit(algebra, k).scale(sign.into()))
     }
 
     /// The basis element at a position.
-    pub(super) fn unit(algebra: &Arc<Algebra>, position: usize) -> Self {
+    pub(super) fn unit(algebra: &'static Algebra, position: usize) -> Self {
         let mut out = Self::zero(algebra);
         out.grades = Grades::only(algebra.grade(position));
         out.coefficients[position] = 1.0;
@@ -92,7 +92,7 @@ impl Multivector {
     ///
     /// # Errors
     /// If the grade has another number of blades.
-    pub fn of_grade(algebra: &Arc<Algebra>, grade: usize, values: &[f64]) -> Result<Self> {
+    pub fn of_grade(algebra: &'static Algebra, grade: usize, values: &[f64]) -> Result<Self> {
         let positions = algebra.positions(grade);
         if positions.len() != values.len() {
             return Err(Error::new(format!(
@@ -108,18 +108,28 @@ impl Multivector {
     }
 
     /// The pseudoscalar, the product of all basis vectors.
-    pub fn pseudoscalar(algebra: &Arc<Algebra>) -> Self {
+    pub fn pseudoscalar(algebra: &'static Algebra) -> Self {
         Self::unit(algebra, algebra.len() - 1)
     }
 
     /// Its algebra.
-    pub fn algebra(&self) -> &Arc<Algebra> {
-        &self.algebra
+    pub fn algebra(&self) -> &'static Algebra {
+        self.algebra
     }
 
     /// All coefficients, in the order of the algebra's blades.
     pub fn coefficients(&self) -> &[f64] {
         &self.coefficients
+    }
+
+    /// The coefficients as they are stored.
+    pub(super) fn stored(&self) -> &Coefficients {
+        &self.coefficients
+    }
+
+    /// The same to be written to, in the grades that it may have.
+    pub(super) fn stored_mut(&mut self) -> &mut Coefficients {
+        &mut self.coefficients
     }
 
     /// The scalar coefficient.
@@ -155,7 +165,7 @@ impl Multivector {
 
     /// The part of these grades.
     pub fn part(&self, grades: Grades) -> Self {
-        let mut out = Self::zero(&self.algebra);
+        let mut out = Self::zero(self.algebra);
         out.grades = self.grades.intersection(grades);
         for g in out.grades.iter() {
             let positions = self.algebra.positions(g);
@@ -184,7 +194,7 @@ impl Multivector {
     }
 
     fn same_algebra(&self, other: &Self) -> Result<()> {
-        if Arc::ptr_eq(&self.algebra, &other.algebra) || self.algebra == other.algebra {
+        if std::ptr::eq(self.algebra, other.algebra) || self.algebra == other.algebra {
             return Ok(());
         }
         Err(Error::new(format!(
@@ -195,13 +205,11 @@ impl Multivector {
 
     fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Result<Self> {
         self.same_algebra(other)?;
-        let pairs = self.coefficients.iter().zip(&other.coefficients);
-        let coefficients = pairs.map(|(a, b)| f(*a, *b)).collect();
-        Ok(Self::with_grades(
-            &self.algebra,
-            self.grades.union(other.grades),
-            coefficients,
-        ))
+        let mut out = self.clone();
+        out.grades = self.grades.union(other.grades);
+        let pairs = out.coefficients.iter_mut().zip(other.coefficients());
+        pairs.for_each(|(a, b)| *a = f(*a, *b));
+        Ok(out)
     }
 
     /// The sum.
@@ -223,9 +231,14 @@ impl Multivector {
     /// With a scalar added.
     pub fn add_scalar(&self, value: f64) -> Self {
         let mut out = self.clone();
-        out.coefficients[0] += value;
-        out.grades = out.grades.union(Grades::only(0));
+        out.plus_scalar(value);
         out
+    }
+
+    /// Adds a scalar to it.
+    pub(super) fn plus_scalar(&mut self, value: f64) {
+        self.coefficients[0] += value;
+        self.grades = self.grades.union(Grades::only(0));
     }
 
     /// Times a scalar. Grades that are zero by construction stay zero, whatever the scalar.
@@ -244,14 +257,23 @@ impl Multivector {
         out
     }
 
-    fn by_grade(&self, factor: impl Fn(usize) -> f64) -> Self {
-        let mut out = self.clone();
+    /// Multiplies it by a scalar.
+    pub(super) fn times_scalar(&mut self, factor: f64) {
+        self.times_by_grade(|_| factor);
+    }
+
+    fn times_by_grade(&mut self, factor: impl Fn(usize) -> f64) {
         for g in self.grades.iter() {
             let factor = factor(g);
-            out.coefficients[self.algebra.positions(g)]
-                .iter_mut()
-                .for_each(|c| *c *= factor);
+            for c in &mut self.coefficients[self.algebra.positions(g)] {
+                *c *= factor;
+            }
         }
+    }
+
+    fn by_grade(&self, factor: impl Fn(usize) -> f64) -> Self {
+        let mut out = self.clone();
+        out.times_by_grade(factor);
         out
     }
 
@@ -271,6 +293,36 @@ impl Multivector {
     /// The geometric product with a multivector of the same algebra.
     pub(super) fn times(&self, other: &Self) -> Self {
         self.multiplied(Product::Geometric, other)
+    }
+
+    /// A A, over the grades that it can have: one that is its own reverse, or its negative, squares to one that is
+    /// its own reverse.
+    pub(super) fn square(&self) -> Self {
+        let kept = match self.grades_of_its_kind() {
+            Grades(u16::MAX) => Grades(u16::MAX),
+            _ => Grades::OWN_REVERSE,
+        };
+        self.multiplied_to(Product::Geometric, self, kept)
+    }
+
+    /// All grades whose reverse is what it is of the grades that it may have; every grade, where these differ.
+    pub(super) fn grades_of_its_kind(&self) -> Grades {
+        [Grades::OWN_REVERSE, Grades(!Grades::OWN_REVERSE.0)]
+            .into_iter()
+            .find(|kind| self.grades.0 & !kind.0 == 0)
+            .unwrap_or(Grades(u16::MAX))
+    }
+
+    /// Adds a multiple of a multivector of the same algebra to it.
+    pub(super) fn plus_scaled(&mut self, other: &Self, factor: f64) {
+        self.grades = self.grades.union(other.grades);
+        for g in other.grades.iter() {
+            let positions = self.algebra.positions(g);
+            let pairs = self.coefficients[positions.clone()]
+                .iter_mut()
+                .zip(&other.coefficients[positions]);
+            pairs.for_each(|(sum, c)| *sum += factor * c);
+        }
     }
 
     /// ½(ab − ba).
@@ -313,7 +365,7 @@ impl Multivector {
 
     fn remapped(&self, to: impl Fn(usize) -> (usize, i8)) -> Self {
         let n = self.algebra.dimension();
-        let mut out = Self::zero(&self.algebra);
+        let mut out = Self::zero(self.algebra);
         out.grades = self.grades.iter().map(|g| n - g).collect();
         for i in self.grades.iter().flat_map(|g| self.algebra.positions(g)) {
             let (k, sign) = to(i);
@@ -338,15 +390,24 @@ impl Multivector {
     /// # Errors
     /// If the algebra has null basis vectors, whose pseudoscalar has no inverse.
     pub fn polarity(&self) -> Result<Self> {
-        Ok(self.times(&Self::pseudoscalar(&self.algebra).inverse()?))
+        Ok(self.times(&Self::pseudoscalar(self.algebra).inverse()?))
     }
 
     /// The largest absolute coefficient, or NaN.
     pub(super) fn magnitude(&self) -> f64 {
-        self.coefficients.iter().fold(
-            0.0,
-            |m: f64, c| if c.is_nan() { f64::NAN } else { m.max(c.abs()) },
-        )
+        self.magnitude_of(Grades(u16::MAX))
+    }
+
+    /// The same over these grades.
+    pub(super) fn magnitude_of(&self, grades: Grades) -> f64 {
+        // Without signs, floats are in order as their bits are, and what is not a number is above all.
+        let mut largest = 0;
+        for g in self.grades.intersection(grades).iter() {
+            for c in &self.coefficients[self.algebra.positions(g)] {
+                largest = largest.max(c.abs().to_bits());
+            }
+        }
+        f64::from_bits(largest)
     }
 
     /// `⟨A Ã⟩₀`; negative where the metric makes it so.
@@ -397,7 +458,7 @@ impl Multivector {
         } else {
             self.clone()
         };
-        let mut out = Self::scalar(&self.algebra, 1.0);
+        let mut out = Self::scalar(self.algebra, 1.0);
         let mut left = exponent.unsigned_abs();
         while left > 0 {
             if left & 1 == 1 {
@@ -422,13 +483,13 @@ impl Multivector {
         Ok(self
             .coefficients
             .iter()
-            .zip(&other.coefficients)
+            .zip(other.coefficients())
             .all(|(a, b)| a == b || (a - b).abs() <= bound))
     }
 }
 
 impl PartialEq for Multivector {
     fn eq(&self, other: &Self) -> bool {
-        self.algebra == other.algebra && self.coefficients == other.coefficients
+        self.algebra == other.algebra && self.coefficients() == other.coefficients()
     }
 }

@@ -43,6 +43,9 @@ impl Grades {
     /// The even grades.
     pub const EVEN: Self = Self(0x5555);
 
+    /// The grades whose blades are their own reverse.
+    pub const OWN_REVERSE: Self = Self(0x3333);
+
     /// Whether g is among them.
     pub const fn contains(self, grade: usize) -> bool {
         self.0 >> grade & 1 == 1
@@ -50,7 +53,12 @@ impl Grades {
 
     /// The grades in ascending order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..16).filter(move |&g| self.contains(g))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let grade = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (grade < 16).then_some(grade)
+        })
     }
 
     /// Those in either.

@@ -2,8 +2,6 @@
 //!
 //! A rotor is R = cos(θ/2) − sin(θ/2) B; R v R̃ turns v by θ counter-clockwise in the oriented plane B.
 
-use std::sync::Arc;
-
 use super::algebra::Algebra;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
@@ -47,7 +45,7 @@ impl Multivector {
     ///
     /// # Errors
     /// If the angle or the axis is not finite, or the axis is zero.
-    pub fn rotor_about(space: &Arc<Algebra>, angle: f64, axis: [f64; 3]) -> Result<Self> {
+    pub fn rotor_about(space: &'static Algebra, angle: f64, axis: [f64; 3]) -> Result<Self> {
         let axis_is = || format!("({}, {}, {})", axis[0], axis[1], axis[2]);
         if axis.iter().any(|c| !c.is_finite()) {
             return Err(Error::new(format!(
@@ -148,7 +146,7 @@ impl Multivector {
     ///
     /// # Errors
     /// If the matrix has the wrong shape or is not orthonormal with determinant +1 to 1e-6.
-    pub fn from_matrix(algebra: &Arc<Algebra>, rows: &[Vec<f64>]) -> Result<Self> {
+    pub fn from_matrix(algebra: &'static Algebra, rows: &[Vec<f64>]) -> Result<Self> {
         let n = algebra.dimension();
         if !algebra.signature().is_euclidean() || !(n == 2 || n == 3) {
             return Err(Error::new(format!(
@@ -220,7 +218,7 @@ impl Multivector {
     ///
     /// # Errors
     /// If it is zero or not finite.
-    pub fn from_quaternion(space: &Arc<Algebra>, [x, y, z, w]: [f64; 4]) -> Result<Self> {
+    pub fn from_quaternion(space: &'static Algebra, [x, y, z, w]: [f64; 4]) -> Result<Self> {
         if [x, y, z, w].iter().any(|c| !c.is_finite()) || [x, y, z, w] == [0.0; 4] {
             return Err(Error::new(format!(
                 "a quaternion must be finite and not zero, but is ({x}, {y}, {z}, {w})"
@@ -277,15 +275,15 @@ mod tests {
     fn a_quarter_turn_is_counter_clockwise() {
         let plane = Algebra::named("VGA2D").unwrap();
         let r = Multivector::rotor(
-            &Multivector::pseudoscalar(&plane),
+            &Multivector::pseudoscalar(plane),
             std::f64::consts::FRAC_PI_2,
         )
         .unwrap();
         let v = r
-            .sandwich(&Multivector::basis(&plane, "e1").unwrap())
+            .sandwich(&Multivector::basis(plane, "e1").unwrap())
             .unwrap();
         assert!(
-            v.is_close(&Multivector::basis(&plane, "e2").unwrap(), 1e-15, 0.0)
+            v.is_close(&Multivector::basis(plane, "e2").unwrap(), 1e-15, 0.0)
                 .unwrap()
         );
     }
@@ -299,8 +297,8 @@ mod tests {
             (5, vec![-1.0, 0.0, 0.0, 0.0, 0.0]),
         ] {
             let algebra = Algebra::new(p, 0, 0).unwrap();
-            let a = Multivector::basis(&algebra, "e1").unwrap();
-            let b = Multivector::of_grade(&algebra, 1, &b).unwrap();
+            let a = Multivector::basis(algebra, "e1").unwrap();
+            let b = Multivector::of_grade(algebra, 1, &b).unwrap();
             let r = Multivector::rotor_between(&a, &b).unwrap();
             let turned = r.sandwich(&a).unwrap();
             assert!(
@@ -321,13 +319,13 @@ mod tests {
             vec![0.0, 0.0, -1.0],
         ];
         assert!(
-            Multivector::from_matrix(&space, &mirror)
+            Multivector::from_matrix(space, &mirror)
                 .unwrap_err()
                 .0
                 .contains("determinant")
         );
         assert!(
-            Multivector::from_matrix(&space, &mirror[..2])
+            Multivector::from_matrix(space, &mirror[..2])
                 .unwrap_err()
                 .0
                 .contains("3 rows")

@@ -118,7 +118,7 @@ mod tests {
                 let values = (0..algebra.len())
                     .map(|k| (k as f64 * scale + 1.0).sin())
                     .collect();
-                Multivector::new(&algebra, values).unwrap()
+                Multivector::new(algebra, values).unwrap()
             };
             let (a, x) = (wave(0.7), wave(1.3));
             let all = Grades::all(algebra.dimension());
@@ -132,7 +132,7 @@ mod tests {
                 let aa = a.coefficients()[i] * a.coefficients()[j];
                 out[usize::from(term.result)] += f64::from(term.factor) * aa * x.coefficients()[k];
             }
-            let out = Multivector::new(&algebra, out).unwrap();
+            let out = Multivector::new(algebra, out).unwrap();
             assert!(
                 a.sandwich(&x).unwrap().is_close(&out, 1e-13, 0.0).unwrap(),
                 "{algebra}"

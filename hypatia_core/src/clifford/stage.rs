@@ -1,17 +1,13 @@
 //! Products staged by grade: one list of steps for each pair of grades and each grade of the result, so that what is
 //! known to be zero is neither multiplied nor looked at.
 
-use smallvec::{SmallVec, smallvec};
-
 use super::algebra::Algebra;
+use super::coefficients::{Coefficients, IN_PLACE};
 use super::multivector::Multivector;
 use super::product::{Entry, Grades, Product};
 
-/// Blades up to which coefficients are kept in place, without memory of their own.
-const IN_PLACE: usize = 32;
-
-/// Coefficients over all blades of an algebra.
-pub(super) type Coefficients = SmallVec<[f64; IN_PLACE]>;
+/// A product of which fewer than one pair of blades in so many has a term is taken by stages.
+const SPARSE: usize = 8;
 
 /// `out[result] += sign · left[left] · right[right]`.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +26,22 @@ struct Stage {
     steps: Box<[Step]>,
 }
 
+/// What products of one grade with a set of grades come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reach {
+    grades: Grades,
+    steps: usize,
+}
+
 /// All stages of a product.
 #[derive(Debug)]
 pub(super) struct Stages {
     grades: usize,
     /// Those of grades r and s at `r · grades + s`.
     pairs: Vec<Vec<Stage>>,
+    /// Of grade r with the set of grades S at `r · 2^grades + S`.
+    reach: Vec<Reach>,
+    dense: Option<Dense>,
 }
 
 impl Stages {
@@ -68,9 +74,20 @@ impl Stages {
             });
             stages.filter(|stage| !stage.steps.is_empty()).collect()
         });
+        let pairs: Vec<Vec<Stage>> = pairs.collect();
+        let reach = (0..grades << grades).map(|at| {
+            let (r, set) = (at >> grades, Grades((at & ((1 << grades) - 1)) as u16));
+            let stages = set.iter().flat_map(|s| &pairs[r * grades + s]);
+            stages.fold(Reach::default(), |reach, stage| Reach {
+                grades: reach.grades.union(Grades::only(stage.grade)),
+                steps: reach.steps + stage.steps.len(),
+            })
+        });
         Self {
             grades,
-            pairs: pairs.collect(),
+            reach: reach.collect(),
+            dense: Dense::new(algebra, product),
+            pairs,
         }
     }
 
@@ -81,78 +98,105 @@ impl Stages {
         let stages = pairs.flat_map(|(r, s)| &self.pairs[r * self.grades + s]);
         stages.filter(move |stage| kept.contains(stage.grade))
     }
+
+    fn reach(&self, left: Grades, right: Grades) -> Reach {
+        let mut reach = Reach::default();
+        for r in left.iter() {
+            let one = self.reach[r << self.grades | usize::from(right.0)];
+            reach.grades = reach.grades.union(one.grades);
+            reach.steps += one.steps;
+        }
+        reach
+    }
 }
 
-/// A product without stages, for factors of nearly all grades: over blades in the order of their bits, where blade i
-/// times blade j is blade i xor j, so that four neighbours are four neighbours again.
+/// A product without stages, for factors of many grades: over blades in the order of their bits, where blade i times
+/// blade j is blade i xor j, so that four neighbours are four neighbours again.
 #[derive(Debug)]
-pub(super) struct Dense {
+struct Dense {
     /// The bits of each blade by its position.
     bits: Vec<u8>,
-    /// The sign of blade i times blade i xor k, by i and k.
-    signs: Vec<[f64; IN_PLACE]>,
+    /// The sign of blade i times blade i xor k at `i · n + k`.
+    signs: Vec<f64>,
 }
 
 /// How many neighbours are taken at once.
 const LANES: usize = 4;
 
 impl Dense {
-    /// Where there are so many blades, and the product is part of the geometric one.
-    pub(super) fn new(algebra: &Algebra, product: Product) -> Option<Self> {
-        if algebra.len() != IN_PLACE || product == Product::Regressive {
+    /// Where there are at least so many blades, and the product is part of the geometric one.
+    fn new(algebra: &Algebra, product: Product) -> Option<Self> {
+        let n = algebra.len();
+        if !(LANES..=IN_PLACE).contains(&n) || product == Product::Regressive {
             return None;
         }
         let bits: Vec<u8> = algebra.blades().iter().map(|b| b.blade.0 as u8).collect();
-        let mut signs = vec![[0.0; IN_PLACE]; IN_PLACE];
+        let mut signs = vec![0.0; n * n];
         for (at, entry) in algebra.table(product).iter().enumerate() {
-            let [i, j] = [at / IN_PLACE, at % IN_PLACE].map(|position| usize::from(bits[position]));
-            signs[i][i ^ j] = f64::from(entry.sign);
+            let [i, j] = [at / n, at % n].map(|position| usize::from(bits[position]));
+            signs[i * n + (i ^ j)] = f64::from(entry.sign);
         }
         Some(Self { bits, signs })
     }
 
-    fn product(&self, a: &[f64], b: &[f64]) -> Coefficients {
+    /// The product; None where it is not finite, since known zeros were multiplied too.
+    fn product(&self, a: &[f64], b: &[f64]) -> Option<Coefficients> {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has the instructions that the function is compiled for.
             return unsafe { self.product_in_registers(a, b) };
         }
-        self.sums(a, b)
+        self.by_size(a, b)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn product_in_registers(&self, a: &[f64], b: &[f64]) -> Coefficients {
-        self.sums(a, b)
+    fn product_in_registers(&self, a: &[f64], b: &[f64]) -> Option<Coefficients> {
+        self.by_size(a, b)
     }
 
     #[inline(always)]
-    fn sums(&self, a: &[f64], b: &[f64]) -> Coefficients {
-        let (mut by_bits, mut sums) = ([0.0; IN_PLACE], [0.0; IN_PLACE]);
-        // For each of the lowest bits of i, b with neighbours exchanged as `xor` by them does.
-        let mut exchanged = [[0.0; IN_PLACE]; LANES];
-        for (&bits, &b) in self.bits.iter().zip(b) {
-            for (low, exchanged) in exchanged.iter_mut().enumerate() {
-                exchanged[(usize::from(bits) ^ low) % IN_PLACE] = b;
+    fn by_size(&self, a: &[f64], b: &[f64]) -> Option<Coefficients> {
+        match self.bits.len() {
+            4 => self.sums::<4>(a, b),
+            8 => self.sums::<8>(a, b),
+            16 => self.sums::<16>(a, b),
+            _ => self.sums::<32>(a, b),
+        }
+    }
+
+    #[inline(always)]
+    fn sums<const N: usize>(&self, a: &[f64], b: &[f64]) -> Option<Coefficients> {
+        let (a, b, bits) = (&a[..N], &b[..N], &self.bits[..N]);
+        let (mut left, mut right, mut sums) = ([0.0; N], [0.0; N], [0.0; N]);
+        for at in 0..N {
+            left[usize::from(bits[at]) % N] = a[at];
+            right[usize::from(bits[at]) % N] = b[at];
+        }
+        for low in 0..LANES {
+            // The right factor with neighbours exchanged as `xor` by the lowest bits does.
+            let mut exchanged = [0.0; N];
+            for at in 0..N {
+                exchanged[at] = right[at ^ low];
             }
-        }
-        for (&bits, &a) in self.bits.iter().zip(a) {
-            by_bits[usize::from(bits) % IN_PLACE] = a;
-        }
-        for (i, (&a, signs)) in by_bits.iter().zip(&self.signs).enumerate() {
-            let (b, high) = (&exchanged[i % LANES], i / LANES);
-            for (block, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-                let from = (block ^ high) % (IN_PLACE / LANES) * LANES;
-                let (b, signs) = (&b[from..from + LANES], &signs[block * LANES..][..LANES]);
-                for ((sum, &b), &sign) in sums.iter_mut().zip(b).zip(signs) {
-                    *sum += sign * a * b;
+            for high in 0..N / LANES {
+                let i = high * LANES + low;
+                let (a, signs) = (left[i], &self.signs[i * N..][..N]);
+                for block in 0..N / LANES {
+                    let (to, from) = (block * LANES, (block ^ high) * LANES);
+                    for lane in 0..LANES {
+                        sums[to + lane] += signs[to + lane] * a * exchanged[from + lane];
+                    }
                 }
             }
         }
-        self.bits
-            .iter()
-            .map(|&bits| sums[usize::from(bits) % IN_PLACE])
-            .collect()
+        let (mut out, mut zero) = ([0.0; IN_PLACE], 0.0);
+        for at in 0..N {
+            out[at] = sums[usize::from(bits[at]) % N];
+            zero += 0.0 * sums[at];
+        }
+        // What is not finite stays so in a sum.
+        (zero == 0.0).then_some(Coefficients::InPlace(out, N))
     }
 }
 
@@ -160,49 +204,121 @@ impl Multivector {
     /// The part of a product with a multivector of the same algebra that has these grades.
     pub(super) fn multiplied_to(&self, product: Product, other: &Self, kept: Grades) -> Self {
         let (algebra, n) = (self.algebra(), self.algebra().len());
-        let all = Grades::all(algebra.dimension());
-        let grades = [
-            self.possible_grades(),
-            other.possible_grades(),
-            kept.intersection(all),
-        ];
-        if grades == [all; 3]
-            && let Some(dense) = algebra.dense(product)
+        let (left, right) = (self.possible_grades(), other.possible_grades());
+        let (a, b) = (self.coefficients(), other.coefficients());
+        let stages = algebra.stages(product);
+        let reach = stages.reach(left, right);
+        if reach.grades.0 & !kept.0 == 0
+            && reach.steps * SPARSE > n * n
+            && let Some(sums) = stages.dense.as_ref().and_then(|dense| dense.product(a, b))
         {
-            let reached = product.grades_of(all, all, algebra.dimension());
-            let sums = dense.product(self.coefficients(), other.coefficients());
-            return Self::with_grades(algebra, reached, sums);
+            return Self::with_grades(algebra, reach.grades, sums);
         }
-        let stages =
-            algebra
-                .stages(product)
-                .between(self.possible_grades(), other.possible_grades(), kept);
-        let mut reached = Grades::default();
-        let mut out: Coefficients = smallvec![0.0; n];
-        if n <= IN_PLACE {
+        let staged = stages.between(left, right, kept);
+        let reached = reach.grades.intersection(kept);
+        let mut out = Self::with_grades(algebra, reached, Coefficients::zeros(n));
+        if let (
+            Coefficients::InPlace(a, _),
+            Coefficients::InPlace(b, _),
+            Coefficients::InPlace(sums, _),
+        ) = (self.stored(), other.stored(), out.stored_mut())
+        {
             // Arrays of a length that the compiler knows: no index needs a check.
-            let (mut sums, mut a, mut b) = ([0.0; IN_PLACE], [0.0; IN_PLACE], [0.0; IN_PLACE]);
-            a[..n].copy_from_slice(self.coefficients());
-            b[..n].copy_from_slice(other.coefficients());
-            for stage in stages {
-                reached = reached.union(Grades::only(stage.grade));
+            for stage in staged {
                 for step in &stage.steps {
                     let [i, j, k] =
                         [step.left, step.right, step.result].map(|at| usize::from(at) % IN_PLACE);
                     sums[k] += step.sign * a[i] * b[j];
                 }
             }
-            out.copy_from_slice(&sums[..n]);
-        } else {
-            let (a, b) = (self.coefficients(), other.coefficients());
-            for stage in stages {
-                reached = reached.union(Grades::only(stage.grade));
-                for step in &stage.steps {
-                    let [i, j, k] = [step.left, step.right, step.result].map(usize::from);
-                    out[k] += step.sign * a[i] * b[j];
+            return out;
+        }
+        let sums = out.stored_mut();
+        for step in staged.flat_map(|stage| &stage.steps) {
+            let [i, j, k] = [step.left, step.right, step.result].map(usize::from);
+            sums[k] += step.sign * a[i] * b[j];
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The product term by term, of the grades that the factors may have.
+    fn by_terms(product: Product, a: &Multivector, b: &Multivector) -> Vec<f64> {
+        let algebra = a.algebra();
+        let mut out = vec![0.0; algebra.len()];
+        for term in algebra.terms(product, a.possible_grades(), b.possible_grades()) {
+            let [i, j, k] = [term.left, term.right, term.result].map(usize::from);
+            out[k] += f64::from(term.sign) * a.coefficients()[i] * b.coefficients()[j];
+        }
+        out
+    }
+
+    fn drawn(algebra: &'static Algebra, grades: Grades, seed: u64) -> Multivector {
+        let mut draw = fastrand::Rng::with_seed(seed);
+        let values = (0..algebra.len()).map(|_| draw.f64() - 0.5).collect();
+        Multivector::new(algebra, values).unwrap().part(grades)
+    }
+
+    #[test]
+    fn every_product_of_any_grades_is_that_of_the_table() {
+        for (p, q, r) in [
+            (1, 0, 0),
+            (2, 0, 0),
+            (3, 0, 0),
+            (3, 0, 1),
+            (1, 3, 0),
+            (4, 1, 0),
+            (4, 2, 0),
+        ] {
+            let algebra = Algebra::new(p, q, r).unwrap();
+            let every = Grades::all(algebra.dimension());
+            for (product, name) in Product::ALL {
+                for (left, right) in [
+                    (every, every),
+                    (Grades::EVEN, every),
+                    (Grades::EVEN, Grades::only(1)),
+                ] {
+                    let (a, b) = (drawn(algebra, left, 1), drawn(algebra, right, 2));
+                    let expected = by_terms(product, &a, &b);
+                    for kept in [Grades(u16::MAX), Grades::OWN_REVERSE] {
+                        let part = a.multiplied_to(product, &b, kept);
+                        let whole = Multivector::new(algebra, expected.clone()).unwrap();
+                        assert!(
+                            part.is_close(&whole.part(kept), 0.0, 1e-14).unwrap(),
+                            "{name} in {algebra}"
+                        );
+                        assert_eq!(part.grades().0 & !part.possible_grades().0, 0);
+                    }
                 }
             }
         }
-        Self::with_grades(algebra, reached, out)
+    }
+
+    #[test]
+    fn known_zeros_are_not_multiplied_with_what_is_not_finite() {
+        let space = Algebra::named("VGA3D").unwrap();
+        let even = drawn(space, Grades::EVEN, 1);
+        let mut b = drawn(space, Grades::all(3), 2);
+        b.stored_mut()[1] = f64::INFINITY;
+        let product = even.times(&b);
+        // The infinite e1 gives odd grades alone, with an even factor.
+        assert!(product.even().magnitude().is_finite());
+        assert!(!product.odd().magnitude().is_finite());
+        let without = even.times(&b.even()).even();
+        assert!(product.even().is_close(&without, 1e-14, 0.0).unwrap());
+    }
+
+    #[test]
+    fn a_product_with_itself_cancels_exactly() {
+        for model in ["VGA3D", "STA", "CGA3D"] {
+            let algebra = Algebra::named(model).unwrap();
+            let vector = drawn(algebra, Grades::only(1), 3);
+            assert_eq!(vector.multiplied(Product::Outer, &vector).magnitude(), 0.0);
+            assert_eq!(vector.times(&vector).grades(), Grades::only(0));
+        }
     }
 }

@@ -7,6 +7,7 @@
 use num_complex::Complex64;
 
 use super::multivector::Multivector;
+use super::product::Grades;
 
 /// The number a + Q with Q² = `square`.
 pub(super) struct Study {
@@ -15,11 +16,10 @@ pub(super) struct Study {
     pub(super) square: f64,
 }
 
-/// A function with values on the real line, in the complex plane, and a slope.
-pub(super) trait Analytic {
-    fn real(&self, x: f64) -> f64;
-    fn slope(&self, x: f64) -> f64;
-    fn complex(&self, z: Complex64) -> Complex64;
+/// A function's value at a + Q: scalar + factor · Q.
+pub(super) struct Value {
+    pub(super) scalar: f64,
+    pub(super) factor: f64,
 }
 
 /// A square this small beside the coefficients is rounding noise around zero.
@@ -28,9 +28,10 @@ const NULL: f64 = 1e-15;
 impl Study {
     /// The parts of a multivector, or `None` where it is not such a number, or its Q is so nearly null
     /// that dividing by √|Q²| would lose digits.
+    #[inline]
     pub(super) fn of(value: &Multivector) -> Option<Self> {
         let a = value.scalar_part();
-        let q = value.add_scalar(-a);
+        let q = value.part(Grades(!1));
         let size = q.magnitude();
         if size == 0.0 {
             return Some(Self { a, q, square: 0.0 });
@@ -38,9 +39,9 @@ impl Study {
         if !(1e-100..1e100).contains(&size) {
             return None;
         }
-        let qq = q.times(&q);
+        let qq = q.square();
         let square = qq.scalar_part();
-        let rest = qq.add_scalar(-square).magnitude();
+        let rest = qq.magnitude_of(Grades(!1));
         if rest > 4.0 * NULL * size * size {
             return None;
         }
@@ -51,82 +52,95 @@ impl Study {
         (relative.abs() >= 1e-6).then_some(Self { a, q, square })
     }
 
-    /// f(a + Q), or `None` where it is not defined.
-    pub(super) fn apply(&self, f: &impl Analytic) -> Option<Multivector> {
+    /// Whether Q is zero.
+    pub(super) fn is_scalar(&self) -> bool {
+        self.q.magnitude() == 0.0
+    }
+
+    /// cosh √z and sinh √z / √z, both entire in z, or `None` where they are beyond the floats.
+    pub(super) fn cosh_and_sinhc_of_root(&self) -> Option<[Value; 2]> {
         let (a, d) = (self.a, self.square.abs().sqrt());
-        let (scalar, factor) = if self.square < 0.0 {
-            let value = f.complex(Complex64::new(a, d));
-            (value.re, value.im / d)
+        let values = if self.square < 0.0 {
+            of_complex(Complex64::new(a, d)).map(|value| Value {
+                scalar: value.re,
+                factor: value.im / d,
+            })
         } else if self.square > 0.0 {
-            let (low, high) = (f.real(a - d), f.real(a + d));
-            (0.5 * (low + high), 0.5 * (high - low) / d)
-        } else if self.q.magnitude() == 0.0 {
-            (f.real(a), 0.0)
+            let ([c, s], [ch, sh]) = (of_real(a - d), of_real(a + d));
+            [(c, ch), (s, sh)].map(|(low, high)| Value {
+                scalar: 0.5 * (low + high),
+                factor: 0.5 * (high - low) / d,
+            })
         } else {
-            (f.real(a), f.slope(a))
+            let slopes = if self.is_scalar() {
+                [0.0; 2]
+            } else {
+                slopes(a)
+            };
+            let [cosh, sinhc] = of_real(a);
+            [(cosh, slopes[0]), (sinhc, slopes[1])].map(|(scalar, factor)| Value { scalar, factor })
         };
-        (scalar.is_finite() && factor.is_finite()).then(|| self.q.scale(factor).add_scalar(scalar))
+        values
+            .iter()
+            .all(|value| value.scalar.is_finite() && value.factor.is_finite())
+            .then_some(values)
     }
 }
 
-/// cosh √z, entire in z.
-pub(super) struct CoshRoot;
-
-/// sinh √z / √z, entire in z.
-pub(super) struct SinhcRoot;
-
-impl Analytic for CoshRoot {
-    fn real(&self, x: f64) -> f64 {
-        if x >= 0.0 {
-            x.sqrt().cosh()
-        } else {
-            (-x).sqrt().cos()
-        }
-    }
-
-    fn slope(&self, x: f64) -> f64 {
-        0.5 * SinhcRoot.real(x)
-    }
-
-    fn complex(&self, z: Complex64) -> Complex64 {
-        z.sqrt().cosh()
+/// cosh √x and sinh √x / √x.
+fn of_real(x: f64) -> [f64; 2] {
+    let root = x.abs().sqrt();
+    if root == 0.0 {
+        [1.0; 2]
+    } else if x > 0.0 {
+        [root.cosh(), root.sinh() / root]
+    } else {
+        let (sin, cos) = root.sin_cos();
+        [cos, sin / root]
     }
 }
 
-impl Analytic for SinhcRoot {
-    fn real(&self, x: f64) -> f64 {
-        let root = x.abs().sqrt();
-        if root == 0.0 {
-            1.0
-        } else if x > 0.0 {
-            root.sinh() / root
-        } else {
-            root.sin() / root
-        }
+/// The derivative of sinh √x / √x is Σ k xᵏ⁻¹ / (2k + 1)!, here to rounding for |x| ≤ 1.
+const SLOPE: [f64; 9] = {
+    let (mut terms, mut power, mut k) = ([0.0; 9], 1.0 / 6.0, 1);
+    while k <= terms.len() {
+        let n = k as f64;
+        terms[k - 1] = n * power;
+        power /= (2.0 * n + 2.0) * (2.0 * n + 3.0);
+        k += 1;
     }
+    terms
+};
 
-    fn slope(&self, x: f64) -> f64 {
-        if x.abs() > 1.0 {
-            return (CoshRoot.real(x) - self.real(x)) / (2.0 * x);
-        }
-        // Σ k xᵏ⁻¹ / (2k + 1)!, which the quotient above would lose to cancellation near 0.
-        let (mut power, mut sum) = (1.0 / 6.0, 0.0);
-        for k in 1..14 {
-            let k = f64::from(k);
-            sum += k * power;
-            power *= x / ((2.0 * k + 2.0) * (2.0 * k + 3.0));
-        }
-        sum
+/// Their derivatives.
+fn slopes(x: f64) -> [f64; 2] {
+    let [cosh, sinhc] = of_real(x);
+    if x.abs() > 1.0 {
+        return [0.5 * sinhc, (cosh - sinhc) / (2.0 * x)];
     }
+    // The quotient above would lose digits to cancellation near 0.
+    [
+        0.5 * sinhc,
+        SLOPE.iter().rev().fold(0.0, |sum, a| sum * x + a),
+    ]
+}
 
-    fn complex(&self, z: Complex64) -> Complex64 {
-        let root = z.sqrt();
-        if root.norm() == 0.0 {
-            Complex64::new(1.0, 0.0)
-        } else {
-            root.sinh() / root
-        }
-    }
+/// Both where z has an imaginary part, which is positive.
+fn of_complex(z: Complex64) -> [Complex64; 2] {
+    // The root without the angle of z: its larger part by addition alone, the other by division.
+    let larger = (0.5 * (z.norm() + z.re.abs())).sqrt();
+    let other = 0.5 * z.im / larger;
+    let (re, im) = if z.re >= 0.0 {
+        (larger, other)
+    } else {
+        (other, larger)
+    };
+    let ((sin, cos), sinh, cosh) = (im.sin_cos(), re.sinh(), re.cosh());
+    let sine = Complex64::new(sinh * cos, cosh * sin);
+    [
+        Complex64::new(cosh * cos, sinh * sin),
+        sine / Complex64::new(re, im),
+    ]
 }
 
 /// The angle over its sine, θ / sin θ, as a function of w = sin²θ and c = cos θ: continuous through

@@ -1,11 +1,9 @@
 //! Blades as subspaces: projection, reflection, meet and join.
 
-use smallvec::smallvec;
-
 use super::blade::Blade;
+use super::coefficients::Coefficients;
 use super::multivector::Multivector;
 use super::product::{Grades, Product};
-use super::stage::Coefficients;
 use crate::error::{Error, Result};
 
 /// A direction shorter than this, beside unit vectors, is taken to lie in the subspace already.
@@ -116,7 +114,7 @@ impl Multivector {
         vectors
             .iter()
             .fold(Self::scalar(algebra, 1.0), |blade, vector| {
-                let mut coefficients: Coefficients = smallvec![0.0; algebra.len()];
+                let mut coefficients = Coefficients::zeros(algebra.len());
                 coefficients[algebra.positions(1)].copy_from_slice(vector);
                 blade.multiplied(
                     Product::Outer,
@@ -189,8 +187,8 @@ mod tests {
     fn planes_of_space_meet_in_their_line_and_join_to_space() {
         let space = Algebra::named("VGA3D").unwrap();
         let (a, b) = (
-            Multivector::basis(&space, "e12").unwrap(),
-            Multivector::basis(&space, "e23").unwrap(),
+            Multivector::basis(space, "e12").unwrap(),
+            Multivector::basis(space, "e23").unwrap(),
         );
         let (meet, join) = (a.meet(&b).unwrap(), a.join(&b).unwrap());
         assert_eq!(meet.grades(), Grades::only(1));
@@ -201,7 +199,7 @@ mod tests {
     #[test]
     fn a_blade_meets_and_joins_itself_in_itself() {
         let space = Algebra::named("VGA3D").unwrap();
-        let v = Multivector::of_grade(&space, 1, &[0.6, 0.0, -0.8]).unwrap();
+        let v = Multivector::of_grade(space, 1, &[0.6, 0.0, -0.8]).unwrap();
         assert!(v.join(&v).unwrap().is_close(&v, 1e-12, 0.0).unwrap());
         let meet = v.meet(&v).unwrap();
         assert!(
@@ -212,11 +210,11 @@ mod tests {
     #[test]
     fn a_sum_that_is_no_blade_is_refused() {
         let algebra = Algebra::new(4, 0, 0).unwrap();
-        let two_planes = Multivector::basis(&algebra, "e12").unwrap();
+        let two_planes = Multivector::basis(algebra, "e12").unwrap();
         let two_planes = two_planes
-            .add(&Multivector::basis(&algebra, "e34").unwrap())
+            .add(&Multivector::basis(algebra, "e34").unwrap())
             .unwrap();
-        let v = Multivector::basis(&algebra, "e1").unwrap();
+        let v = Multivector::basis(algebra, "e1").unwrap();
         assert!(two_planes.join(&v).unwrap_err().0.contains("take blades"));
     }
 }

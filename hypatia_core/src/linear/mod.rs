@@ -497,4 +497,38 @@ mod tests {
         };
         assert!(linear.apply(&mut [0.0; 2], 1, 1).is_err());
     }
+
+    /// One after another 60,000 terms of one sign would err by more.
+    #[test]
+    fn long_sums_err_little() {
+        let mut draw = fastrand::Rng::with_seed(5);
+        let k = 60_000;
+        for (rows, n) in [(1, 64), (1, 16), (13, 64), (40, 20)] {
+            let x: Vec<f32> = (0..rows * k).map(|_| draw.f32()).collect();
+            let weight: Vec<f32> = (0..n * k).map(|_| draw.f32()).collect();
+            let mut panels = vec![f32::NAN; packed_length(n, k)];
+            pack(&weight, n, k, &mut panels).unwrap();
+            let linear = Linear {
+                x: &x,
+                panels: &panels,
+                bias: None,
+                other: None,
+                activation: Activation::None,
+                columns: n,
+                depth: k,
+            };
+            let mut result = vec![f32::NAN; rows * n];
+            linear.apply(&mut result, rows, 2).unwrap();
+            for (at, &result) in result.iter().enumerate() {
+                let (row, column) = (&x[at / n * k..][..k], &weight[at % n * k..][..k]);
+                let products = row
+                    .iter()
+                    .zip(column)
+                    .map(|(&a, &b)| f64::from(a) * f64::from(b));
+                let sum: f64 = products.sum();
+                let error = (f64::from(result) - sum).abs() / sum;
+                assert!(error < 1.5e-6, "{rows} by {n}: {error:e}");
+            }
+        }
+    }
 }

@@ -74,7 +74,8 @@ pub(crate) struct Tile {
     /// `COLUMNS` sums of each panel for each row.
     pub sums: *mut f32,
     pub sums_step: usize,
-    /// What the sums of a row begin with; null where that is what they are.
+    /// What the sums of a row begin with; null where these are added to what there is. Added last and not first: the
+    /// error of a sum grows with its terms, and so with those of a slice and the number of slices.
     pub begin: *const f32,
     /// What is read next.
     pub ahead: Ahead,
@@ -166,14 +167,11 @@ impl Tile {
         // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
         unsafe {
             let mut sums = [[[_mm512_setzero_ps(); P]; R]; STRANDS];
-            for (r, row) in sums[0].iter_mut().enumerate() {
-                let from = if self.begin.is_null() {
-                    self.sums.cast_const().add(r * self.sums_step)
-                } else {
-                    self.begin
-                };
-                for (p, sum) in row.iter_mut().enumerate() {
-                    *sum = _mm512_loadu_ps(from.add(p * COLUMNS));
+            if !self.begin.is_null() {
+                for row in &mut sums[0] {
+                    for (p, sum) in row.iter_mut().enumerate() {
+                        *sum = _mm512_loadu_ps(self.begin.add(p * COLUMNS));
+                    }
                 }
             }
             let (mut panel, mut x) = (self.panel, self.x);
@@ -213,7 +211,11 @@ impl Tile {
                     for strand in 1..STRANDS {
                         sum = _mm512_add_ps(sum, sums[strand][r][p]);
                     }
-                    _mm512_storeu_ps(self.sums.add(r * self.sums_step + p * COLUMNS), sum);
+                    let to = self.sums.add(r * self.sums_step + p * COLUMNS);
+                    if self.begin.is_null() {
+                        sum = _mm512_add_ps(sum, _mm512_loadu_ps(to));
+                    }
+                    _mm512_storeu_ps(to, sum);
                 }
             }
         }
@@ -226,8 +228,9 @@ impl Tile {
             for r in 0..R {
                 let to = self.sums.add(r * self.sums_step);
                 let mut sums = [0.0f32; COLUMNS];
-                let from = if self.begin.is_null() { to } else { self.begin };
-                sums.copy_from_slice(std::slice::from_raw_parts(from, COLUMNS));
+                if !self.begin.is_null() {
+                    sums.copy_from_slice(std::slice::from_raw_parts(self.begin, COLUMNS));
+                }
                 for k in 0..self.depth {
                     let x = *self.x.add(r * self.x_step + k);
                     let row = std::slice::from_raw_parts(self.panel.add(k * COLUMNS), COLUMNS);
@@ -235,7 +238,13 @@ impl Tile {
                         *sum += x * weight;
                     }
                 }
-                std::ptr::copy_nonoverlapping(sums.as_ptr(), to, COLUMNS);
+                let to = std::slice::from_raw_parts_mut(to, COLUMNS);
+                if self.begin.is_null() {
+                    for (sum, &before) in sums.iter_mut().zip(&*to) {
+                        *sum += before;
+                    }
+                }
+                to.copy_from_slice(&sums);
             }
         }
     }
@@ -255,13 +264,12 @@ impl Tile {
         // SAFETY: as for `add`; what is asked for ahead may lie anywhere.
         unsafe {
             let mut sums = [[[_mm256_setzero_ps(); 2]; R]; STRANDS];
-            for (r, sum) in sums[0].iter_mut().enumerate() {
-                let from = if self.begin.is_null() {
-                    self.sums.cast_const().add(r * self.sums_step)
-                } else {
-                    self.begin
-                };
-                *sum = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+            if !self.begin.is_null() {
+                let begin = [
+                    _mm256_loadu_ps(self.begin),
+                    _mm256_loadu_ps(self.begin.add(8)),
+                ];
+                sums[0] = [begin; R];
             }
             let (mut panel, mut x) = (self.panel, self.x);
             for _ in 0..self.depth / TURN {
@@ -301,6 +309,10 @@ impl Tile {
                     sum[1] = _mm256_add_ps(sum[1], strand[r][1]);
                 }
                 let to = self.sums.add(r * self.sums_step);
+                if self.begin.is_null() {
+                    sum[0] = _mm256_add_ps(sum[0], _mm256_loadu_ps(to));
+                    sum[1] = _mm256_add_ps(sum[1], _mm256_loadu_ps(to.add(8)));
+                }
                 _mm256_storeu_ps(to, sum[0]);
                 _mm256_storeu_ps(to.add(8), sum[1]);
             }

@@ -1,7 +1,5 @@
 //! `PyAlgebra`: a signature with its tables.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 
 use super::operand::{Value, numbers};
@@ -20,7 +18,7 @@ use crate::error::{Error, Result};
 /// ['s', 'e1', 'e2', 'e3', 'e12', 'e23', 'e31', 'e123']
 #[pyclass(name = "PyAlgebra", module = "hypatia_core", frozen)]
 pub(super) struct PyAlgebra {
-    pub(super) algebra: Arc<Algebra>,
+    pub(super) algebra: &'static Algebra,
 }
 
 /// (result, input, first, second, factor).
@@ -149,10 +147,7 @@ impl PyAlgebra {
         left: Vec<usize>,
         right: Vec<usize>,
     ) -> Result<Vec<(u16, u16, u16, i8)>> {
-        let (left, right) = (
-            grades(&self.algebra, &left)?,
-            grades(&self.algebra, &right)?,
-        );
+        let (left, right) = (grades(self.algebra, &left)?, grades(self.algebra, &right)?);
         let terms = self.algebra.terms(Product::named(product)?, left, right);
         Ok(terms
             .iter()
@@ -162,10 +157,7 @@ impl PyAlgebra {
 
     /// The grades that a product of multivectors of these grades can have.
     fn grades_of(&self, product: &str, left: Vec<usize>, right: Vec<usize>) -> Result<Vec<usize>> {
-        let (left, right) = (
-            grades(&self.algebra, &left)?,
-            grades(&self.algebra, &right)?,
-        );
+        let (left, right) = (grades(self.algebra, &left)?, grades(self.algebra, &right)?);
         Ok(Product::named(product)?
             .grades_of(left, right, self.algebra.dimension())
             .iter()
@@ -175,7 +167,7 @@ impl PyAlgebra {
     /// The terms (result, input, first, second, factor) of A x ~A, like terms joined:
     /// `out[result] += factor * A[first] * A[second] * x[input]`.
     fn sandwich_terms(&self, versor: Vec<usize>, x: Vec<usize>) -> Result<Vec<SandwichTuple>> {
-        let (versor, x) = (grades(&self.algebra, &versor)?, grades(&self.algebra, &x)?);
+        let (versor, x) = (grades(self.algebra, &versor)?, grades(self.algebra, &x)?);
         let terms = self.algebra.sandwich_terms(versor, x);
         Ok(terms
             .iter()
@@ -186,7 +178,7 @@ impl PyAlgebra {
     /// The multivector with these coefficients, one for each blade.
     fn multivector(&self, coefficients: &Bound<'_, PyAny>) -> PyResult<Value> {
         Ok(Value(Multivector::new(
-            &self.algebra,
+            self.algebra,
             numbers(coefficients)?,
         )?))
     }
@@ -194,7 +186,7 @@ impl PyAlgebra {
     /// The multivector of one grade with these coefficients.
     fn of_grade(&self, grade: usize, coefficients: &Bound<'_, PyAny>) -> PyResult<Value> {
         Ok(Value(Multivector::of_grade(
-            &self.algebra,
+            self.algebra,
             grade,
             &numbers(coefficients)?,
         )?))
@@ -207,12 +199,12 @@ impl PyAlgebra {
     /// >>> print(sta.blade("e0") * sta.blade("e0"), sta.blade("e1") * sta.blade("e1"))
     /// 1 -1
     fn blade(&self, name: &str) -> Result<Value> {
-        Ok(Value(Multivector::basis(&self.algebra, name)?))
+        Ok(Value(Multivector::basis(self.algebra, name)?))
     }
 
     /// A scalar.
     fn scalar(&self, value: f64) -> Value {
-        Value(Multivector::scalar(&self.algebra, value))
+        Value(Multivector::scalar(self.algebra, value))
     }
 
     /// A vector with these coefficients.
@@ -222,7 +214,7 @@ impl PyAlgebra {
 
     /// The pseudoscalar, the product of all basis vectors.
     fn pseudoscalar(&self) -> Value {
-        Value(Multivector::pseudoscalar(&self.algebra))
+        Value(Multivector::pseudoscalar(self.algebra))
     }
 
     fn __len__(&self) -> usize {

@@ -1,7 +1,5 @@
 //! `PyMultiVector2D` and `PyMultiVector3D`: multivectors of the Euclidean plane and of space.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -19,7 +17,7 @@ macro_rules! euclidean {
         pub(super) struct $class;
 
         impl $class {
-            fn algebra() -> Result<Arc<Algebra>> {
+            fn algebra() -> Result<&'static Algebra> {
                 Algebra::named($model)
             }
         }
@@ -29,21 +27,21 @@ macro_rules! euclidean {
             #[new]
             #[pyo3(signature = (*values))]
             fn new(values: &Bound<'_, PyTuple>) -> PyResult<PyClassInitializer<Self>> {
-                let value = Multivector::new(&Self::algebra()?, coefficients(values)?)?;
+                let value = Multivector::new(Self::algebra()?, coefficients(values)?)?;
                 Ok(PyClassInitializer::from(PyMultiVector { value }).add_subclass(Self))
             }
 
             /// A scalar.
             #[staticmethod]
             fn scalar(s: f64) -> Result<Value> {
-                Ok(Value(Multivector::scalar(&Self::algebra()?, s)))
+                Ok(Value(Multivector::scalar(Self::algebra()?, s)))
             }
 
             /// The rotor that turns the direction of one vector to that of another by the shorter way.
             #[staticmethod]
             fn rotor_between(a: &PyMultiVector, b: &PyMultiVector) -> Result<Value> {
                 let algebra = a.value.algebra();
-                if *algebra != Self::algebra()? {
+                if algebra != Self::algebra()? {
                     let model = $model;
                     return Err(Error::new(format!("expected a vector of {model}, got one of {algebra}")));
                 }
@@ -55,7 +53,7 @@ macro_rules! euclidean {
             fn from_matrix(rows: &Bound<'_, PyAny>) -> PyResult<Value> {
                 let rows: Vec<Vec<f64>> =
                     rows.try_iter()?.map(|row| numbers(&row?)).collect::<PyResult<_>>()?;
-                Ok(Value(Multivector::from_matrix(&Self::algebra()?, &rows)?))
+                Ok(Value(Multivector::from_matrix(Self::algebra()?, &rows)?))
             }
 
             /// The vector R v ~R.
@@ -103,13 +101,13 @@ impl PyMultiVector2D {
     /// The vector x e1 + y e2.
     #[staticmethod]
     fn vector(x: f64, y: f64) -> Result<Value> {
-        Ok(Value(Multivector::of_grade(&Self::algebra()?, 1, &[x, y])?))
+        Ok(Value(Multivector::of_grade(Self::algebra()?, 1, &[x, y])?))
     }
 
     /// The bivector e12 times a number.
     #[staticmethod]
     fn bivector(e12: f64) -> Result<Value> {
-        Ok(Value(Multivector::of_grade(&Self::algebra()?, 2, &[e12])?))
+        Ok(Value(Multivector::of_grade(Self::algebra()?, 2, &[e12])?))
     }
 
     /// The rotor cos(theta/2) - sin(theta/2) e12, which turns counter-clockwise by theta radians.
@@ -117,7 +115,7 @@ impl PyMultiVector2D {
     /// Raises HypatiaError if theta is not finite.
     #[staticmethod]
     fn rotor(theta: f64) -> Result<Value> {
-        let plane = Multivector::pseudoscalar(&Self::algebra()?);
+        let plane = Multivector::pseudoscalar(Self::algebra()?);
         Ok(Value(Multivector::rotor(&plane, theta)?))
     }
 }
@@ -151,7 +149,7 @@ impl PyMultiVector3D {
     #[staticmethod]
     fn vector(x: f64, y: f64, z: f64) -> Result<Value> {
         Ok(Value(Multivector::of_grade(
-            &Self::algebra()?,
+            Self::algebra()?,
             1,
             &[x, y, z],
         )?))
@@ -161,7 +159,7 @@ impl PyMultiVector3D {
     #[staticmethod]
     fn bivector(e12: f64, e23: f64, e31: f64) -> Result<Value> {
         Ok(Value(Multivector::of_grade(
-            &Self::algebra()?,
+            Self::algebra()?,
             2,
             &[e12, e23, e31],
         )?))
@@ -170,7 +168,7 @@ impl PyMultiVector3D {
     /// The trivector e123 times a number.
     #[staticmethod]
     fn trivector(e123: f64) -> Result<Value> {
-        Ok(Value(Multivector::of_grade(&Self::algebra()?, 3, &[e123])?))
+        Ok(Value(Multivector::of_grade(Self::algebra()?, 3, &[e123])?))
     }
 
     /// The rotor cos(theta/2) - sin(theta/2) B by theta radians, counter-clockwise about the axis
@@ -180,7 +178,7 @@ impl PyMultiVector3D {
     #[staticmethod]
     fn rotor(theta: f64, ax: f64, ay: f64, az: f64) -> Result<Value> {
         Ok(Value(Multivector::rotor_about(
-            &Self::algebra()?,
+            Self::algebra()?,
             theta,
             [ax, ay, az],
         )?))
@@ -197,7 +195,7 @@ impl PyMultiVector3D {
             ))
         })?;
         Ok(Value(Multivector::from_quaternion(
-            &Self::algebra()?,
+            Self::algebra()?,
             parts,
         )?))
     }

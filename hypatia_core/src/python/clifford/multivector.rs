@@ -60,7 +60,7 @@ impl PyMultiVector {
     #[new]
     fn new(algebra: &PyAlgebra, coefficients: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self {
-            value: Multivector::new(&algebra.algebra, numbers(coefficients)?)?,
+            value: Multivector::new(algebra.algebra, numbers(coefficients)?)?,
         })
     }
 
@@ -68,7 +68,7 @@ impl PyMultiVector {
     #[getter]
     fn algebra(&self) -> PyAlgebra {
         PyAlgebra {
-            algebra: self.value.algebra().clone(),
+            algebra: self.value.algebra(),
         }
     }
 
