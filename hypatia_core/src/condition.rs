@@ -439,7 +439,7 @@ fn windows_meet(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     Some(true)
 }
 
-/// Asks about a, its shape, b, its shape, and the shape of the product.
+/// Whether a shape and a tensor have the same extents before the last one.
 fn has_rows_of(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     let shape = known.attribute(ids[0])?.shape()?;
     let (_, rows) = known.tensor_type(ids[1])?.shape.split_last()?;
@@ -455,6 +455,7 @@ fn is_count(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     Some(number == count as f64)
 }
 
+/// Asks about a, its shape, b, its shape, and the shape of the product.
 fn is_kron(known: &dyn Known, ids: &[Id]) -> Option<bool> {
     let shape = |id: Id| known.attribute(id).and_then(Attribute::shape);
     let (a, b) = (
