@@ -29,8 +29,9 @@ def read_clamp(reader: Reader, node: fx.Node) -> int | None:
 
 
 def write_clamp(writer: Writer, operands: list[Any], attributes: list[Any]) -> Any:
-    """Without the bounds that are infinite."""
-    least, most = (None if math.isinf(bound) else bound for bound in attributes)
+    """Without a bound that every number keeps."""
+    least, most = attributes
+    least, most = None if least == -math.inf else least, None if most == math.inf else most
     if least is None and most is None:
         return writer.node(operands[0])
     return writer.call(aten.clamp.default, writer.node(operands[0]), least, most)

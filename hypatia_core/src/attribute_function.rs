@@ -54,6 +54,9 @@ functions! {
     "less-extent" less_extent;
     "opposite" opposite;
     "kron-operand" kron_operand;
+    "kron-columns" kron_columns;
+    "kron-stack" kron_stack;
+    "kron-rows" kron_rows;
     "permuted-elements" permuted_elements;
     "reshaped-elements" reshaped_elements;
     "rows-of" rows_of;
@@ -311,6 +314,34 @@ fn row_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
 fn kron_operand(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
     Some(Attribute::Shape(vec![columns(ids[0])?, columns(ids[1])?]))
+}
+
+/// The columns of `x` that a Kronecker product is applied to, side by side: its rows meet `a`.
+fn kron_columns(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
+    let side = columns(ids[1])?.known()? * columns(ids[2])?.known()?;
+    Some(Attribute::Shape(vec![columns(ids[0])?, Dim::Known(side)]))
+}
+
+/// The product of `a` with these columns as a stack, one matrix for each row of `a`: its rows meet `b`.
+fn kron_stack(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
+    let rows = known.tensor_type(ids[0])?.shape.first().copied()?;
+    Some(Attribute::Shape(vec![
+        rows,
+        columns(ids[1])?,
+        columns(ids[2])?,
+    ]))
+}
+
+/// The rows of `x` that a Kronecker product is applied to from the right: its rows meet `a`, its columns `b`.
+fn kron_rows(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
+    let rows = |id: Id| known.tensor_type(id)?.shape.first().copied();
+    let shape = [ids[2], ids[0], ids[1]].map(rows);
+    shape
+        .into_iter()
+        .collect::<Option<_>>()
+        .map(Attribute::Shape)
 }
 
 /// The axis of a list of one.

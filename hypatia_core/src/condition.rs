@@ -79,6 +79,8 @@ conditions! {
     "has-channel-shape" 2 has_channel_shape "the shape has one place for each filter, along axis 1 of the result";
     "windows-meet"    5 windows_meet    "each window of the convolution holds an element";
     "is-kron"         5 is_kron         "the product of both reshapes, reshaped, is the Kronecker product";
+    "has-rows-of"     2 has_rows_of     "the shape has the extents of the tensor, but for the last one";
+    "is-count"        3 is_count        "it is a number: of the elements that the axes of the tensor have together";
     "is-sparse"       1 is_sparse       "it has at most as many non-zero elements as the table of an algebra of its size";
     "depends-on-all"  2 depends_on_all  "each place of the result depends on each place of both factors";
     "depends-on-all-from-the-left" 2 depends_on_all_from_the_left "each place of the result depends on each place of both factors";
@@ -435,6 +437,22 @@ fn windows_meet(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         }
     }
     Some(true)
+}
+
+/// Whether a shape and a tensor have the same extents before the last one.
+fn has_rows_of(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let shape = known.attribute(ids[0])?.shape()?;
+    let (_, rows) = known.tensor_type(ids[1])?.shape.split_last()?;
+    Some(shape.split_last()?.1 == rows)
+}
+
+/// Whether a number is that of the elements which a reduction takes together.
+fn is_count(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (number, axes) = (known.constant(ids[0])?, axes(known, ids[2])?);
+    let shape = &known.tensor_type(ids[1])?.shape;
+    let extents = axes.iter().map(|&axis| shape.get(axis)?.known());
+    let count: i64 = extents.collect::<Option<Vec<i64>>>()?.iter().product();
+    Some(number == count as f64)
 }
 
 /// Asks about a, its shape, b, its shape, and the shape of the product.

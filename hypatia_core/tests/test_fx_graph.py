@@ -73,3 +73,17 @@ def test_what_it_does_not_take() -> None:
         compile_fx_graph(nn.Linear(2, 2), [], {})  # type: ignore[arg-type]
     with pytest.raises(HypatiaError, match="takes 1 inputs; 2 example inputs"):
         compile_fx_graph(graph, [torch.ones(1), torch.ones(1)], {})
+
+
+@pytest.mark.parametrize("bounds", [{"min": torch.inf}, {"max": -torch.inf}, {"min": -torch.inf, "max": 1.0}])
+def test_an_infinite_bound_that_numbers_meet_is_written(bounds: dict[str, float]) -> None:
+    def run(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return (a @ b @ c).clamp(**bounds)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(run, backend="hypatia", options={"verify": False, "measure": False})
+    given = [torch.randn(shape, dtype=torch.float64) for shape in ((64, 64), (64, 64), (64, 1))]
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*given), run(*given))
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.rewritten and graph.rules

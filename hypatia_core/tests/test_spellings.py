@@ -165,6 +165,10 @@ def spelled_out(scores: Any) -> Any:
     return weights / weights.sum(-1, keepdim=True)
 
 
+def weighed(weights: Any, values: Any) -> Any:
+    return (weights @ values) / weights.sum(-1, keepdim=True)
+
+
 def by_stacks(product: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
     """Attention over stacks of heads, its scores by a product."""
 
@@ -186,6 +190,11 @@ def by_var_mean(x: Any) -> Any:
     return (x - mean) * torch.rsqrt(variance + 1e-5)
 
 
+def by_sums(x: Any) -> Any:
+    deviation = x - x.sum(-1, keepdim=True) / SIDE
+    return deviation / torch.sqrt((deviation * deviation).sum(-1, keepdim=True) / SIDE + 1e-5)
+
+
 #: By family: what the program has at last, and how a user writes it.
 FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "inverse": (
@@ -201,6 +210,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "einsum": lambda a, b: torch.einsum("ij,jk->ik", torch.linalg.inv(a), b),
             # Stacks of more than 128 rows hang in torch's LAPACK after set_num_threads (docs/limits.md).
             "stack": lambda a, b: torch.linalg.inv(a[:64, :64].expand(3, -1, -1)) @ b[:64],
+            "transposed twice": lambda a, b: torch.linalg.inv(a.T).T @ b,
+            "transposed twice, from the right": lambda a, b: b.T @ torch.linalg.inv(a.T).T,
         },
     ),
     "layer norm": (
@@ -211,6 +222,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "rsqrt": lambda x: centred(x) * torch.rsqrt(x.var(-1, correction=0, keepdim=True) + 1e-5),
             "power": lambda x: centred(x) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5) ** 0.5,
             "squares": lambda x: centred(x) / mean_square(centred(x)).sqrt(),
+            "sums over their counts": by_sums,
             "pow": lambda x: centred(x) * (centred(x).pow(2).mean(-1, keepdim=True) + 1e-5).rsqrt(),
             "var_mean": by_var_mean,
         },
@@ -225,6 +237,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "root": lambda x: x / torch.sqrt(mean_square(x)),
             "power": lambda x: x / ((x**2).mean(-1, keepdim=True) + 1e-5) ** 0.5,
             "negative power": lambda x: x * mean_square(x) ** -0.5,
+            "reciprocal": lambda x: x * (1 / torch.sqrt(mean_square(x))),
+            "sum over its count": lambda x: x * torch.rsqrt((x * x).sum(-1, keepdim=True) / SIDE + 1e-5),
         },
     ),
     "attention": (
@@ -246,6 +260,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "spelled out, shifted": lambda q, k, v: (
                 spelled_out(q @ k.mT / 8 - (q @ k.mT / 8).amax(-1, keepdim=True)) @ v
             ),
+            "divided after the product": lambda q, k, v: weighed(torch.exp(q @ k.mT / 8), v),
             "dropout": lambda q, k, v: (
                 functional.dropout(torch.softmax(q @ k.mT / 8, -1), 0.1, training=False) @ v
             ),
@@ -261,6 +276,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
             "alpha": lambda x, w, a, b: x @ torch.add(w, a @ b, alpha=2),
             "addmm": lambda x, w, a, b: x @ torch.addmm(w, a, b),
             "addmm, alpha": lambda x, w, a, b: x @ torch.addmm(w, a, b, alpha=0.5),
+            "linear": lambda x, w, a, b: functional.linear(x, w + b.T @ a.T),
+            "linear, transposed": lambda x, w, a, b: functional.linear(x, w + (a @ b).T),
             "einsum": lambda x, w, a, b: torch.einsum("bi,ij->bj", x, w + torch.einsum("ir,rj->ij", a, b)),
         },
     ),
@@ -274,6 +291,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
                 (a[:, None, :, None] * b[None, :, None, :]).reshape(SIDE, SIDE) @ x
             ),
             "einsum": lambda a, b, x: torch.einsum("ij,kl->ikjl", a, b).reshape(SIDE, SIDE) @ x,
+        },
+    ),
+    "Kronecker product of rows": (
+        "matmul",
+        {
+            "@": lambda a, b, x: x @ torch.kron(a, b),
+            "linear": lambda a, b, x: functional.linear(x, torch.kron(a, b).T),
+            "several columns": lambda a, b, x: torch.kron(a, b) @ x.T,
         },
     ),
 }
@@ -296,6 +321,10 @@ OPERANDS: dict[str, tuple[Callable[[torch.dtype], tuple[Any, ...]], float]] = {
     "Kronecker product": (
         lambda d: (*(torch.randn(16, 16, dtype=d) for _ in range(2)), torch.randn(SIDE, 1, dtype=d)),
         0.8,
+    ),
+    "Kronecker product of rows": (
+        lambda d: (*(torch.randn(16, 16, dtype=d) for _ in range(2)), torch.randn(8, SIDE, dtype=d)),
+        0.7,
     ),
 }
 IN_FAMILIES = [(family, spelling) for family, (_, spellings) in FAMILIES.items() for spelling in spellings]

@@ -7,6 +7,17 @@ rules! {
         "(softmax (reshape ?x ?s) ?d)" => "(reshape (softmax ?x {column-axis ?x}) ?s)" Reassociates
         if "keeps-last ?x ?s", "is-last-of ?d ?s";
         "rows stay rows, each with its own softmax"; "x: f32[2,3,4] s: [6,4] d: 1";
+    "exp-over-its-sum-after-the-product"
+        "(div (matmul (exp ?x) ?v) (sum (exp ?x) ?axes true))" => "(matmul (softmax ?x {only-axis ?axes}) ?v)" Reassociates
+        if "is-just-last ?axes ?x";
+        "a row of weights may be divided by its sum before it meets the values or after";
+        "x: f32[3,5] v: f32[5,4] axes: [1]";
+    "exp-over-its-sum-after-the-product-of-stacks"
+        "(div (reshape (matmul (reshape (exp ?x) ?s) ?v) ?t) (sum (exp ?x) ?axes true))"
+        => "(reshape (matmul (reshape (softmax ?x {only-axis ?axes}) ?s) ?v) ?t)" Reassociates
+        if "is-just-last ?axes ?x", "keeps-last ?x ?s", "has-rows-of ?t ?x";
+        "a row of weights may be divided by its sum before it meets the values or after";
+        "x: f32[2,2,3,5] s: [4,3,5] v: f32[4,5,2] t: [2,2,3,2] axes: [3]";
     "reshape-passes-through-quotient"
         "(div (reshape ?a ?s) ?c)" => "(reshape (div ?a ?c) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
         "each element is divided alike"; "a: f32[4,3] s: [12] c: f32[]";

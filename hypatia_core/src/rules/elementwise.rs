@@ -3,6 +3,9 @@
 use super::rules;
 
 rules! {
+    "reciprocal-of-root-is-one-function"
+        "(reciprocal (sqrt ?x))" => "(rsqrt ?x)" Reassociates;
+        "1 / √x = x^(−1/2)"; "x: f32[3,4]";
     "sub-adds-the-negative"
         "(sub ?a ?b)" == "(add ?a (mul -1 ?b))" BitExact if "is-real ?b";
         "IEEE 754: a − b is a + (−b), and −1·b is exact"; "a: f32[3,4] b: f32[4]";

@@ -37,6 +37,10 @@ rules! {
         => "(permute (matmul ?a ?b) {swap (matmul (permute ?b ?p) (permute ?a ?q))})" Reassociates
         if "swaps-last-two ?p", "swaps-last-two ?q";
         "BᵀAᵀ = (AB)ᵀ"; "a: f32[6,5] b: f32[5,4] p: [1,0] q: [1,0]";
+    "transpose-of-a-sum-with-a-product-is-of-each"
+        "(permute (add ?w (matmul ?a ?b)) ?p)" => "(add (permute ?w ?p) (permute (matmul ?a ?b) ?p))" BitExact
+        if "is-product ?w ?a ?b";
+        "addition works element by element"; "w: f32[6,4] a: f32[6,5] b: f32[5,4] p: [1,0]";
     "addmm-is-add-of-matmul"
         "(addmm ?c ?a ?b)" == "(add ?c (matmul ?a ?b))" Reassociates if "is-matrix ?a", "is-matrix ?b";
         "the sum starts from c instead of ending with it"; "c: f32[4] a: f32[6,5] b: f32[5,4]";

@@ -29,6 +29,9 @@ rules! {
         => "(matmul (mean ?a {inner-axes ?a} true) (mean ?b {last-axis ?b} true))" Reassociates
         if "reduces-matrix ?axes ?a ?b";
         "both counts divide the sum of the products of sums"; "a: f32[6,5] b: f32[5,4] axes: [0,1]";
+    "sum-over-its-count-is-a-mean"
+        "(div (sum ?x ?axes true) ?n)" => "(mean ?x ?axes true)" Reassociates if "is-count ?n ?x ?axes", "is-vector ?n";
+        "the definition of the mean"; "x: f32[3,4] axes: [1] n: (expand 4 ?z) z: []";
     "sum-of-a-stack-of-products"
         "(sum (matmul ?a ?b) ?axes true)"
         => "(sum (mul (sum ?a {inner-axes ?a} true) (permute (sum ?b {last-axis ?b} true) {swap ?b})) ?axes true)"

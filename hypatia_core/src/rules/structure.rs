@@ -80,6 +80,16 @@ rules! {
     "matrix-times-inverse-is-a-solution"
         "(matmul ?b (inverse (inverting ?a)))" => "(lu_solve_right (factored ?a false) ?b)" Reassociates;
         "X = BA⁻¹ solves XA = B (Higham, 2002, chapter 14)"; "a: f32[3,3] b: f32[2,3]";
+    "transposed-inverse-times-matrix-is-a-transpose"
+        "(matmul (permute (inverse ?a) ?p) ?b)"
+        => "(permute (matmul (permute ?b {swap ?b}) (inverse ?a)) {swap (matmul (permute (inverse ?a) ?p) ?b)})" Reassociates
+        if "swaps-last-two ?p";
+        "A⁻ᵀB = (BᵀA⁻¹)ᵀ, whose right side is a solution"; "a: (inverting ?m) m: f32[3,3] p: [1,0] b: f32[3,2]";
+    "matrix-times-transposed-inverse-is-a-transpose"
+        "(matmul ?b (permute (inverse ?a) ?p))"
+        => "(permute (matmul (inverse ?a) (permute ?b {swap ?b})) {swap (matmul ?b (permute (inverse ?a) ?p))})" Reassociates
+        if "swaps-last-two ?p";
+        "BA⁻ᵀ = (A⁻¹Bᵀ)ᵀ, whose right side is a solution"; "a: (inverting ?m) m: f32[3,3] p: [1,0] b: f32[2,3]";
     "an-inverse-fails-where-the-factors-do"
         "(inverse_info (inverting ?a))" => "(lu_info (factored ?a false))" BitExact;
         "an inverse is made of the same factors (LAPACK: getrf, then getri)"; "a: f32[3,3]";
@@ -134,6 +144,20 @@ rules! {
         if "is-kron ?a ?s ?b ?t ?u", "is-column ?x";
         "(A ⊗ B) vec X = vec(A X Bᵀ), rows first (Van Loan, 2000)";
         "a: f32[2,3] s: [2,1,3,1] b: f32[4,2] t: [1,4,1,2] u: [8,6] x: f32[6,1]";
+    "kronecker-product-by-a-matrix"
+        "(matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)"
+        => "(reshape (matmul ?b (reshape (matmul ?a (reshape ?x {kron-columns ?a ?b ?x})) {kron-stack ?a ?b ?x}))
+            {shape (matmul (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u) ?x)})" Reassociates
+        if "is-kron ?a ?s ?b ?t ?u", "is-matrix ?x";
+        "(A ⊗ B)X = (I ⊗ B)((A ⊗ I)X), rows of X first (Van Loan, 2000)";
+        "a: f32[2,3] s: [2,1,3,1] b: f32[4,2] t: [1,4,1,2] u: [8,6] x: f32[6,5]";
+    "matrix-by-a-kronecker-product"
+        "(matmul ?x (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u))"
+        => "(reshape (matmul (permute ?a {swap ?a}) (matmul (reshape ?x {kron-rows ?a ?b ?x}) ?b))
+            {shape (matmul ?x (reshape (mul (reshape ?a ?s) (reshape ?b ?t)) ?u))})" Reassociates
+        if "is-kron ?a ?s ?b ?t ?u", "is-matrix ?x";
+        "X(A ⊗ B) = (X(I ⊗ B))(A ⊗ I), each row of X a matrix that B meets from the right (Van Loan, 2000)";
+        "a: f32[2,3] s: [2,1,3,1] b: f32[4,2] t: [1,4,1,2] u: [8,6] x: f32[5,8]";
     "sum-of-products-is-a-product-of-stacks"
         "(add (matmul ?a ?b) (matmul ?c ?d))" => "(matmul (cat ?a ?c {column-axis ?a}) (cat ?b ?d {row-axis ?b}))"
         Reassociates;
