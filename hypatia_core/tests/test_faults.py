@@ -190,8 +190,10 @@ if __name__ == "__main__":
 
 
 def resident() -> float:
-    """Megabytes of this process in memory."""
+    """Megabytes of this process in memory that are in use."""
     gc.collect()
+    # What is free, but lies between what is not, the allocator gives back when asked only.
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / 1e6
 
@@ -202,7 +204,7 @@ def test_memory_stays_flat(capsys: pytest.CaptureFixture[str]) -> None:
     model, v = Model().eval(), torch.randn(32, 1)
 
     def grown(times: int, backend: str, **more: Any) -> float:
-        for count in (50, times):  # torch's own tables fill at first
+        for count in (150, times):  # torch's own tables fill at first
             start = resident()
             for _ in range(count):
                 torch._dynamo.reset()
@@ -224,7 +226,7 @@ def test_memory_stays_flat(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\n10,000 calls each way: {calls:+.1f} MB")
         print(f"200 recompiles: {ours:+.1f} MB; by torch alone (aot_eager): {torchs:+.1f} MB")
-    assert calls < 5 and ours < torchs + 20
+    assert calls < 5 and ours < torchs + 10
 
 
 @pytest.mark.slow
@@ -236,18 +238,14 @@ def test_memory_of_weights_that_changed_is_given_back(
     monkeypatch.setattr(packed_call, "ENOUGH_CALLS", 1)
     model, x = nn.Sequential(*(nn.Conv2d(256, 256, 3) for _ in range(4))).eval(), torch.randn(1, 256, 12, 12)
     compiled = hypatia(model, executor="onednn", measure=False)
-    # What is free, but lies between what is not, the allocator gives back when asked only.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
 
     def grown(sets: int) -> float:
-        trim(0)
         start = resident()
         for _ in range(sets):
             for weight in model.parameters():
                 weight.mul_(1.01)
             for _ in range(3):
                 compiled(x)
-        trim(0)
         return resident() - start
 
     with torch.no_grad():
