@@ -7,7 +7,11 @@ prints
     as written   y = x (weight + b a)ᵀ
     red: right, blue: right, red again: right
     1 graph for all of them
-      weight + b a  →  addmm(weight, b, a)
+      (weight + b a)ᵀ  →  weightᵀ + (b a)ᵀ
+      x (weightᵀ + (b a)ᵀ)  →  x weightᵀ + x (b a)ᵀ
+      (b a)ᵀ  →  aᵀ bᵀ
+      x (aᵀ bᵀ)  →  (x aᵀ) bᵀ
+      x weightᵀ + (x aᵀ) bᵀ  →  addmm(x weightᵀ, x aᵀ, bᵀ)
 """
 
 from __future__ import annotations
