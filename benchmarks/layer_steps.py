@@ -133,6 +133,22 @@ def report(title: str, call: Callable[[], Any], calls: int, least: float) -> Non
         print(f"  {1e6 * rest:8.0f} µs  the others")
 
 
+def report_of_nothing(calls: int) -> None:
+    """Prints what a step of x·w costs with and without a compiler, and its loss."""
+    torch._dynamo.reset()
+    x, w = torch.randn(256, 32, 8), torch.randn(32, 1, requires_grad=True)
+    y = torch.randn(256, 32, 8, requires_grad=True)
+    scaled = torch.compile(torch.mul, backend="aot_eager")
+    steps: dict[str, Callable[[], Any]] = {
+        "eager": lambda: torch.autograd.grad((x * w).square().mean(), [w]),
+        "aot_eager": lambda: torch.autograd.grad(scaled(x, w).square().mean(), [w]),
+        "the loss alone": lambda: torch.autograd.grad(y.square().mean(), [y]),
+    }
+    print(f"\nx·w, training step, {tuple(x.shape)}")
+    for name, step in steps.items():
+        print(f"  {1e6 * timed(step, calls):8.0f} µs  {name}")
+
+
 def main() -> None:
     """Profiles the layers asked for."""
     parser = argparse.ArgumentParser(
@@ -163,6 +179,7 @@ def main() -> None:
 
         report(f"{title}, forward, {tuple(x.shape)}", forward, chosen.calls, chosen.least)
         report(f"{title}, training step, {tuple(x.shape)}", step, chosen.calls, chosen.least)
+    report_of_nothing(chosen.calls)
 
 
 if __name__ == "__main__":
