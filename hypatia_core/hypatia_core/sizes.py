@@ -29,18 +29,10 @@ def is_symbolic(value: Any) -> bool:
 
 def is_dense(value: torch.Tensor) -> bool:
     """Whether a tensor is surely contiguous, without adding a guard."""
-    if not is_symbolic(value):
-        return _are_dense(value.shape, value.stride())
-    expected: Any = 1
-    for size, stride in zip(reversed(value.shape), reversed(value.stride()), strict=True):
-        if expression(size) != 1:
-            if expression(stride) != expected:
-                return False
-            expected = expected * expression(size)
-    return True
-
-
-def _are_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    shape: Sequence[Any] = value.shape
+    strides: Sequence[Any] = value.stride()
+    if is_symbolic(value):
+        shape, strides = [expression(n) for n in shape], [expression(n) for n in strides]
     expected = 1
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
         if size != 1:

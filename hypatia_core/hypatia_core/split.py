@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from hypatia_core import compat
 from hypatia_core.sizes import Unsupported
-from hypatia_core.weights import ancestors
+from hypatia_core.weights import ancestors, mutates
 
 #: What is alive between the halves (inputs apart from weights, outputs, what is kept) may take so many times
 #: the bytes that it takes in the original: the same part as the engine grants an island.
@@ -224,7 +224,7 @@ class Divider:
         owned = copied(joint)
         graph = owned.graph
         for node in graph.nodes:
-            if node.op == "call_function" and _writes(node):
+            if node.op == "call_function" and mutates(node):
                 raise Unsupported("a copy in strides with gaps is made by a write")
         self._keep_from_being_overwritten(owned, copies)
         results = [node for node in returned(owned)[: self.outputs] if isinstance(node, fx.Node)]
@@ -296,7 +296,3 @@ class Divider:
                 f"{between / 1e6:.1f} MB would be alive between forward and backward, "
                 f"more than {MEMORY_FACTOR} times the original's {self._bytes / 1e6:.1f}"
             )
-
-
-def _writes(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable

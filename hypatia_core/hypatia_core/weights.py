@@ -88,7 +88,7 @@ def dependent_on(
     that compute something."""
     nodes = list(graph.graph.nodes)
     placeholders = [node for node in nodes if node.op == "placeholder"]
-    written = {node.args[0] for node in nodes if _mutates(node) and isinstance(node.args[0], fx.Node)}
+    written = {node.args[0] for node in nodes if mutates(node) and isinstance(node.args[0], fx.Node)}
     sources = {placeholders[i] for i in weights} - written
     constant, needs_weights = set(sources), set(sources)
     works: set[fx.Node] = set()
@@ -129,7 +129,8 @@ def divide(graph: GraphModule, weights: Iterable[int], *, whole: bool = False) -
     return _divided(graph, placeholders, constant, frontier) if frontier else None
 
 
-def _mutates(node: fx.Node) -> bool:
+def mutates(node: fx.Node) -> bool:
+    """Whether a node writes to what it takes."""
     return isinstance(node.target, torch._ops.OpOverload) and _writes(node.target)
 
 
@@ -145,7 +146,7 @@ def _is_pure(target: Any) -> bool:
         return True
     return (
         isinstance(target, torch._ops.OpOverload)
-        and not target._schema.is_mutable
+        and not _writes(target)
         and torch.Tag.nondeterministic_seeded not in target.tags
         and target.namespace in ("aten", "prims", "mkl", "mkldnn", "hypatia")
     )
@@ -209,7 +210,7 @@ def _alive(graph: fx.Graph, constant: set[fx.Node], folded: Mapping[fx.Node, fx.
     for node in reversed(graph.nodes):
         if node.op == "output":
             live.update(n for n in node.all_input_nodes if n not in constant)
-        elif node in live or _mutates(node):
+        elif node in live or mutates(node):
             live.add(node)
             live.update(n for n in node.all_input_nodes if n not in folded)
     return live

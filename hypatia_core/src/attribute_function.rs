@@ -310,38 +310,37 @@ fn row_shape(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
     Some(Attribute::Shape(shape))
 }
 
+fn rows(known: &dyn Known, id: Id) -> Option<Dim> {
+    known.tensor_type(id)?.shape.first().copied()
+}
+
+fn columns(known: &dyn Known, id: Id) -> Option<Dim> {
+    known.tensor_type(id)?.shape.last().copied()
+}
+
 /// The vector that a Kronecker product is applied to, as a matrix: its rows meet `a`, its columns `b`.
 fn kron_operand(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
-    Some(Attribute::Shape(vec![columns(ids[0])?, columns(ids[1])?]))
+    let [a, b] = [ids[0], ids[1]].map(|id| columns(known, id));
+    Some(Attribute::Shape(vec![a?, b?]))
 }
 
 /// The columns of `x` that a Kronecker product is applied to, side by side: its rows meet `a`.
 fn kron_columns(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
-    let side = columns(ids[1])?.known()? * columns(ids[2])?.known()?;
-    Some(Attribute::Shape(vec![columns(ids[0])?, Dim::Known(side)]))
+    let [a, b, x] = [ids[0], ids[1], ids[2]].map(|id| columns(known, id));
+    let side = b?.known()? * x?.known()?;
+    Some(Attribute::Shape(vec![a?, Dim::Known(side)]))
 }
 
 /// The product of `a` with these columns as a stack, one matrix for each row of `a`: its rows meet `b`.
 fn kron_stack(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let columns = |id: Id| known.tensor_type(id)?.shape.last().copied();
-    let rows = known.tensor_type(ids[0])?.shape.first().copied()?;
-    Some(Attribute::Shape(vec![
-        rows,
-        columns(ids[1])?,
-        columns(ids[2])?,
-    ]))
+    let [b, x] = [ids[1], ids[2]].map(|id| columns(known, id));
+    Some(Attribute::Shape(vec![rows(known, ids[0])?, b?, x?]))
 }
 
 /// The rows of `x` that a Kronecker product is applied to from the right: its rows meet `a`, its columns `b`.
 fn kron_rows(known: &dyn Known, ids: &[Id]) -> Option<Attribute> {
-    let rows = |id: Id| known.tensor_type(id)?.shape.first().copied();
-    let shape = [ids[2], ids[0], ids[1]].map(rows);
-    shape
-        .into_iter()
-        .collect::<Option<_>>()
-        .map(Attribute::Shape)
+    let [a, b, x] = [ids[0], ids[1], ids[2]].map(|id| rows(known, id));
+    Some(Attribute::Shape(vec![x?, a?, b?]))
 }
 
 /// The axis of a list of one.

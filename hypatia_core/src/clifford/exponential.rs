@@ -246,7 +246,7 @@ impl Multivector {
         let unit = self.unscale(size);
         if let Some(z) = Study::of(&unit) {
             let a = z.a;
-            let rest = unit.add_scalar(-a).part(Grades(!1));
+            let rest = unit.part(Grades(!1));
             let scalar = if z.square < 0.0 {
                 let d = (-z.square).sqrt();
                 let length = a.hypot(d);

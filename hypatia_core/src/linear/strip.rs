@@ -17,9 +17,6 @@ pub(super) fn rows() -> usize {
 pub(super) const PANELS: usize = Ahead::STREAMS;
 /// Steps of each panel at a time: what is read and what is asked for stay in the first cache together.
 const CHUNK: usize = 32;
-/// So many products of panels that are read side by side are summed in registers before they are added to the sums
-/// before: the error of a sum grows with its terms.
-const SLICE: usize = 256;
 /// A task has so many multiplications at least.
 const WORTH_A_TASK: usize = 1 << 15;
 
@@ -70,20 +67,17 @@ impl Strip<'_> {
                 row[place * COLUMNS..][..COLUMNS].copy_from_slice(&begin);
             }
         }
-        let mut done = self.panels.len() == PANELS;
-        for from in (0..k).step_by(SLICE) {
-            let beside = Beside {
-                x: x[from..].as_ptr(),
-                x_step: k,
-                panels: first.wrapping_add(from * COLUMNS),
-                apart,
-                depth: SLICE.min(k - from),
-                sums: sums.as_mut_ptr(),
-                sums_step: STEP,
-            };
-            // SAFETY: x and the panels are as long as the linear says, and there are sums for each row.
-            done = done && unsafe { beside.add::<BITS>(self.rows) };
-        }
+        let beside = Beside {
+            x: x.as_ptr(),
+            x_step: k,
+            panels: first,
+            apart,
+            depth: k,
+            sums: sums.as_mut_ptr(),
+            sums_step: STEP,
+        };
+        // SAFETY: x and the panels are as long as the linear says, and there are sums for each row.
+        let done = self.panels.len() == PANELS && unsafe { beside.add::<BITS>(self.rows) };
         let chunked = if done { 0 } else { k };
         for from in (0..chunked).step_by(CHUNK) {
             let depth = CHUNK.min(k - from);

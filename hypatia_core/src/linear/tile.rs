@@ -337,12 +337,32 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
+    /// So many products are summed before they are added to the sums before: the error of a sum grows with its terms.
+    const SLICE: usize = 256;
+
     /// Adds the products, where there are registers for so many rows; whether it did.
     ///
     /// # Safety
     /// Memory is as the fields say, and the processor has registers of `BITS`.
     #[inline(always)]
     pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize) -> bool {
+        (0..self.depth).step_by(Self::SLICE).all(|from| {
+            // SAFETY: as the caller vouches, of a slice of the depth.
+            unsafe {
+                let slice = Self {
+                    x: self.x.add(from),
+                    panels: self.panels.add(from * COLUMNS),
+                    depth: Self::SLICE.min(self.depth - from),
+                    ..self
+                };
+                slice.add_slice::<BITS>(rows)
+            }
+        })
+    }
+
+    /// The same of few enough products.
+    #[inline(always)]
+    unsafe fn add_slice<const BITS: usize>(self, rows: usize) -> bool {
         #[cfg(target_arch = "x86_64")]
         if BITS >= 512 {
             // SAFETY: the caller vouches for it.
