@@ -75,7 +75,12 @@ def terms_text(shape: Sequence[int], values: Sequence[float]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Table:
+def parsed(text: str) -> Table:
+    """The table that a text says.
+
+    >>> parsed("1 2 3,0 1 2 -1.0").terms
+    (Term(i=0, j=1, k=2, c=-1.0, w=0),)
+    """
     head, *rows = text.split(",")
     n, m, p, *weights = map(int, head.split())
     split = [row.split() for row in rows]
@@ -85,7 +90,7 @@ def _parsed(text: str) -> Table:
 
 @functools.lru_cache(maxsize=1024)
 def _map(text: str) -> BilinearMap:
-    table = _parsed(text)
+    table = parsed(text)
     return BilinearMap(table.widths, table.terms, table.weights)
 
 
@@ -96,7 +101,7 @@ def adjoint(text: str, operand: int) -> str:
     >>> adjoint("1 2 3,0 1 2 -1.0", 0)
     '3 2 1,2 1 0 -1.0'
     """
-    (n, m, p), weights, terms = _parsed(text)
+    (n, m, p), weights, terms = parsed(text)
     if operand == 0:
         return Table((p, m, n), weights, tuple(Term(k, j, i, c, w) for i, j, k, c, w in terms)).text()
     return Table((p, n, m), weights, tuple(Term(k, i, j, c, w) for i, j, k, c, w in terms)).text()
@@ -125,7 +130,7 @@ def on_rows(x: Tensor, y: Tensor, terms: str) -> Tensor:
     """`torch.ops.hypatia.bilinear` past the dispatcher: the engine's own code on the memory of dense rows."""
     if not is_ours(x, y):
         return _by_matrix(x, y, terms)
-    widths = _parsed(terms).widths
+    widths = parsed(terms).widths
     x, y, batch = _rows(x, y, widths)
     result = x.new_empty((*batch, widths[2]))
     double = x.dtype == torch.float64
@@ -139,7 +144,7 @@ def weighted_on_rows(x: Tensor, y: Tensor, weight: Tensor, terms: str) -> Tensor
     """`torch.ops.hypatia.weighted_bilinear` past the dispatcher."""
     if not is_ours(x, y, weight):
         return _weighted_by_matrix(x, y, weight, terms)
-    widths, weights, _ = _parsed(terms)
+    widths, weights, _ = parsed(terms)
     x, y, batch = _rows(x, y, widths)
     channels = _channels(batch, weight.shape, weights)
     weight = weight.contiguous()
@@ -161,7 +166,7 @@ def weight_gradient_on_rows(x: Tensor, y: Tensor, gradient: Tensor, terms: str) 
     """`torch.ops.hypatia.bilinear_weight_gradient` past the dispatcher."""
     if not is_ours(x, y, gradient):
         return _weight_gradient_by_matrix(x, y, gradient, terms)
-    widths, weights, _ = _parsed(terms)
+    widths, weights, _ = parsed(terms)
     x, y, batch = _rows(x, y, widths)
     gradient = gradient.expand(*batch, widths[2]).contiguous()
     result = x.new_empty((batch[-1], weights))
@@ -213,7 +218,7 @@ def _channels(batch: torch.Size, weight: torch.Size, weights: int) -> int:
 
 def _matrix(terms: str, like: Tensor) -> Tensor:
     """The table as (n * m, weights or 1, p)."""
-    (n, m, p), weights, entries = _parsed(terms)
+    (n, m, p), weights, entries = parsed(terms)
     table = torch.zeros(n, m, max(weights, 1), p, dtype=torch.float64)
     for i, j, k, c, w in entries:
         table[i, j, w, k] += c
@@ -231,7 +236,7 @@ def _by_matrix(x: Tensor, y: Tensor, terms: str) -> Tensor:
 
 def _weighted_by_matrix(x: Tensor, y: Tensor, weight: Tensor, terms: str) -> Tensor:
     pairs = _pairs(x, y)
-    _channels(pairs.shape[:-1], weight.shape, _parsed(terms).weights)
+    _channels(pairs.shape[:-1], weight.shape, parsed(terms).weights)
     return torch.einsum("...cq,qwk,cw->...ck", pairs, _matrix(terms, pairs), weight)
 
 
@@ -245,11 +250,11 @@ def _shape_of(x: Tensor, y: Tensor, terms: str) -> Any:
     """The result without its values."""
     batch = torch.broadcast_shapes(x.shape[:-1], y.shape[:-1])
     dtype = torch.promote_types(x.dtype, y.dtype)
-    return x.new_empty((*batch, _parsed(terms).widths[2]), dtype=dtype)
+    return x.new_empty((*batch, parsed(terms).widths[2]), dtype=dtype)
 
 
 def _shape_of_weights(x: Tensor, y: Tensor, gradient: Tensor, terms: str) -> Any:
-    return x.new_empty((gradient.shape[-2], _parsed(terms).weights))
+    return x.new_empty((gradient.shape[-2], parsed(terms).weights))
 
 
 # Gradients.

@@ -79,7 +79,12 @@ def of_table(table: Tensor) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Mixing:
+def parsed(text: str) -> Mixing:
+    """The table that a text says.
+
+    >>> parsed("1 2 1 0,0 1 0 -1.0").terms
+    ((0, 1, 0, -1.0),)
+    """
     head, *rows = text.split(",")
     weights, places, results, zeros_count = map(int, head.split())
     split = [row.split() for row in rows]
@@ -89,7 +94,7 @@ def _parsed(text: str) -> Mixing:
 
 @functools.lru_cache(maxsize=1024)
 def _map(text: str) -> tuple[ChannelMap, int, int, int]:
-    weights, places, results, zeros_count, terms = _parsed(text)
+    weights, places, results, zeros_count, terms = parsed(text)
     return ChannelMap((weights, places, results), terms, zeros_count), weights, places, results
 
 
@@ -100,13 +105,13 @@ def adjoint(text: str) -> str:
     >>> adjoint("1 2 1 0,0 1 0 -1.0")
     '1 1 2 0,0 0 1 -1.0'
     """
-    weights, places, results, zeros_count, terms = _parsed(text)
+    weights, places, results, zeros_count, terms = parsed(text)
     return Mixing(weights, results, places, zeros_count, tuple((a, i, j, c) for a, j, i, c in terms)).text()
 
 
 @functools.lru_cache(maxsize=256)
 def _dense(text: str) -> Tensor:
-    weights, places, results, _, terms = _parsed(text)
+    weights, places, results, _, terms = parsed(text)
     table = torch.zeros(weights, places, results, dtype=torch.float64)
     for a, j, i, c in terms:
         table[a, j, i] += c
@@ -179,11 +184,11 @@ def _weight_gradient_by_einsum(x: Tensor, gradient: Tensor, terms: str) -> Tenso
 
 
 def _shape_of(x: Tensor, weight: Tensor, terms: str) -> Any:
-    return x.new_empty((*x.shape[:-2], weight.shape[0], _parsed(terms).results))
+    return x.new_empty((*x.shape[:-2], weight.shape[0], parsed(terms).results))
 
 
 def _shape_of_weight(x: Tensor, gradient: Tensor, terms: str) -> Any:
-    return x.new_empty((gradient.shape[-2], x.shape[-2], _parsed(terms).weights))
+    return x.new_empty((gradient.shape[-2], x.shape[-2], parsed(terms).weights))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

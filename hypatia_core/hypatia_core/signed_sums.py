@@ -51,7 +51,12 @@ class Sums(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> Sums:
+def parsed(text: str) -> Sums:
+    """The sums that a text says.
+
+    >>> parsed("2 1 0.5,0 0 1").scale
+    0.5
+    """
     head, *rows = text.split(",")
     places, results, scale = head.split()
     terms: Iterable[list[str]] = (row.split() for row in rows)
@@ -61,17 +66,17 @@ def _parsed(text: str) -> Sums:
 
 @functools.lru_cache(maxsize=1024)
 def _adjoint(text: str) -> str:
-    return _parsed(text).adjoint().text()
+    return parsed(text).adjoint().text()
 
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(text: str) -> SignedSums:
-    return SignedSums(*_parsed(text))
+    return SignedSums(*parsed(text))
 
 
 @functools.lru_cache(maxsize=256)
 def _dense(text: str) -> Tensor:
-    places, results, scale, terms = _parsed(text)
+    places, results, scale, terms = parsed(text)
     matrix = torch.zeros(results, places, dtype=torch.float64)
     for j, k, sign in terms:
         matrix[k, j] += scale * sign
@@ -92,12 +97,12 @@ def _check(x: Tensor, constant: Tensor | None, terms: Sums) -> None:
 
 def summed(x: Tensor, constant: Tensor | None, terms: str) -> Tensor:
     """`torch.ops.hypatia.signed_sums` past the dispatcher: the engine's code on x as it lies in memory."""
-    parsed = _parsed(terms)
-    _check(x, constant, parsed)
+    table = parsed(terms)
+    _check(x, constant, table)
     if not is_ours(x) or not (constant is None or (is_ours(constant) and constant.dtype is x.dtype)):
         return _by_matrix(x, constant, terms)
     rows, places, length = x.shape
-    result = x.new_empty((rows, parsed.results, length))
+    result = x.new_empty((rows, table.results, length))
     constant = None if constant is None else constant.contiguous()
     _compiled(terms).run(
         x.dtype is torch.float64,
@@ -112,14 +117,14 @@ def summed(x: Tensor, constant: Tensor | None, terms: str) -> Tensor:
 
 
 def _by_matrix(x: Tensor, constant: Tensor | None, terms: str) -> Tensor:
-    _check(x, constant, _parsed(terms))
+    _check(x, constant, parsed(terms))
     result = torch.matmul(_dense(terms).to(x), x)
     return result if constant is None else result + constant
 
 
 def _shape_of(x: Tensor, constant: Tensor | None, terms: str) -> Any:
-    _check(x, constant, _parsed(terms))
-    return x.new_empty((x.shape[0], _parsed(terms).results, x.shape[2]))
+    _check(x, constant, parsed(terms))
+    return x.new_empty((x.shape[0], parsed(terms).results, x.shape[2]))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -225,3 +225,62 @@ class Reference:
         if ((asked < 0) | (asked >= count)).any():
             raise IndexError("index out of range in self")
         self.view(result, [*outer, width], write=True).copy_(self.view(table, [count, width])[asked])
+
+    def bilinear(
+        self, table: dict[str, Any], rows: int, channels: int, x: Any, y: Any, weight: Any, result: Any
+    ) -> None:
+        (n, m, p), count = table["widths"], table["weights"]
+        a, b = self.view(x, [rows, n]), self.view(y, [rows, m])
+        w = None if weight is None else self.view(weight, [channels, count])
+        made = torch.zeros(rows, p, dtype=torch.float64)
+        for i, j, k, c, g in table["terms"]:
+            factor = 1.0 if w is None else w[:, g].repeat(rows // channels).double()
+            made[:, k] += c * a[:, i].double() * b[:, j].double() * factor
+        self.view(result, [rows, p], write=True).copy_(made)
+
+    def bilinear_weights(
+        self, table: dict[str, Any], rows: int, channels: int, x: Any, y: Any, gradient: Any, result: Any
+    ) -> None:
+        (n, m, p), count = table["widths"], table["weights"]
+        a, b, h = self.view(x, [rows, n]), self.view(y, [rows, m]), self.view(gradient, [rows, p])
+        made = torch.zeros(channels, count, dtype=torch.float64)
+        for i, j, k, c, g in table["terms"]:
+            of_rows = c * a[:, i].double() * b[:, j].double() * h[:, k].double()
+            made[:, g] += of_rows.view(-1, channels).sum(0)
+        self.view(result, [channels, count], write=True).copy_(made)
+
+    def _mixing(self, table: dict[str, Any]) -> torch.Tensor:
+        dense = torch.zeros(table["widths"], dtype=torch.float64)
+        for a, j, i, c in table["terms"]:
+            dense[a, j, i] += c
+        return dense
+
+    def channel_map(
+        self, table: dict[str, Any], rows: int, channels: list[int], x: Any, weight: Any, result: Any
+    ) -> None:
+        (outs, ins), (count, places, results) = channels, table["widths"]
+        a = self.view(x, [rows, ins * places]).view(rows, ins, places).double()
+        w = self.view(weight, [outs, ins, count]).double()
+        made = torch.einsum("oca,aji,bcj->boi", w, self._mixing(table), a)
+        self.view(result, [rows, outs * results], write=True).copy_(made.flatten(1))
+
+    def channel_map_weights(
+        self, table: dict[str, Any], rows: int, channels: list[int], x: Any, gradient: Any, result: Any
+    ) -> None:
+        (outs, ins), (count, places, results) = channels, table["widths"]
+        a = self.view(x, [rows, ins * places]).view(rows, ins, places).double()
+        g = self.view(gradient, [rows, outs * results]).view(rows, outs, results).double()
+        made = torch.einsum("bcj,aji,boi->oca", a, self._mixing(table), g)
+        self.view(result, [outs, ins, count], write=True).copy_(made)
+
+    def signed_sums(
+        self, places: int, results: int, scale: float, terms: list[Any], rows: int, length: int, x: Any,
+        constant: Any, result: Any,
+    ) -> None:  # fmt: skip
+        a = self.view(x, [rows, places, length]).double()
+        made = torch.zeros(rows, results, length, dtype=torch.float64)
+        for j, k, sign in terms:
+            made[:, k] += scale * sign * a[:, j]
+        if constant is not None:
+            made += self.view(constant, [results, length])
+        self.view(result, [rows, results, length], write=True).copy_(made)

@@ -298,6 +298,16 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]
         lambda: (drawn(2, 3, 4, 4),),
         ["rows"],
     ),
+    "places that are repeated": (
+        lambda x: torch.stack([x.sin().unbind(-1)[i] for i in (0, 1, 1, 2, 1, 3, 3, 0, 4)], -1),
+        lambda: (drawn(7, 30, 5),),
+        ["rows", "rows"],
+    ),
+    "places made of places": (
+        lambda x: torch.stack([x[..., 0], x[..., 1] * x[..., 2], x[..., 3].exp(), x[..., 4] + 1], -1),
+        lambda: (drawn(7, 30, 5),),
+        ["rows"],
+    ),
     "two groups that meet": (
         lambda x, y: (x.exp() * 2) + (y.sin() * 3),
         lambda: (drawn(4, 6), drawn(4, 6)),

@@ -12,6 +12,15 @@ from torch import fx
 
 from hypatia_core.activation import activation, post_operation
 from hypatia_core.native.aliases import SAME_ORDER, args_of
+from hypatia_core.native.bilinear_maps import (
+    bilinear_map,
+    bilinear_weights,
+    mixed_channels,
+    mixed_channels_weights,
+    summed_places,
+    takes_lines,
+    takes_table,
+)
 from hypatia_core.native.lowering import Held, Lowering, Value
 from hypatia_core.native.units import Kernel
 from hypatia_core.native.views import View
@@ -23,7 +32,7 @@ from hypatia_core.packed_convolution import (
 )
 from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
 
-aten = torch.ops.aten
+aten, hypatia = torch.ops.aten, torch.ops.hypatia
 
 #: Products of no more multiplications are ours; torch's libraries take the others.
 SMALL_PRODUCT = 1 << 14
@@ -253,6 +262,12 @@ KERNELS: dict[Any, KernelRow] = {
     aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
     aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
+    hypatia.bilinear.default: KernelRow(bilinear_map, takes_table),
+    hypatia.weighted_bilinear.default: KernelRow(bilinear_map, takes_table),
+    hypatia.bilinear_weight_gradient.default: KernelRow(bilinear_weights, takes_table),
+    hypatia.channel_map.default: KernelRow(mixed_channels, takes_table),
+    hypatia.channel_map_weight_gradient.default: KernelRow(mixed_channels_weights, takes_table),
+    hypatia.signed_sums.default: KernelRow(summed_places, takes_lines),
 }
 
 

@@ -398,6 +398,7 @@ class Lowering:
             whole = View(Buffer(cell.elements, cell.kind, "scratch"), 0, sizes, contiguous(sizes))
         cell.home = whole
         start = 0
+        makers: list[Unit] = []
         for operand in operands:
             value = self.value(operand)
             if stacked:
@@ -411,16 +412,29 @@ class Lowering:
             if alone and isinstance(value, Held):
                 own = part.shaped(value.cell.sizes)
                 if own is not None and self._settle(value.cell, own):
+                    makers.append(value.cell.unit)
                     continue
-            self._copy_to(value, part)
+            makers.append(self._copy_to(value, part))
+        if whole.strides[axis] == 1 and len(makers) == sizes[axis]:
+            self._interleave(makers)
         self.define(node, whole)
+
+    def _interleave(self, makers: Sequence[Unit]) -> None:
+        """Joins what makes the places that lie side by side: one step writes whole lines of memory."""
+        first = makers[0].root()
+        for maker in makers[1:]:
+            other = maker.root()
+            if first is other or not isinstance(first, Group) or not isinstance(other, Group):
+                continue
+            if not self._schedule.join(first, other):
+                first = other
 
     def copied(self, value: Value) -> Held:
         """The value read again, to be stored elsewhere."""
         cell = self._copied(self.view(value))
         return Held(cell, value.sizes)
 
-    def _copy_to(self, value: Value, place: View) -> None:
+    def _copy_to(self, value: Value, place: View) -> Group:
         view = self.view(value)
         group = self._group(view.sizes)
         found = group.fit([(view, "full"), (place, "full")])
@@ -428,6 +442,7 @@ class Lowering:
             raise AssertionError("a new group fits what it was made for")
         self._read(group, found[0])
         self._store(group, group.load(found[0]), found[1])
+        return group
 
     def _constant(self, value: Constant) -> Held:
         group = self._group(value.sizes)

@@ -1,6 +1,7 @@
 //! One block of rows, turned so that one place of all its rows lies together: each term is then one multiply-add
 //! over whole registers, whatever the table.
 
+use super::aligned::Aligned;
 use super::real::Real;
 #[cfg(target_arch = "x86_64")]
 use super::real::Registers;
@@ -19,14 +20,14 @@ pub(super) const fn rows<T: Real>() -> usize {
 
 /// The memory that a block is turned into.
 pub(super) struct Scratch<T> {
-    pub(super) x: Vec<T>,
-    pub(super) y: Vec<T>,
-    pub(super) result: Vec<T>,
+    pub(super) x: Aligned<T>,
+    pub(super) y: Aligned<T>,
+    pub(super) result: Aligned<T>,
 }
 
 impl<T: Real> Scratch<T> {
     pub(super) fn new([n, m, p]: [usize; 3]) -> Self {
-        let of = |width: usize| vec![T::ZERO; width * rows::<T>()];
+        let of = |width: usize| Aligned::zeros(width * rows::<T>());
         Self {
             x: of(n),
             y: of(m),

@@ -4,6 +4,7 @@
 //! Terms of one place of the result beyond the first are further channels with their places in another order, so that
 //! one kernel serves all: a register holds places of one channel, and each weight is a register of weights.
 
+use super::aligned::Aligned;
 use super::real::Real;
 #[cfg(target_arch = "x86_64")]
 use super::real::Registers;
@@ -148,11 +149,11 @@ impl ChannelMap {
     }
 
     /// The weights as the tiles take them: for each pattern and tile, channel by channel, `TILE[1]` registers.
-    fn panels<T: Real>(&self, weight: Weight<'_, T>, places: &Places) -> Vec<T> {
+    fn panels<T: Real>(&self, weight: Weight<'_, T>, places: &Places) -> Aligned<T> {
         let ([outs, ins], depth) = (weight.channels, weight.channels[1] * self.layers.len());
         let tiles = places.registers(outs).div_ceil(TILE[1]);
         let step = TILE[1] * places.lanes;
-        let mut panels = vec![T::ZERO; places.patterns * tiles * depth * step];
+        let mut panels = Aligned::zeros(places.patterns * tiles * depth * step);
         for o in 0..outs {
             let mut spread = T::ZERO;
             if self.zeros_count {
@@ -162,6 +163,8 @@ impl ChannelMap {
                     }
                 }
             }
+            // Where the first channel's factors stand, in the order of memory, and which they are.
+            let mut factors: Vec<(usize, usize, T)> = Vec::new();
             for (l, layer) in self.layers.iter().enumerate() {
                 for (i, &(_, a, coefficient)) in layer.iter().enumerate() {
                     if coefficient == 0.0 && !self.zeros_count {
@@ -170,14 +173,19 @@ impl ChannelMap {
                     let [pattern, register, lane] = places.of(o, i);
                     let tile = pattern * tiles + register / TILE[1];
                     let at = tile * depth * step + register % TILE[1] * places.lanes + lane;
-                    for c in 0..ins {
-                        let factor = if coefficient == 0.0 {
-                            T::ZERO
-                        } else {
-                            T::from_f64(coefficient) * weight.at(o, c, a)
-                        };
-                        panels[at + (c * self.layers.len() + l) * step] = factor + spread;
-                    }
+                    factors.push((
+                        at + l * step,
+                        a * weight.strides[2],
+                        T::from_f64(coefficient),
+                    ));
+                }
+            }
+            for c in 0..ins {
+                let pair = &weight.values[o * weight.strides[0] + c * weight.strides[1]..];
+                let panels = &mut panels[c * self.layers.len() * step..];
+                for &(at, from, coefficient) in &factors {
+                    // Zero by what is not finite is no number, which the spread is then too.
+                    panels[at] = coefficient * pair[from] + spread;
                 }
             }
         }
@@ -309,7 +317,7 @@ impl<T: Real> Job for Mix<'_, T> {
             (places.line, 1)
         };
         let taken = depth * line;
-        let mut scratch = vec![T::ZERO; if as_it_lies { 0 } else { TILE[0] * taken }];
+        let mut scratch = Aligned::zeros(if as_it_lies { 0 } else { TILE[0] * taken });
         let block = TILE[0] * outs * places.width;
         for (x, result) in x.chunks(TILE[0] * width).zip(result.chunks_mut(block)) {
             let count = x.len() / width;

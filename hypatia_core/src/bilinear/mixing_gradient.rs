@@ -3,6 +3,7 @@
 //! Rows are taken in parts that stay in the first cache. There x is turned so that the channels of one place lie
 //! together: a register then holds the sums of neighbouring weights, and rows and terms are one long sum.
 
+use super::aligned::Aligned;
 use super::block;
 use super::mixing::ChannelMap;
 use super::real::Real;
@@ -129,8 +130,8 @@ impl<T: Real> Job for Gradient<'_, T> {
         let wide = ins.next_multiple_of(T::lanes(BITS));
         let most = (TURNED / (j * wide * size_of::<T>())).clamp(1, ROWS_OF_A_SUM);
         // What fills up the last register of a place stays zero.
-        let mut turned = vec![T::ZERO; most * j * wide];
-        let mut sums = vec![T::ZERO; self.groups.len() * outs * wide];
+        let mut turned = Aligned::zeros(most * j * wide);
+        let mut sums = Aligned::zeros(self.groups.len() * outs * wide);
         let parts = self.x.chunks(most * ins * j);
         let last = parts.len() - 1;
         let mut summed = 0;

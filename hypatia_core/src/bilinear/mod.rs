@@ -6,6 +6,7 @@
 //!
 //! Rows are taken in blocks that stay in the first cache (`block`), blocks are shared among threads (`threads`).
 
+mod aligned;
 pub(crate) mod block;
 mod linear;
 mod mixing;
@@ -14,6 +15,7 @@ mod real;
 mod signed_sums;
 pub mod threads;
 
+use aligned::Aligned;
 use block::{Scratch, Weights};
 pub use linear::Matrix;
 pub use mixing::{ChannelMap, Weight};
@@ -25,6 +27,9 @@ pub use threads::prefer_large_pages;
 
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
+
+/// Lines of weights begin as far apart as registers are long, so that where the first is aligned all are.
+const LINE: usize = 16;
 
 /// Terms (i, j, c).
 type Terms = Vec<(usize, usize, f64)>;
@@ -167,6 +172,11 @@ impl Bilinear {
         self.widths
     }
 
+    /// How many terms it has.
+    pub fn terms(&self) -> usize {
+        self.terms
+    }
+
     /// How many weights a channel has; 0 without weights.
     pub fn weights(&self) -> usize {
         self.weights
@@ -307,7 +317,7 @@ impl<T: Real> Rows<'_, T> {
 
 /// Weights turned so that those of a group lie together, and go on beyond the last channel for a block.
 struct Turned<T> {
-    values: Vec<T>,
+    values: Aligned<T>,
     channels: usize,
     stride: usize,
 }
@@ -316,21 +326,23 @@ impl<T: Real> Turned<T> {
     fn new(weights: ChannelWeights<'_, T>, map: &Bilinear) -> Self {
         let ChannelWeights { values, channels } = weights;
         let stride = channels + block::rows::<T>();
-        let mut turned = Vec::with_capacity((map.used.len() + map.zeros.len()) * stride);
-        for &weight in &map.used {
+        let stride = stride.next_multiple_of(LINE);
+        let mut turned = Aligned::zeros((map.used.len() + map.zeros.len()) * stride);
+        let mut lines = turned.chunks_exact_mut(stride);
+        for (&weight, line) in map.used.iter().zip(&mut lines) {
             let of_weight = values.iter().skip(weight).step_by(map.weights);
-            turned.extend(of_weight.cycle().take(stride));
+            (line.iter_mut().zip(of_weight.cycle())).for_each(|(to, &value)| *to = value);
         }
         // After them, for each place, zeros; NaN where a weight that is not finite meets it.
         if map.zeros_count() {
-            for weights in &map.zeros {
+            for (weights, line) in map.zeros.iter().zip(lines) {
                 let of_channel = values.chunks_exact(map.weights).map(|values| {
                     let mut sum = T::ZERO;
                     weights.iter().for_each(|&w| sum += T::ZERO * values[w]);
                     sum
                 });
                 let sums: Vec<T> = of_channel.collect();
-                turned.extend(sums.iter().cycle().take(stride));
+                (line.iter_mut().zip(sums.iter().cycle())).for_each(|(to, &sum)| *to = sum);
             }
         }
         Self {
@@ -393,10 +405,11 @@ impl<T: Real> Job for Gradient<'_, T> {
             total,
         } = self;
         let (map, p, weights) = (rows.map, rows.map.widths[2], rows.map.weights);
-        let (stride, spread) = (channels + block::rows::<T>(), map.used.len());
+        let stride = (channels + block::rows::<T>()).next_multiple_of(LINE);
+        let spread = map.used.len();
         // One line of sums more for the weights that are met with coefficient zero alone.
         let lines = spread + usize::from(map.zeros_count());
-        let mut sums = vec![T::ZERO; lines * stride];
+        let mut sums = Aligned::zeros(lines * stride);
         let mut scratch = Scratch::new(map.widths);
         let last = rows.count.div_ceil(block::rows::<T>());
         for (number, (from, to)) in rows.blocks().enumerate() {

@@ -6,7 +6,9 @@
 #[cfg(test)]
 mod accuracy;
 mod attention;
+mod bilinear;
 mod buffer;
+mod channel_map;
 mod convolution;
 mod depthwise;
 mod elementary;
@@ -20,6 +22,7 @@ mod number;
 mod plan;
 mod program;
 mod rows;
+mod signed_sums;
 mod step;
 mod view;
 

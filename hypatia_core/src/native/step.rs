@@ -7,7 +7,10 @@ use serde_json::Value;
 use super::buffer::{Buffer, Kind, Place};
 use super::memory::Memory;
 use super::view::{Region, View, count};
-use super::{attention, convolution, depthwise, gather, linear, matmul, rows};
+use super::{
+    attention, bilinear, channel_map, convolution, depthwise, gather, linear, matmul, rows,
+    signed_sums,
+};
 use crate::error::{Error, Result};
 
 /// A step, checked by itself: each region lies in its buffer.
@@ -155,4 +158,9 @@ steps! {
     "attention" attention::Text,
     "matmul" matmul::Text,
     "gather" gather::Text,
+    "bilinear" bilinear::Text,
+    "bilinear_weights" bilinear::WeightsText,
+    "channel_map" channel_map::Text,
+    "channel_map_weights" channel_map::WeightsText,
+    "signed_sums" signed_sums::Text,
 }

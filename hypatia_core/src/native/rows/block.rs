@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use smallvec::SmallVec;
 
 use super::Rows;
+use super::interleaved;
 use super::registers::{Home, Register, Shape};
 use super::strided::Strided;
 use crate::native::instruction::Instruction;
@@ -120,7 +121,8 @@ impl Task<'_> {
                     Home::Slot(_) => {}
                 }
             }
-            for &load in &rows.copied {
+            for bundle in &rows.copied {
+                let load = bundle[0];
                 let Register { shape, .. } = rows.registers[load];
                 let way = &loads[load].way;
                 let (count, width) = extent(shape, count, width);
@@ -135,15 +137,28 @@ impl Task<'_> {
                     column,
                 };
                 let Source { at, step } = sources[load];
-                // SAFETY: the view lies in its buffer, and the register holds so many.
-                unsafe { from.read::<BITS>(loads[load].kind, at, step, count, width) };
+                // SAFETY: the views lie in their buffer, and the registers hold so many.
+                unsafe {
+                    if bundle.len() == 1 {
+                        from.read::<BITS>(loads[load].kind, at, step, count, width);
+                        continue;
+                    }
+                    for row in 0..count {
+                        let registers = bundle.iter().map(|&load| {
+                            let Source { at, step } = sources[load];
+                            at.add(row * step)
+                        });
+                        interleaved::read::<BITS>(from.line(row), from.column, registers, width);
+                    }
+                }
             }
             for (at, instruction) in rows.code.iter().enumerate() {
                 let out = loads.len() + at;
                 // SAFETY: registers hold what their shapes say, and a result has a place of its own.
                 unsafe { self.execute::<BITS>(*instruction, out, sources, count, width) };
             }
-            for &store in &rows.written {
+            for bundle in &rows.written {
+                let store = bundle[0];
                 let to = &rows.stores[store];
                 let to_place = Strided {
                     at: place(loads.len() + store),
@@ -153,7 +168,20 @@ impl Task<'_> {
                 let shape = rows.registers[to.register].shape;
                 let Source { at, step } = sources[to.register];
                 // SAFETY: as above; of a number per row one is written where the view has one place.
-                unsafe { to_place.write(to.kind, shape, at, step, count, width) };
+                unsafe {
+                    if bundle.len() == 1 {
+                        to_place.write(to.kind, shape, at, step, count, width);
+                        continue;
+                    }
+                    for row in 0..count {
+                        let registers = bundle.iter().map(|&store| {
+                            let Source { at, step } = sources[rows.stores[store].register];
+                            at.add(row * step).cast_const()
+                        });
+                        let to = to_place.line(row);
+                        interleaved::write::<BITS>(to, to_place.column, registers, width);
+                    }
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod axes;
 mod block;
+mod interleaved;
 mod registers;
 mod strided;
 
@@ -72,9 +73,10 @@ pub(super) struct Rows {
     registers: Vec<Register>,
     /// Elements of memory that registers take.
     slots: usize,
-    /// Loads that are copied to their registers, and stores that are copied from theirs.
-    copied: Vec<usize>,
-    written: Vec<usize>,
+    /// Loads that are copied to their registers, and stores that are copied from theirs: each with those that are
+    /// interleaved with it.
+    copied: Vec<Vec<usize>>,
+    written: Vec<Vec<usize>>,
     blocks: usize,
     work: usize,
 }
@@ -242,12 +244,11 @@ impl Rows {
         };
         let block = Block::of(&axes, full(&registers), reduces);
         let (registers, slots) = allot(&load_views, &code, &store_views, block);
-        let copied = (0..loads.len())
-            .filter(|&load| registers[load].home != Home::Load)
-            .collect();
+        let copied = (0..loads.len()).filter(|&load| registers[load].home != Home::Load);
+        let copied = interleaved::bundles(copied, &loads, &registers);
         let written = (0..stores.len())
-            .filter(|&store| registers[stores[store].register].home != Home::Store(store))
-            .collect();
+            .filter(|&store| registers[stores[store].register].home != Home::Store(store));
+        let written = interleaved::bundles(written, &stores, &registers);
         let outer: usize = axes.outer.iter().product();
         let blocks = outer
             * axes.rows.div_ceil(block.rows.max(1))

@@ -16,6 +16,16 @@ pub(super) struct Strided {
 const TILE: usize = 8;
 
 impl Strided {
+    /// Where a row of numbers begins.
+    ///
+    /// # Safety
+    /// The view has such a row.
+    #[inline(always)]
+    pub unsafe fn line(&self, row: usize) -> *mut f32 {
+        // SAFETY: as the caller vouches.
+        unsafe { self.at.cast::<f32>().add(row * self.row) }
+    }
+
     /// Reads so many rows and columns; rows of the register are `step` elements apart.
     ///
     /// # Safety

@@ -1,0 +1,125 @@
+"""Steps of Clifford networks in programs: what they mean, whatever lies behind their operands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from hypatia_core import HypatiaError, channel_map, signed_sums
+from hypatia_core._hypatia_core import NativeProgram
+from hypatia_core.clifford import Algebra
+from test_programs import MACHINES, assert_same, drawn, programs, steps
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+hypatia = torch.ops.hypatia
+#: Maps of rows of two widths, with and without weights; a coefficient beside 1 and −1, and one of zero.
+PLAIN = "3 2 4,0 0 0 1.0,1 1 0 -1.0,2 0 3 0.5,1 0 1 2.0"
+WEIGHTED = "3 2 4 2,0 0 0 1.0 1,1 1 0 -1.0 0,2 0 3 0.5 0,2 1 2 0.0 1"
+GRADED = channel_map.graded([0, 1, 1, 0], 2)
+SPARSE = channel_map.Mixing(2, 3, 2, False, ((0, 0, 0, 1.0), (1, 2, 0, -2.0), (1, 1, 1, 1.0))).text()
+SUMS = signed_sums.Sums(3, 2, 0.5, ((0, 0, 1), (1, 0, -1), (2, 1, -1))).text()
+
+Case = tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]], list[str]]
+CASES: dict[str, Case] = {
+    "a bilinear map between operations of elements": (
+        lambda x, y: hypatia.bilinear(x.exp(), y + 1, PLAIN).sigmoid(),
+        lambda: (drawn(5, 7, 3), drawn(5, 7, 2)),
+        ["rows", "rows", "bilinear", "rows"],
+    ),
+    "one operand is broadcast": (
+        lambda x, y: hypatia.bilinear(x, y, PLAIN) * 2 + 1,
+        lambda: (drawn(5, 7, 3), drawn(7, 2)),
+        ["rows", "bilinear", "rows"],
+    ),
+    "an operand lies otherwise": (
+        lambda x, y: hypatia.bilinear(x.transpose(0, 1), y, PLAIN).neg(),
+        lambda: (drawn(7, 5, 3), drawn(5, 7, 2)),
+        ["rows", "bilinear", "rows"],
+    ),
+    "no batch": (
+        lambda x, y: hypatia.bilinear(x, y, PLAIN).neg(),
+        lambda: (drawn(3), drawn(2)),
+        ["bilinear", "rows"],
+    ),
+    "weights of channels": (
+        lambda x, y, w: hypatia.weighted_bilinear(x, y, w.exp(), WEIGHTED).relu(),
+        lambda: (drawn(5, 7, 3), drawn(5, 7, 2), drawn(7, 2)),
+        ["rows", "bilinear", "rows"],
+    ),
+    "the gradient of weights": (
+        lambda x, y, g: hypatia.bilinear_weight_gradient(x, y, g * 2, WEIGHTED) + 1,
+        lambda: (drawn(5, 7, 3), drawn(5, 7, 2), drawn(5, 7, 4)),
+        ["rows", "bilinear_weights", "rows"],
+    ),
+    "mixed channels": (
+        lambda x, w: hypatia.channel_map(x, w, GRADED).sigmoid(),
+        lambda: (drawn(6, 5, 4), drawn(3, 5, 2)),
+        ["channel_map", "rows"],
+    ),
+    "mixed channels of a turned weight": (
+        lambda x, w: hypatia.channel_map(x + 1, w.transpose(0, 1), SPARSE).sigmoid(),
+        lambda: (drawn(2, 6, 5, 3), drawn(5, 3, 2)),
+        ["rows", "channel_map", "rows"],
+    ),
+    "the gradient of such a weight": (
+        lambda x, g: hypatia.channel_map_weight_gradient(x, g.exp(), SPARSE) * 2,
+        lambda: (drawn(6, 5, 3), drawn(6, 4, 2)),
+        ["rows", "channel_map_weights", "rows"],
+    ),
+    "signed sums of places that lie last": (
+        lambda x, c: hypatia.signed_sums(x.transpose(1, 2), c, SUMS).exp(),
+        lambda: (drawn(6, 5, 3), drawn(2, 5)),
+        ["signed_sums", "rows"],
+    ),
+    "signed sums without a constant": (
+        lambda x: hypatia.signed_sums(x * 2, None, SUMS).transpose(1, 2).exp(),
+        lambda: (drawn(6, 3, 5),),
+        ["rows", "signed_sums", "rows"],
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MACHINES)
+@pytest.mark.parametrize("name", list(CASES))
+def test_steps_of_algebras_are_the_operations(name: str, make: Callable[[str], Any]) -> None:
+    function, inputs, kinds = CASES[name]
+    given_inputs = inputs()
+    assert [step["step"] for step in steps(function, *given_inputs)] == kinds
+    assert_same(make, function, *given_inputs)
+
+
+@pytest.mark.parametrize("make", MACHINES)
+def test_a_geometric_product_is_one_program_with_its_gate(make: Callable[[str], Any]) -> None:
+    algebra = Algebra(3)
+
+    def gated(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        product = algebra.multivector(x) * algebra.multivector(y)
+        return product.values * torch.sigmoid((product.values * product.values).sum(-1, True) * w)
+
+    assert_same(make, gated, drawn(4, 6, 8), drawn(4, 6, 8), drawn(6, 1))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    (written,) = programs(lambda x, y: hypatia.bilinear(x, y, PLAIN).neg(), drawn(4, 3), drawn(4, 2))
+    assert NativeProgram(written.text) is not None
+    changes: list[tuple[Callable[[Any], Any], str]] = [
+        (lambda step: step["table"]["terms"].append([3, 0, 0, 1.0, 0]), "outside"),
+        (lambda step: step.update(rows=9), "does not lie in buffer"),
+        (lambda step: step.update(weight=step["x"]), "where the table has none"),
+        (lambda step: step["table"].pop("widths"), "widths"),
+    ]
+    for change, said in changes:
+        changed = json.loads(written.text)
+        change(changed["steps"][0])
+        with pytest.raises(HypatiaError, match=said):
+            NativeProgram(json.dumps(changed))
+
+
+def test_coefficients_that_are_no_numbers_stay_outside() -> None:
+    text = "1 1 1,0 0 0 inf"
+    assert programs(lambda x, y: hypatia.bilinear(x, y, text).neg(), drawn(4, 1), drawn(4, 1)) == []
