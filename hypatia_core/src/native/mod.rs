@@ -21,6 +21,7 @@ mod plan;
 mod program;
 mod rows;
 mod step;
+mod sums;
 mod view;
 
 pub use program::Program;

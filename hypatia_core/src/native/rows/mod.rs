@@ -14,9 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffer::{Buffer, Kind};
-use super::instruction::{Binary, Instruction, Unary, fuse};
+use super::instruction::{Binary, Instruction, Unary, fuse, fuse_differences};
 use super::memory::Memory;
 use super::step::{Making, Step};
+use super::sums;
 use super::view::{Region, View, count};
 use crate::error::{Error, Result};
 use crate::registers::dispatch;
@@ -72,8 +73,9 @@ pub(super) struct Rows {
     registers: Vec<Register>,
     /// Elements of memory that registers take.
     slots: usize,
-    /// Loads that are copied to their registers, and stores that are copied from theirs.
-    copied: Vec<usize>,
+    /// Loads that are copied to their registers, each with the instruction that is the first to read it, in this order;
+    /// and stores that are copied from theirs.
+    copied: Vec<(usize, usize)>,
     written: Vec<usize>,
     blocks: usize,
     work: usize,
@@ -130,6 +132,14 @@ impl Text {
             return Err(Error::new("rows: nothing is stored"));
         }
         let code = fuse(code, reads.len(), &single, &mut stored);
+        // Short rows, and such as are walked through in another order, are taken several at a time.
+        let reduces = code.iter().any(|one| one.reduces());
+        let code = if reduces && self.row > sums::LONGEST {
+            let single = per_row(&reads, &code);
+            fuse_differences(code, reads.len(), &single, &mut stored)
+        } else {
+            code
+        };
         Ok(Rows::new(reads, code, writes, &stored, buffers))
     }
 }
@@ -222,29 +232,40 @@ impl Rows {
                 .collect()
         }
         let (load_views, store_views) = (views(&loads, &flags.0), views(&stores, &flags.1));
-        // How many registers there are depends on the blocks only in that there may be none for what is per column.
-        let block = Block {
-            rows: 1,
-            columns: axes.columns,
-        };
-        let (registers, slots) = allot(&load_views, &code, &store_views, block);
-        let full = |homes: &[Register]| {
+        // How large a block may be depends on its registers, and these on whether it has several rows.
+        let full = |block: Block, homes: &[Register], slots: usize| {
             let all = homes
                 .iter()
                 .filter(|one| one.shape == registers::Shape::Full)
                 .count();
-            let own = slots / axes.columns.max(1);
+            let own = slots / (block.rows * block.columns).max(1);
             let slotted = homes
                 .iter()
                 .filter(|one| matches!(one.home, Home::Slot(_)))
                 .count();
             all - slotted.min(all) + own.min(slotted)
         };
-        let block = Block::of(&axes, full(&registers), reduces);
-        let (registers, slots) = allot(&load_views, &code, &store_views, block);
-        let copied = (0..loads.len())
+        let mut block = Block {
+            rows: 1,
+            columns: axes.columns,
+        };
+        let (mut registers, mut slots) = allot(&load_views, &code, &store_views, block);
+        for _ in 0..2 {
+            block = Block::of(&axes, full(block, &registers, slots), reduces);
+            (registers, slots) = allot(&load_views, &code, &store_views, block);
+            if block.rows == 1 {
+                break;
+            }
+        }
+        let first = |load: usize| {
+            let reads = |one: &Instruction| one.operands().any(|operand| operand == load);
+            code.iter().position(reads).unwrap_or(code.len())
+        };
+        let mut copied: Vec<(usize, usize)> = (0..loads.len())
             .filter(|&load| registers[load].home != Home::Load)
+            .map(|load| (first(load), load))
             .collect();
+        copied.sort_unstable();
         let written = (0..stores.len())
             .filter(|&store| registers[stores[store].register].home != Home::Store(store))
             .collect();
