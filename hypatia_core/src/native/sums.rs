@@ -48,6 +48,10 @@ pub(super) unsafe fn of_short_rows<const BITS: usize>(
             // SAFETY: as the caller vouches.
             unsafe {
                 let a = a.from(row);
+                #[expect(
+                    clippy::manual_map,
+                    reason = "a closure would be compiled for any processor"
+                )]
                 let b = match b {
                     Some(b) => Some(b.from(row)),
                     None => None,

@@ -44,7 +44,7 @@ impl Strided {
                 return;
             }
             let from = self.at.cast::<f32>();
-            if columns <= SHORT && columns % PIECE == 0 && self.column <= 1 {
+            if columns <= SHORT && columns.is_multiple_of(PIECE) && self.column <= 1 {
                 self.pieces(to, step, rows, columns);
             } else if self.column == 0 {
                 for row in 0..rows {
