@@ -17,7 +17,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
@@ -135,27 +135,32 @@ def own_stages(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[dict[str, flo
     return {**stages, **inner}, graph
 
 
-def measured(name: str, rounds: int, inductor: bool) -> dict[str, Any]:
-    """One model: the least of so many compilations of ours, and Inductor's."""
-    model, inputs = MODELS[name]()
-    model.eval()
+def measured(names: list[str], rounds: int, inductor: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each model's row: of so many compilations of ours, in turns with the others', the least; Inductor's."""
+    made = {name: MODELS[name]() for name in names}
+    tries: dict[str, list[tuple[float, dict[str, float], Any]]] = {name: [] for name in names}
     with torch.no_grad():
-        eager = min(first_call(model, inputs) for _ in range(2))
-        tries = [own_stages(model, inputs) for _ in range(rounds)]
-        own = [sum(s for stage, s in stages.items() if ":" not in stage) for stages, _ in tries]
-        stages, graph = tries[own.index(min(own))]
-        row: dict[str, Any] = {
-            "nodes": [graph.nodes_before, graph.nodes_after],
-            "own": min(own),
-            "stages": stages,
-            "islands": [graph.search.get("islands"), graph.search.get("different islands")],
-            "extractions": graph.search.get("extractions"),
-            "proven gap": graph.search.get("proven gap"),
-        }
-        if inductor and name not in TOO_LONG_FOR_INDUCTOR:
-            torch._dynamo.reset()
-            row["inductor"] = first_call(torch.compile(model), inputs) - eager
-    return row
+        for _ in range(rounds):
+            for name, (model, inputs) in made.items():
+                model.eval()
+                stages, graph = own_stages(model, inputs)
+                own = sum(s for stage, s in stages.items() if ":" not in stage)
+                tries[name].append((own, stages, graph))
+        for name, (model, inputs) in made.items():
+            own, stages, graph = min(tries[name], key=lambda one: one[0])
+            row: dict[str, Any] = {
+                "nodes": [graph.nodes_before, graph.nodes_after],
+                "own": own,
+                "stages": stages,
+                "islands": [graph.search.get("islands"), graph.search.get("different islands")],
+                "extractions": graph.search.get("extractions"),
+                "proven gap": graph.search.get("proven gap"),
+            }
+            if inductor and name not in TOO_LONG_FOR_INDUCTOR:
+                eager = min(first_call(model, inputs) for _ in range(2))
+                torch._dynamo.reset()
+                row["inductor"] = first_call(torch.compile(model), inputs) - eager
+            yield name, row
 
 
 STAGES = ("import", "search", "export", "implementations")
@@ -199,9 +204,9 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     quiet = Quiet()
     print(HEAD)
-    for name in arguments.models:
-        rows[name] = measured(name, arguments.rounds, not arguments.no_inductor)
-        print(line(name, rows[name]), flush=True)
+    for name, row in measured(arguments.models, arguments.rounds, not arguments.no_inductor):
+        rows[name] = row
+        print(line(name, row), flush=True)
     print("\n".join(summary(rows)))
     whole = arguments.models == list(MODELS) and not arguments.no_inductor
     stem = arguments.name or ("compile_time" if whole else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import inspect
 import os
@@ -14,6 +13,8 @@ from unittest.mock import patch
 
 import torch
 from torch.fx import GraphModule
+
+from hypatia_core.written_graph import copied
 
 
 def aot_autograd(**compilers: Any) -> Callable[[GraphModule, Sequence[Any]], Callable[..., Any]]:
@@ -41,7 +42,7 @@ def boxed_forward(
 
     `change` is made to the copy that runs.
     """
-    owned = copy.deepcopy(graph.graph)
+    owned = copied(graph.graph)
     if change is not None:
         change(owned)
     return boxed_function(graph, owned)

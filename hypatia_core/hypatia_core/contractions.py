@@ -564,11 +564,12 @@ def contracted(
 
 def _found(finder: _Finder, node: fx.Node) -> _Found | None:
     """What computes a node's value by an operation of our own, if there is one."""
+    is_product = node.target in _PRODUCTS
+    if not is_product and node.target is not aten.mul.Tensor:
+        return None
     if node.op != "call_function" or not node.users or not is_plain(node):
         return None
-    if node.target in _PRODUCTS:
-        return finder.found(node)
-    return finder.of_product(node) if node.target is aten.mul.Tensor else None
+    return finder.found(node) if is_product else finder.of_product(node)
 
 
 def is_symbolic(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,32 @@ from hypatia_core.written_graph import WrittenGraph
 
 aten = torch.ops.aten
 _CONTIGUOUS = torch.contiguous_format
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What writing an entry added, to be added again for an entry that is like it."""
+
+    #: Each node as it was written, and what of its arguments stands for what: operands by their position,
+    #: nodes that stand here counted from -1 backwards.
+    nodes: tuple[fx.Node, ...]
+    counted: dict[fx.Node, int]
+    #: The value, in the same way.
+    result: int
+
+    def again(self, writer: Writer, operands: list[Any]) -> fx.Node:
+        """Adds the nodes for these operands; gives the value."""
+        added: list[fx.Node] = []
+        counted = self.counted
+
+        def place(argument: fx.Node) -> fx.Node:
+            found = counted[argument]
+            there: fx.Node = operands[found] if found >= 0 else added[-1 - found]
+            return there
+
+        for like in self.nodes:
+            added.append(writer.copy_of_call(like, place))
+        return operands[self.result] if self.result >= 0 else added[-1 - self.result]
 
 
 @dataclass
@@ -47,6 +74,9 @@ class Writer:
         self._types: dict[fx.Node, int | None] = {}
         self._placed: dict[fx.Node, int | None] = {}
         self._results: dict[Any, tuple[Any, int | None, int | None]] = {}
+        #: How entries were written, by what that follows from; and the calls added for the one at hand.
+        self._writings: dict[Any, _Writing | None] = {}
+        self._added: list[fx.Node] = []
 
     def write(self, wire: dict[str, Any]) -> fx.GraphModule:
         """Writes a whole graph.
@@ -59,7 +89,7 @@ class Writer:
         places: list[Any] = []
         for node in wire["nodes"]:
             operands = [places[o] for o in node.get("operands", [])]
-            places.append(self._write_node(node, operands))
+            places.append(self._write_again(node, operands))
         self.places = places
         outputs = self._settle([self.node(places[o]) for o in wire["outputs"]])
         returned: list[Any] = []
@@ -77,6 +107,54 @@ class Writer:
     def _held(self, name: str) -> Any:
         """What the new graph holds by this name."""
         return self._literals[name] if name in self._literals else operator.attrgetter(name)(self.original)
+
+    def _write_again(self, entry: dict[str, Any], operands: list[Any]) -> Any:
+        """The value of an entry, written as one before that is like it."""
+        likeness = self._likeness(entry, operands)
+        if likeness is None:
+            return self._write_node(entry, operands)
+        known = self._writings.get(likeness)
+        if known is not None:
+            return known.again(self, operands)
+        before = len(self.graph.nodes)
+        self._added = []
+        value = self._write_node(entry, operands)
+        # Nothing but calls whose types follow from their operands' was added, and all of it stands on these.
+        added = self._added
+        if len(self.graph.nodes) == before + len(added) and all(
+            self._types.get(n) is not None for n in added
+        ):
+            counted = {node: -1 - i for i, node in enumerate(added)}
+            for position, operand in reversed(list(enumerate(operands))):
+                if isinstance(operand, fx.Node):
+                    counted[operand] = position
+            if value in counted and all(a in counted for node in added for a in node.all_input_nodes):
+                self._writings[likeness] = _Writing(tuple(added), counted, counted[value])
+        return value
+
+    def _likeness(self, entry: dict[str, Any], operands: list[Any]) -> Any:
+        """What follows from nothing but this is written alike; None where there may be more to it."""
+        ty = entry.get("type")
+        if ty is None or not operands:
+            return None
+        told: list[Any] = [entry["op"], str(entry.get("attributes")), ty["device"]]
+        for operand in operands:
+            if isinstance(operand, fx.Node):
+                kind = self._placed.get(operand)
+                if kind is None:
+                    return None
+                told += operands.index(operand), kind
+            else:
+                told += repr(operand.value), operand.dtype
+        return tuple(told)
+
+    def copy_of_call(self, like: fx.Node, place: Callable[[fx.Node], fx.Node]) -> fx.Node:
+        """Adds a call of other operands, of the same types, and so with the same value."""
+        kwargs = fx.node.map_arg(like.kwargs, place) if like.kwargs else {}
+        node = self.graph.create_node("call_function", like.target, fx.node.map_arg(like.args, place), kwargs)
+        node.meta.update(like.meta)
+        self._types[node], self._placed[node] = self._types[like], self._placed[like]
+        return node
 
     def _write_node(self, node: dict[str, Any], operands: list[Any]) -> Any:
         attributes, ty = node.get("attributes", []), node.get("type")
@@ -177,7 +255,8 @@ class Writer:
             Unsupported: an argument has no fake value to compute with.
         """
         args = tuple(a.value if isinstance(a, Number) else a for a in args)
-        node = self.graph.call_function(target, args, kwargs)
+        node = self.graph.create_node("call_function", target, args, kwargs)
+        self._added.append(node)
         key = self._asked(target, args, kwargs)
         known = self._results.get(key) if key is not None else None
         if known is not None:

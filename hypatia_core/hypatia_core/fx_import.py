@@ -16,7 +16,7 @@ from hypatia_core import compat
 from hypatia_core.linear_systems import CHECKS
 from hypatia_core.literals import is_readable
 from hypatia_core.masks import Band, bands
-from hypatia_core.ops import DTYPES, ITEM_READS, READS, SHARED_ITEM_READS
+from hypatia_core.ops import DTYPES, ITEM_READS, LOOKS_FURTHER, READS, SHARED_ITEM_READS
 from hypatia_core.sizes import Sizes, Unsupported
 from hypatia_core.weight_structure import Structure
 
@@ -65,8 +65,52 @@ class Imported:
 
     @functools.cached_property
     def text(self) -> str:
-        """The wire as JSON."""
-        return json.dumps(self.wire)
+        """The wire as JSON: what `json.dumps` gives, with what nodes share written once."""
+        known: dict[tuple[int, int, int], str] = {}
+        nodes: list[str] = []
+        for node in self.wire["nodes"]:
+            parts = id(node["attributes"]), id(node.get("type")), id(node.get("otherwise"))
+            rest = known.get(parts)
+            if rest is None:
+                shared = {name: part for name, part in node.items() if name not in ("op", "operands")}
+                rest = known[parts] = json.dumps(shared)[1:]
+            nodes.append(f'{{"op": "{node["op"]}", "operands": {node["operands"]}, {rest}')
+        around = json.dumps({**self.wire, "nodes": []})
+        return around.replace('"nodes": []', f'"nodes": [{", ".join(nodes)}]', 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What reading a node added, to be added again for a node that is like it."""
+
+    #: Entries without their operands; of these each one of the node's own tensors by its position among
+    #: them, or an entry that stands here, counted from -1 backwards.
+    entries: tuple[tuple[dict[str, Any], tuple[int, ...]], ...]
+    #: The place of the value, in the same way.
+    result: int
+
+    @staticmethod
+    def of(entries: list[dict[str, Any]], place: int, begin: int, operands: list[int]) -> _Reading | None:
+        """The same of entries from the place `begin` on; None where one stands on something else."""
+        counted = {place: -1 - i for i, place in enumerate(range(begin, begin + len(entries)))}
+        for position, operand in reversed(list(enumerate(operands))):
+            counted[operand] = position
+        try:
+            return _Reading(
+                tuple((entry, tuple(counted[o] for o in entry["operands"])) for entry in entries),
+                counted[place],
+            )
+        except KeyError:
+            return None
+
+    def again(self, nodes: list[dict[str, Any]], operands: list[int]) -> int:
+        """Adds the entries for these operands; gives the place of the value."""
+        begin = len(nodes)
+        for entry, of in self.entries:
+            added = entry.copy()
+            added["operands"] = [operands[o] if o >= 0 else begin - 1 - o for o in of]
+            nodes.append(added)
+        return operands[self.result] if self.result >= 0 else begin - 1 - self.result
 
 
 @dataclass
@@ -99,6 +143,10 @@ class Reader:
     #: keys of opaque operations, by what they tell from others.
     _types: dict[Any, dict[str, Any]] = field(default_factory=dict)
     _keys: dict[Any, str] = field(default_factory=dict)
+    #: How nodes were read, by what that follows from; and whether some value is no plain tensor, so that more
+    #: may be to it.
+    _readings: dict[Any, _Reading] = field(default_factory=dict)
+    _unusual: bool = False
 
     def read(self, graph: fx.Graph) -> Imported:
         """Reads a whole graph.
@@ -112,6 +160,7 @@ class Reader:
             self._bands = bands(graph)
         for node in graph.nodes:
             if node.op == "placeholder":
+                self._notice(node.meta.get("val"))
                 if inputs in self.values:
                     tables.add(node)
                     self._places[node] = self.literal(self.values[inputs], node)
@@ -128,10 +177,8 @@ class Reader:
                 returned = node.args[0]
             elif node in self._bands:
                 self._places[node] = self._bands[node].read(self, node)
-            elif self._is_tensor_work(node):
-                read = _read_attribute if node.op == "get_attr" else READS.get(node.target)
-                place = read(self, node) if read is not None and self._is_plain(node) else None
-                self._places[node] = self._opaque(node) if place is None else place
+            elif (place := self._read_again(node)) is not None:
+                self._places[node] = place
         outputs: list[int] = []
         returns: list[tuple[str, Any]] = []
         for value in returned if isinstance(returned, (list, tuple)) else (returned,):
@@ -160,6 +207,52 @@ class Reader:
             dict(self.structures),
         )
 
+    def _read_again(self, node: fx.Node) -> int | None:
+        """The place of a node's value, read as one before that is like it; None where it makes no tensor."""
+        operands = list[int]()
+        likeness = self._likeness(node, operands)
+        if likeness is None:
+            return self._read(node)
+        known = self._readings.get(likeness)
+        if known is not None:
+            return known.again(self.nodes, operands)
+        begin = len(self.nodes)
+        place = self._read(node)
+        if place is not None and not self._unusual:
+            reading = _Reading.of(self.nodes[begin:], place, begin, operands)
+            if reading is not None:
+                self._readings[likeness] = reading
+        return place
+
+    def _likeness(self, node: fx.Node, operands: list[int]) -> Any:
+        """What the reading of a node follows from, as a key: operation, types, other arguments, and which
+        operands are the same. None where there may be more to it. Fills in the places of its operands."""
+        value: Any = node.meta.get("val")
+        further = self._unusual or self._symmetric or self.numbers or node.target in LOOKS_FURTHER
+        if further or node.op != "call_function" or type(value).__name__ != "FakeTensor":
+            return None
+        told: list[Any] = [node.target]
+        try:
+            # Only of types that were written before: what a symbol is called hangs on who names it first.
+            told.append(id(self._types[value.dtype, tuple(value.shape), value.device]))
+            self._tell(node.args, told, operands)
+            for name, argument in node.kwargs.items():
+                told.append(name)
+                self._tell((argument,), told, operands)
+            for place in operands:
+                told += operands.index(place), id(self.nodes[place]["type"])
+        except (TypeError, LookupError):  # symbols, and what is unlike other arguments
+            return None
+        return tuple(told)
+
+    def _read(self, node: fx.Node) -> int | None:
+        if not self._is_tensor_work(node):
+            return None
+        self._notice(node.meta.get("val"))
+        read = _read_attribute if node.op == "get_attr" else READS.get(node.target)
+        place = read(self, node) if read is not None and self._is_plain(node) else None
+        return self._opaque(node) if place is None else place
+
     def _is_tensor_work(self, node: fx.Node) -> bool:
         """Whether a node makes tensors or has an effect; sizes are read off the inputs again when written."""
         if node.op == "get_attr":
@@ -183,11 +276,11 @@ class Reader:
             raise Unsupported(f"a number that is known only at run time: {node.target}")
         return True
 
+    def _notice(self, value: Any) -> None:
+        self._unusual = self._unusual or (isinstance(value, torch.Tensor) and not _is_usual(value))
+
     def _is_plain(self, node: fx.Node) -> bool:
-        value: Any = node.meta.get("val")
-        if type(value).__name__ != "FakeTensor":
-            return False
-        if value.layout is not torch.strided or value.is_quantized or value.is_conj() or value.is_neg():
+        if not _is_usual(node.meta.get("val")):
             return False
         for argument in node.all_input_nodes:
             if (argument not in self._places or argument in self.numbers) and not self.is_size(argument):
@@ -427,6 +520,15 @@ class Reader:
             )
             return True
         return False
+
+
+def _is_usual(value: Any) -> bool:
+    """Whether a value is a dense tensor of which torch keeps nothing but type, sizes, strides and place."""
+    return (
+        type(value).__name__ == "FakeTensor"
+        and value.layout is torch.strided
+        and not (value.is_quantized or value.is_conj() or value.is_neg())
+    )
 
 
 def is_repeatable(graph: fx.Graph) -> bool:

@@ -106,7 +106,12 @@ def in_ideals(graph: GraphModule, values: Mapping[int, Tensor]) -> tuple[GraphMo
     """
     if any(is_symbolic(node.meta.get("val")) for node in graph.graph.find_nodes(op="placeholder")):
         return None
-    if not any(_matrix_of(node) is not None for node in graph.graph.nodes):
+    candidates = (
+        node
+        for target in (aten.mm.default, aten.addmm.default)
+        for node in graph.graph.find_nodes(op="call_function", target=target, sort=False)
+    )
+    if not any(_matrix_of(node) is not None for node in candidates):
         return None
     tables = tables_of(graph, values)
     written, copies = fx.Graph(), dict[fx.Node, fx.Node]()

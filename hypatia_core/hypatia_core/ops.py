@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -715,3 +716,8 @@ READS: dict[Any, ReadFunction] = {
     aten.as_strided.default: _read_as_strided,
 }
 WRITES: dict[str, WriteFunction] = {op.name: op.write for op in TABLE}
+#: What is read by more than the types of its operands and its other arguments.
+LOOKS_FURTHER = frozenset(
+    {operator.getitem, aten.as_strided.default}
+    | {target for op in TABLE if op.name == "select_rows" for target in op.reads}
+)

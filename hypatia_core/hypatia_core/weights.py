@@ -13,7 +13,7 @@ import functools
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -114,7 +114,6 @@ def divide(graph: GraphModule, weights: Iterable[int], *, whole: bool = False) -
         weights: positions of its inputs that are parameters or buffers.
         whole: whether weights that nothing is computed of count too, so that the rest takes none.
     """
-    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     constant, needs_weights, works = dependent_on(graph, weights)
     output = next(node for node in graph.graph.nodes if node.op == "output")
     # What is returned is the caller's to change: it is computed afresh on each call.
@@ -126,7 +125,7 @@ def divide(graph: GraphModule, weights: Iterable[int], *, whole: bool = False) -
         and isinstance(node.meta.get("val"), torch.Tensor)
         and any(user not in constant and user is not output for user in node.users)
     ]
-    return _divided(graph, placeholders, constant, frontier) if frontier else None
+    return _divided(graph, constant, frontier, output) if frontier else None
 
 
 def mutates(node: fx.Node) -> bool:
@@ -165,36 +164,33 @@ def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def _divided(
-    graph: GraphModule, placeholders: list[fx.Node], constant: set[fx.Node], frontier: list[fx.Node]
+    graph: GraphModule, constant: set[fx.Node], frontier: list[fx.Node], output: fx.Node
 ) -> Division:
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     needed = ancestors(frontier)
     first, rest = WrittenGraph(), WrittenGraph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph.graph.nodes:
         if node in needed:
-            copies[node] = first.node_copy(node, lambda n: copies[n])
+            copies[node] = first.node_copy(node, copies.__getitem__)
     first.output(tuple(copies[node] for node in frontier))
 
-    copies = {}
-    for node in placeholders:
-        copies[node] = rest.node_copy(node)
-    folded = {}
+    live = _alive(graph.graph, constant, set(frontier))
+    returned = output.all_input_nodes
+    taken = {argument for node in live for argument in node.all_input_nodes}.difference(frontier)
+    taken |= ancestors(node for node in returned if node in constant)
+    kept = [i for i, node in enumerate(placeholders) if node in taken or node in returned]
+    copies = {placeholders[i]: rest.node_copy(placeholders[i]) for i in kept}
+    afresh = dict(copies)
     for i, node in enumerate(frontier):
-        folded[node] = rest.placeholder(f"folded_{i}")
-        folded[node].meta = dict(node.meta)
-    live = _alive(graph.graph, constant, folded)
+        copies[node] = rest.placeholder(f"folded_{i}")
+        copies[node].meta = dict(node.meta)
     for node in graph.graph.nodes:
-        if node.op == "output":
-            afresh = {n: copy for n, copy in copies.items() if n.op == "placeholder" or n not in constant}
-            rest.output(fx.node.map_arg(node.args[0], functools.partial(_computed, rest, afresh)))
-        elif node in live and node.op != "placeholder":
-            copies[node] = rest.node_copy(node, lambda n: folded.get(n) or copies[n])
-    kept = []
-    for i, node in enumerate(placeholders):
-        if copies[node].users:
-            kept.append(i)
-        else:
-            rest.erase_node(copies[node])
+        if node in live and node.op not in ("placeholder", "output"):
+            copies[node] = rest.node_copy(node, copies.__getitem__)
+            if node not in constant:
+                afresh[node] = copies[node]
+    rest.output(fx.node.map_arg(output.args[0], functools.partial(_computed, rest, afresh)))
     rest.lint()
     return Division(
         compat.graph_module(graph, first),
@@ -204,7 +200,7 @@ def _divided(
     )
 
 
-def _alive(graph: fx.Graph, constant: set[fx.Node], folded: Mapping[fx.Node, fx.Node]) -> set[fx.Node]:
+def _alive(graph: fx.Graph, constant: set[fx.Node], folded: set[fx.Node]) -> set[fx.Node]:
     """What has to run beside folded values: what writes, and what is returned and not computed afresh."""
     live: set[fx.Node] = set()
     for node in reversed(graph.nodes):

@@ -93,3 +93,16 @@ class WrittenGraph(fx.Graph):
         copied = self.create_node(node.op, node.target, args, kwargs, node.name, node.type)
         copied.meta.update(node.meta)
         return copied
+
+
+def copied(graph: fx.Graph) -> WrittenGraph:
+    """A copy of a graph: the same names, arguments and metadata.
+
+    >>> graph = fx.symbolic_trace(lambda x: x + 1).graph
+    >>> str(copied(graph)) == str(graph)
+    True
+    """
+    written, copies = WrittenGraph(), dict[fx.Node, fx.Node]()
+    for node in graph.nodes:
+        copies[node] = written.node_copy(node, copies.__getitem__)
+    return written

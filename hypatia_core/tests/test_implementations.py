@@ -329,6 +329,34 @@ def test_a_batch_of_matrices_times_one_weight(row: str) -> None:
             torch.testing.assert_close(result, wide(model, x).float(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_stack_of_one_matrix_is_a_weight(batch: int) -> None:
+    row = "own kernel, weight in panels, fused"
+
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(40, 24))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            # Torch makes this of a linear layer on what does not lie row by row.
+            weight = self.weight.t().expand(x.shape[0], 24, 40)
+            return functional.relu(torch.bmm(x.transpose(1, 2), weight))
+
+    chosen = assert_as_good(Turned(), torch.randn(batch, 24, 5), row, hidden=True)
+    assert chosen == {f"linear: {row}": 1}
+
+    class Stacked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 24, 40))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.bmm(x, self.weight)
+
+    assert assert_as_good(Stacked(), torch.randn(3, 5, 24), row, hidden=True) == {}
+
+
 class ByLayout(Timings):
     """Times of convolutions by whether the image lies channels last: those of torch, and of all others."""
 
@@ -409,6 +437,25 @@ def test_our_own_convolution_of_each_channel(act: str, stride: int) -> None:
     filters = nn.Conv2d(43, 43, (3, 5), padding=(1, 2), stride=stride, groups=43, bias=stride == 1)
     model = nn.Sequential(filters, lively(nn.BatchNorm2d(43)), ACTIVATIONS[act]())
     assert assert_as_good(model, torch.randn(2, 43, 9, 8), row, hidden=True) == {f"convolution: {row}": 1}
+
+
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "padded": {"padding": 3},
+    "strided": {"stride": 2, "bias": False},
+    "dilated": {"dilation": 3, "padding": 1},
+}
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+@pytest.mark.parametrize("act", ["relu", "silu", "tanh", "gelu"])
+def test_our_own_convolution_of_each_channel_along_a_sequence(act: str, sequence: str) -> None:
+    row = "own kernel, a filter for each channel, channels last, fused"
+    model = nn.Sequential(nn.Conv1d(43, 43, 4, groups=43, **SEQUENCES[sequence]), ACTIVATIONS[act]())
+    for x in (torch.randn(2, 43, 21), torch.randn(2, 21, 43).transpose(1, 2)):
+        chosen = assert_as_good(model, x, row, hidden=True)
+        assert chosen == {f"convolution along one axis: {row}": 1}
+    other = nn.Sequential(nn.Conv1d(8, 4, 3, groups=4), nn.ReLU())
+    assert assert_as_good(other, torch.randn(2, 8, 21), row, hidden=True) == {}
 
 
 @pytest.mark.parametrize(("taps", "packed"), [(8, 1), (64, 0)])

@@ -18,10 +18,10 @@ SOURCES = CRATE / "src"
 
 PYTHON = [
     ["_native"],
-    ["_hypatia_core"],
+    ["_hypatia_core", "written_graph"],
     [
         *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic"),
-        *("graph_json", "packed_linear", "activation", "written_graph"),
+        *("graph_json", "packed_linear", "activation"),
     ],
     ["channel_map", "packed_attention", "packed_convolution", "signed_sums"],
     ["profile", "node_times"],

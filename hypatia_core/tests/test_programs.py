@@ -233,6 +233,17 @@ def rotary(q: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return q * cos + torch.cat([-q[..., half:], q[..., :half]], -1) * sin
 
 
+def scanned(step: torch.Tensor, x: torch.Tensor, decay: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    """A recurrence along the second axis, unrolled."""
+    kept, added = (step.unsqueeze(-1) * decay).exp(), (step * x).unsqueeze(-1) * read.unsqueeze(2)
+    state = torch.zeros(*x.shape[::2], read.shape[-1])
+    states = []
+    for t in range(step.shape[1]):
+        state = kept[:, t] * state + added[:, t]
+        states.append((state * read[:, t].unsqueeze(1)).sum(-1))
+    return torch.stack(states, 1)
+
+
 #: A function, its inputs, and how many steps of which kinds it becomes.
 CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]], list[str]]] = {
     "elements": (lambda x, y: (x + y).relu() * 2, lambda: (drawn(3, 4), drawn(4)), ["rows"]),
@@ -307,6 +318,26 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]
         lambda x: torch.stack([x[..., 0], x[..., 1] * x[..., 2], x[..., 3].exp(), x[..., 4] + 1], -1),
         lambda: (drawn(7, 30, 5),),
         ["rows"],
+    ),
+    "read in parts": (
+        lambda x, y: (x * y).exp()[:, ::2] + (x * y).sin()[:, 1::2],
+        lambda: (drawn(4, 6), drawn(6)),
+        ["rows"],
+    ),
+    "read in parts and whole": (
+        lambda x: [x.exp()[0] * 2, *((y := x.sin()), y[1] * 2)],
+        lambda: (drawn(4, 6),),
+        ["rows"] * 3,
+    ),
+    "read in parts that overlap": (
+        lambda x: (y := x.exp())[:3] * y[1:],
+        lambda: (drawn(4, 6),),
+        ["rows"] * 2,
+    ),
+    "a scan": (
+        scanned,
+        lambda: (drawn(1, 4, 20), drawn(1, 4, 20), drawn(20, 16), drawn(1, 4, 16)),
+        ["rows"] * 2,
     ),
     "two groups that meet": (
         lambda x, y: (x.exp() * 2) + (y.sin() * 3),

@@ -26,6 +26,9 @@ aten = torch.ops.aten
 #: Channels last, oneDNN sums all terms one after another: of so many, that errs three times what torch does.
 MANY_TERMS = 8192
 
+#: What a convolution along one axis is called, and what one of images is.
+OF_SEQUENCES, OF_IMAGES = "convolution along one axis", "convolution"
+
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
 
 
@@ -47,7 +50,7 @@ class Convolution:
     other: fx.Node | None
     activation: Activation | None
     covered: tuple[fx.Node, ...]
-    operation: str = "convolution"
+    operation: str = OF_IMAGES
 
     @property
     def activations(self) -> tuple[fx.Node, ...]:
@@ -88,18 +91,22 @@ class Convolution:
 
 
 def convolution(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Convolution | None:
-    """The convolution of images with a weight that a node is, with what follows it that can be fused."""
+    """The convolution with a weight that a node is, of images or along one axis, with what is fused to it."""
     if node.target is not aten.convolution.default:
         return None
     x, weight, bias, _, _, _, transposed, _, _ = node.args
     if transposed or weight not in weights or x in weights or (bias is not None and bias not in weights):
         return None
-    if not on_cpu_in_float32(x, weight, bias) or x.meta["val"].ndim != 4:  # type: ignore[arg-type, union-attr]
+    axes = x.meta["val"].ndim - 2  # type: ignore[union-attr]
+    if not on_cpu_in_float32(x, weight, bias) or axes not in (1, 2):  # type: ignore[arg-type]
         return None
     if not all(isinstance(size, int) and size > 0 for size in x.meta["val"].shape):  # type: ignore[union-attr]
         return None
     unit = Convolution(node, node, x, weight, bias, (), 0.0, None, None, None, (node,))  # type: ignore[arg-type]
-    for extend in (_with_norm, _with_shift, _with_sum, _with_activation):
+    if axes == 1:
+        unit = replace(unit, operation=OF_SEQUENCES)
+    extensions = (_with_norm, _with_shift, _with_sum, _with_activation)
+    for extend in extensions if axes == 2 else extensions[-1:]:
         following = only_user(unit.node)
         if following is not None and following not in taken:
             unit = extend(unit, following, weights)
@@ -336,6 +343,19 @@ def _depthwise(emitter: Emitter, unit: Convolution) -> fx.Node:
     return node if known else _completed(emitter, unit, node)
 
 
+def _depthwise_along(emitter: Emitter, unit: Convolution) -> fx.Node:
+    """The sequence as an image of one column, so that positions are what threads divide."""
+    x = _channels_last(emitter, emitter.call(aten.unsqueeze.default, unit.x, 3))
+    turned = emitter.call(aten.permute.default, unit.weight, [2, 1, 0])
+    filters = emitter.call(aten.clone.default, turned, memory_format=torch.contiguous_format)
+    padding, stride, dilation, _ = unit.geometry
+    known = _in_kernel(unit)
+    call = (packed_convolution.DEPTHWISE_CONVOLUTION, x, filters, unit.bias, [stride[0], 1], [padding[0], 0])
+    node = emitter.call(*call, [dilation[0], 1], *(known or _NOTHING))
+    node = emitter.call(aten.squeeze.dim, node, 3)
+    return node if known else _completed(emitter, unit, node)
+
+
 def _terms(unit: Convolution) -> int:
     """How many products each element is the sum of."""
     return math.prod(unit.weight.meta["val"].shape[1:])
@@ -383,6 +403,14 @@ IMPLEMENTATIONS: list[Implementation] = [
         "convolution",
         _is_depthwise,
         _depthwise,
+        is_step=True,
+    ),
+    Implementation("torch", OF_SEQUENCES, lambda unit: True, _as_torch_does),
+    Implementation(
+        "own kernel, a filter for each channel, channels last, fused",
+        OF_SEQUENCES,
+        _is_depthwise,
+        _depthwise_along,
         is_step=True,
     ),
 ]

@@ -127,6 +127,8 @@ def products_of_rows(graph: GraphModule, weights: set[fx.Node]) -> GraphModule:
             x, weight = node.args
             *batch, rows, _ = node.meta["val"].shape
             with written.graph.inserting_before(node):
+                if weight.meta["val"].dim() == 3:
+                    weight = emitter.call(aten.select.int, weight, 0, 0)
                 flat = emitter.call(aten.reshape.default, x, [-1, weight.meta["val"].shape[0]])
                 product = emitter.call(aten.mm.default, flat, weight)
                 shaped = emitter.call(aten.reshape.default, product, [*batch, rows, -1])
@@ -136,20 +138,19 @@ def products_of_rows(graph: GraphModule, weights: set[fx.Node]) -> GraphModule:
 
 
 def _is_batched(node: fx.Node, weights: set[fx.Node]) -> bool:
-    if node.target is not aten.matmul.default:
+    if node.target not in (aten.matmul.default, aten.bmm.default):
         return False
     x, factor = node.args
-    return (
-        isinstance(x, fx.Node)
-        and isinstance(factor, fx.Node)
-        and factor in weights
-        and x not in weights
-        and x.meta["val"].dim() > 2
-        and factor.meta["val"].dim() == 2
-        and all(
-            isinstance(size, int) and size > 0 for size in (*x.meta["val"].shape, *factor.meta["val"].shape)
-        )
-    )
+    if not isinstance(x, fx.Node) or not isinstance(factor, fx.Node) or factor not in weights or x in weights:
+        return False
+    sizes = (*x.meta["val"].shape, *factor.meta["val"].shape)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        return False
+    if node.target is aten.bmm.default:
+        # One matrix, once or repeated: so torch takes a product apart whose rows do not lie together.
+        stack = factor.meta["val"]
+        return bool(stack.shape[0] == 1 or stack.stride(0) == 0)
+    return bool(x.meta["val"].dim() > 2 and factor.meta["val"].dim() == 2)
 
 
 def _with_activation(unit: Linear, taken: set[fx.Node]) -> Linear:

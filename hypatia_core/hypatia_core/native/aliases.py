@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from hypatia_core.native.views import View
+
 if TYPE_CHECKING:
     from hypatia_core.native.lowering import Lowering
 
@@ -73,9 +75,10 @@ def _expanded(low: Lowering, node: fx.Node) -> Any:
 
 def _selected(low: Lowering, node: fx.Node) -> Any:
     x, axis, place = args_of(node)
-    view = low.view(low.value(x))
-    axis %= len(view.sizes)
-    return view.sliced(axis, place % view.sizes[axis], 1).without(axis)
+    sizes = low.value(x).sizes
+    axis %= len(sizes)
+    part = low.part(x, axis, place % sizes[axis], 1)
+    return part.without(axis) if isinstance(part, View) else low.shaped(part, _sizes(node))
 
 
 def _sliced(low: Lowering, node: fx.Node) -> Any:
@@ -85,11 +88,23 @@ def _sliced(low: Lowering, node: fx.Node) -> Any:
     sizes = _sizes(node)
     if sizes == value.sizes:
         return value
-    view = low.view(value)
-    axis = given.get("dim", 0) % len(view.sizes)
+    axis = given.get("dim", 0) % len(sizes)
     start = given.get("start") or 0
-    start = max(0, start + view.sizes[axis]) if start < 0 else min(start, view.sizes[axis])
-    return view.sliced(axis, start, sizes[axis], given.get("step", 1))
+    start = max(0, start + value.sizes[axis]) if start < 0 else min(start, value.sizes[axis])
+    return low.part(args_of(node)[0], axis, start, sizes[axis], given.get("step", 1))
+
+
+def parts_along(node: fx.Node) -> int | None:
+    """The axis along which all that reads a node takes parts, together no more than there is; else None."""
+    axes, taken = set(), 0
+    for user in node.users:
+        if user.target not in (aten.slice.Tensor, aten.select.int) or args_of(user)[0] is not node:
+            return None
+        axis = args_of(user)[1] if len(args_of(user)) > 1 else keywords_of(user).get("dim", 0)
+        axes.add(axis % len(_sizes(node)))
+        taken += 1 if user.target is aten.select.int else _sizes(user)[axis]
+    (axis,) = axes if len(axes) == 1 else (None,)
+    return axis if axis is not None and taken <= _sizes(node)[axis] else None
 
 
 def _parts(low: Lowering, node: fx.Node, axis: int) -> Any:

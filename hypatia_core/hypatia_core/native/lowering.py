@@ -12,11 +12,20 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core.native.aliases import SAME_ORDER
+from hypatia_core.native.aliases import SAME_ORDER, parts_along
 from hypatia_core.native.pointwise import Emitter, Row
 from hypatia_core.native.reductions import Reduced
 from hypatia_core.native.schedule import Schedule
-from hypatia_core.native.units import MOST_INSTRUCTIONS, MOST_LOADS, Cell, Group, Kernel, Register, Unit
+from hypatia_core.native.units import (
+    MOST_INSTRUCTIONS,
+    MOST_LOADS,
+    Cell,
+    Group,
+    Kernel,
+    Register,
+    Unit,
+    made_of,
+)
 from hypatia_core.native.views import Buffer, Sizes, View, contiguous, is_dense
 
 #: Element types that a program knows.
@@ -26,6 +35,8 @@ DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 LONGEST_ROW = 1 << 16
 #: … so many elements are fused with what makes them, since rows are what threads divide.
 LEAST_ROWS, SHORT = 8, 1 << 14
+#: A value of so many registers is rather made for each part than whole, to be read back in parts.
+MOST_AGAIN = 12
 
 
 class UnlowerableError(Exception):
@@ -232,6 +243,64 @@ class Lowering:
         writers = {writer.root() for writer in self._writers.get(read.buffer, ())}
         return any(unit is writer or writer.before & unit.mask for writer in writers)
 
+    def part(self, node: fx.Node, axis: int, start: int, count: int, step: int = 1) -> Value:
+        """Every so-manieth position of a node along an axis, from one on.
+
+        Where parts are all that is read of what instructions of elements make, each part is made where it is
+        read: the whole would be written to memory and read back.
+        """
+        value = self.value(node)
+        if isinstance(value, Held) and parts_along(node) == axis:
+            made = self._made_apart(node, value, lambda view: view.sliced(axis, start, count, step))
+            if made is not None:
+                return made
+        return self.view(value).sliced(axis, start, count, step)
+
+    def _made_apart(self, node: fx.Node, value: Held, part: Callable[[View], View]) -> Held | None:
+        """A part of what a group holds, by its instructions over parts of their operands; None if not."""
+        cell, group = value.cell, value.cell.unit.root()
+        if not isinstance(group, Group) or cell.home is not None or cell.export is not None:
+            return None
+        assert cell.register is not None
+        tree = made_of(cell.register, MOST_AGAIN)
+        if tree is None or group.row is not None or not self._is_alone(node, group):
+            return None
+        loads: dict[Register, View] = {}
+        for register in tree:
+            if register.view is not None:
+                whole = register.view.shaped(value.sizes)
+                if whole is None:
+                    return None
+                loads[register] = part(whole)
+        if not loads:
+            return None
+        sizes = next(iter(loads.values())).sizes
+        apart = self._group(sizes)
+        found = apart.fit([(view, "full") for view in loads.values()])
+        assert found is not None  # its domain has these very sizes
+        again: dict[Register, Register] = {}
+        for register, view in zip(loads, found, strict=True):
+            self._read(apart, view)
+            again[register] = apart.load(view)
+        for register in tree:
+            if register in again:
+                continue
+            operands = [again[operand] for operand in register.operands]
+            again[register] = apart.call(register.name, *operands, numbers=register.numbers)
+        return Held(self._cell(sizes, cell.kind, apart, again[cell.register], None), sizes)
+
+    def _is_alone(self, node: fx.Node, group: Group) -> bool:
+        """Whether nothing else reads what a group makes on the way to a node."""
+        work = list(node.all_input_nodes)
+        while work:
+            here = work.pop()
+            value = self._values.get(here)
+            if isinstance(value, Held) and value.cell.unit.root() is group:
+                if len(here.users) != 1 or value.cell.home is not None:
+                    return False
+                work += here.all_input_nodes
+        return True
+
     # Elements.
 
     def pointwise(self, node: fx.Node, row: Row) -> None:
@@ -279,7 +348,7 @@ class Lowering:
                 assert isinstance(group, Group)
                 if group not in found and group.holds(math.prod(sizes)) is not None:
                     found.append(group)
-        found = [g for g in found if g.instructions < MOST_INSTRUCTIONS and len(g.loads) < MOST_LOADS]
+        found = [g for g in found if g.instructions < MOST_INSTRUCTIONS and len(g.places()) < MOST_LOADS]
         if not found:
             return None
         first, *others = sorted(found, key=lambda g: g.serial, reverse=True)

@@ -28,6 +28,25 @@ class Register:
     numbers: tuple[float, ...] = ()
     #: Of a load: over the group's domain.
     view: View | None = None
+    #: How many instructions, one after another, make it.
+    depth: int = 0
+
+
+def made_of(register: Register, most: int) -> list[Register] | None:
+    """All that a register is made of and itself, operands first; None where that is more than so many."""
+    order: dict[Register, None] = {}
+    work = [register]
+    while work:
+        here = work[-1]
+        missing = [operand for operand in here.operands if operand not in order]
+        if missing:
+            work += missing
+        else:
+            order[here] = None
+            work.pop()
+        if len(work) + len(order) > most:
+            return None
+    return list(order)
 
 
 @dataclass(eq=False)
@@ -126,6 +145,10 @@ class Group(Unit):
         """How many rows it has."""
         return self.elements // self.domain[-1]
 
+    def places(self) -> set[tuple[Any, ...]]:
+        """What it reads from memory, each once, however often it is loaded."""
+        return {_place(load.view) for load in self.loads if load.view is not None}
+
     def holds(self, elements: int) -> str | None:
         """Whether so many elements are one for each of the domain ("full") or for each row ("row")."""
         if elements == self.elements:
@@ -135,7 +158,8 @@ class Group(Unit):
     def call(self, name: str, *operands: Register, numbers: Sequence[float] = ()) -> Register:
         """Adds an instruction."""
         self.instructions += 1
-        return Register(name, operands, tuple(numbers))
+        depth = 1 + max((operand.depth for operand in operands), default=0)
+        return Register(name, operands, tuple(numbers), depth=depth)
 
     def fit(self, views: Sequence[tuple[View, str]]) -> list[View] | None:
         """These views, each "full" or "row", over the domain, which is refined where need be; None if not.
@@ -194,7 +218,7 @@ class Group(Unit):
         if self.elements != other.elements or (self.row or other.row) != (other.row or self.row):
             return False
         too_long = self.instructions + other.instructions > MOST_INSTRUCTIONS
-        if too_long or len(self.loads) + len(other.loads) > MOST_LOADS:
+        if too_long or len(self.places() | other.places()) > MOST_LOADS:
             return False
         row, finer = self.row or other.row, refined(self.domain, other.domain)
         if finer is None:
@@ -227,7 +251,10 @@ class Group(Unit):
         return self.stores if self.needed is None else self.needed
 
     def _live(self) -> list[Register]:
-        """All registers that a store needs, operands first."""
+        """All registers that a store needs, operands first.
+
+        Of an instruction's operands the one that waits longest comes first, so that few are held meanwhile.
+        """
         stored = {_place(view): register for register, view in self.stores}
         order: list[Register] = []
         seen: set[Register] = set()
@@ -243,7 +270,8 @@ class Group(Unit):
             made = register.view is not None and stored.get(_place(register.view))
             operands = (made,) if made and made is not register else register.operands
             work.append((register, True))
-            work.extend((operand, False) for operand in reversed(operands))
+            longest_first = sorted(operands, key=lambda one: -one.depth)
+            work.extend((operand, False) for operand in reversed(longest_first))
         return order
 
     def written(self) -> dict[str, Any]:

@@ -287,21 +287,28 @@ fn reductions_of_every_length() {
         let row: Vec<f32> = (0..length).map(|_| draw.f32() * 2.0 - 1.0).collect();
         let sum: f64 = row.iter().map(|&x| f64::from(x)).sum();
         let size: f64 = row.iter().map(|&x| f64::from(x.abs())).sum();
-        let error = (f64::from(reduce(Reduction::Sum, &row)) - sum).abs();
-        assert!(error <= 2e-7 * size, "{length}: {error:e}");
+        for wide in [false, crate::registers::bits() >= 256] {
+            let found = if wide {
+                reduce::<256>(Reduction::Sum, &row)
+            } else {
+                reduce::<0>(Reduction::Sum, &row)
+            };
+            let error = (f64::from(found) - sum).abs();
+            assert!(error <= 2e-7 * size, "{length}: {error:e}");
+        }
         let most = row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
         let least = row.iter().fold(f32::INFINITY, |a, &b| a.min(b));
-        assert_eq!(reduce(Reduction::Max, &row), most);
-        assert_eq!(reduce(Reduction::Min, &row), least);
+        assert_eq!(reduce::<0>(Reduction::Max, &row), most);
+        assert_eq!(reduce::<0>(Reduction::Min, &row), least);
         let few: Vec<f32> = row.iter().take(30).map(|x| 1.0 + x * 0.1).collect();
         let product: f64 = few.iter().map(|&x| f64::from(x)).product();
-        let error = (f64::from(reduce(Reduction::Prod, &few)) / product - 1.0).abs();
+        let error = (f64::from(reduce::<0>(Reduction::Prod, &few)) / product - 1.0).abs();
         assert!(error < 4e-6, "{length}: {error:e}");
         if length > 0 {
             let mut row = row;
             row[draw.usize(0..length)] = f32::NAN;
             for &of in Reduction::ALL {
-                assert!(reduce(of, &row).is_nan(), "{}", of.name());
+                assert!(reduce::<0>(of, &row).is_nan(), "{}", of.name());
             }
         }
     }

@@ -70,6 +70,17 @@ pub(super) fn exp<const BITS: usize>(x: f32) -> f32 {
     scaled(expm1_near_zero::<BITS>(r), n)
 }
 
+/// Up to this size of x, eˣ and its reciprocal are numbers with all their digits.
+pub(super) const NEAR: f32 = 87.0;
+
+/// eˣ for |x| ≤ `NEAR`: 2ⁿ is a number itself.
+#[inline(always)]
+pub(super) fn exp_near<const BITS: usize>(x: f32) -> f32 {
+    let (shifted, _, r) = reduced::<BITS>(x);
+    let power = power_of_two(shifted);
+    plus::<BITS>(expm1_near_zero::<BITS>(r), power, power)
+}
+
 /// 2ˣ.
 #[inline(always)]
 pub(super) fn exp2<const BITS: usize>(x: f32) -> f32 {

@@ -83,6 +83,12 @@ pub(super) enum Instruction {
     MultiplyAdd(usize, usize, usize),
     /// Σ a·b of a row; nobody writes it, it is what a product and its sum become.
     Dot(usize, usize),
+    /// Σ (a − b)² of a row, b one number for it; what a difference and the sum of its squares become.
+    SquaresAbout(usize, usize),
+    /// (a − b)·c, b and c one number for a row; what a difference and a product become.
+    Standardize(usize, usize, usize),
+    /// e^(a − b), b one number for a row; what a difference and its exponential become.
+    ExpAbout(usize, usize),
 }
 
 impl Instruction {
@@ -159,12 +165,18 @@ impl Instruction {
     }
 
     /// Its operands; where there are fewer than three, the last one again.
+    #[inline]
     pub fn operands(self) -> impl Iterator<Item = usize> {
         let (count, of) = match self {
             Self::Const(_) => (0, [0; 3]),
             Self::Unary(_, a) | Self::Clamp(a, ..) | Self::Reduce(_, a) => (1, [a; 3]),
-            Self::Binary(_, a, b) | Self::Dot(a, b) => (2, [a, b, b]),
-            Self::Where(a, b, c) | Self::MultiplyAdd(a, b, c) => (3, [a, b, c]),
+            Self::Binary(_, a, b)
+            | Self::Dot(a, b)
+            | Self::SquaresAbout(a, b)
+            | Self::ExpAbout(a, b) => (2, [a, b, b]),
+            Self::Where(a, b, c) | Self::MultiplyAdd(a, b, c) | Self::Standardize(a, b, c) => {
+                (3, [a, b, c])
+            }
         };
         of.into_iter().take(count)
     }
@@ -180,12 +192,18 @@ impl Instruction {
             Self::Dot(a, b) => Self::Dot(to[a], to[b]),
             Self::Where(c, a, b) => Self::Where(to[c], to[a], to[b]),
             Self::MultiplyAdd(a, b, c) => Self::MultiplyAdd(to[a], to[b], to[c]),
+            Self::SquaresAbout(a, b) => Self::SquaresAbout(to[a], to[b]),
+            Self::Standardize(a, b, c) => Self::Standardize(to[a], to[b], to[c]),
+            Self::ExpAbout(a, b) => Self::ExpAbout(to[a], to[b]),
         }
     }
 
     /// Whether it makes one number of a row.
     pub fn reduces(self) -> bool {
-        matches!(self, Self::Reduce(..) | Self::Dot(..))
+        matches!(
+            self,
+            Self::Reduce(..) | Self::Dot(..) | Self::SquaresAbout(..)
+        )
     }
 
     /// About how many picoseconds it takes an element.
@@ -196,6 +214,8 @@ impl Instruction {
             Self::Binary(of, ..) => of.cost(),
             Self::Reduce(of, _) => of.cost(),
             Self::Clamp(..) | Self::Where(..) | Self::MultiplyAdd(..) | Self::Dot(..) => 100,
+            Self::SquaresAbout(..) | Self::Standardize(..) => 100,
+            Self::ExpAbout(..) => Unary::Exp.cost(),
         }
     }
 
@@ -209,6 +229,9 @@ impl Instruction {
             Self::Where(..) => "where",
             Self::MultiplyAdd(..) => "mul+add",
             Self::Dot(..) => "mul+sum",
+            Self::SquaresAbout(..) => "sub+mul+sum",
+            Self::Standardize(..) => "sub+mul",
+            Self::ExpAbout(..) => "sub+exp",
         }
     }
 }
@@ -256,7 +279,61 @@ pub(super) fn fuse(
             code[at] = instruction;
         }
     }
-    let mut names: Vec<usize> = Vec::with_capacity(registers);
+    without(code, loads, &gone, stored)
+}
+
+/// Takes differences from one number for a row into what reads them, where that is so of all that does: squares that are
+/// summed, a product with another number for the row, an exponential. `single` is as `fuse` has it, of this code, whose rows are reduced.
+pub(super) fn fuse_differences(
+    mut code: Vec<Instruction>,
+    loads: usize,
+    single: &[bool],
+    stored: &mut [usize],
+) -> Vec<Instruction> {
+    let mut gone = vec![false; loads + code.len()];
+    for at in 0..code.len() {
+        let (of, Instruction::Binary(Binary::Sub, x, centre)) = (loads + at, code[at]) else {
+            continue;
+        };
+        if single[x] || !single[centre] || stored.contains(&of) {
+            continue;
+        }
+        let joined = |one: Instruction| match one {
+            Instruction::Dot(a, b) if a == of && b == of => {
+                Some(Instruction::SquaresAbout(x, centre))
+            }
+            Instruction::Binary(Binary::Mul, a, b) if a == of && single[b] => {
+                Some(Instruction::Standardize(x, centre, b))
+            }
+            Instruction::Binary(Binary::Mul, a, b) if b == of && single[a] => {
+                Some(Instruction::Standardize(x, centre, a))
+            }
+            Instruction::Unary(Unary::Exp, a) if a == of => Some(Instruction::ExpAbout(x, centre)),
+            _ => None,
+        };
+        let readers: Vec<usize> = (at + 1..code.len())
+            .filter(|&reader| code[reader].operands().any(|operand| operand == of))
+            .collect();
+        let found: Option<Vec<Instruction>> =
+            readers.iter().map(|&one| joined(code[one])).collect();
+        if let Some(found) = found {
+            for (reader, instruction) in readers.into_iter().zip(found) {
+                code[reader] = instruction;
+            }
+            gone[of] = true;
+        }
+    }
+    without(code, loads, &gone, stored)
+}
+
+/// The code without registers that nobody reads any more; those that are left, and those that are stored, get new numbers.
+fn without(
+    code: Vec<Instruction>,
+    loads: usize,
+    gone: &[bool],
+    stored: &mut [usize],
+) -> Vec<Instruction> {
+    let mut names: Vec<usize> = Vec::with_capacity(gone.len());
     let mut next = 0;
     for gone in gone {
         names.push(next);
@@ -265,9 +342,9 @@ pub(super) fn fuse(
     for register in stored {
         *register = names[*register];
     }
-    let kept = code.into_iter().enumerate();
-    kept.filter(|(at, _)| names.get(loads + at + 1).copied().unwrap_or(next) > names[loads + at])
-        .map(|(_, one)| one.renamed(&names))
+    let kept = code.into_iter().zip(&gone[loads..]);
+    kept.filter(|(_, gone)| !**gone)
+        .map(|(one, _)| one.renamed(&names))
         .collect()
 }
 
@@ -327,6 +404,36 @@ mod tests {
         // What is stored too stays.
         let mut stored = [2, 4];
         assert_eq!(fuse(code.clone(), 2, &[false; 6], &mut stored), code);
+    }
+
+    #[test]
+    fn differences_join_what_reads_them() {
+        let sum = Instruction::Reduce(Reduction::Sum, 0);
+        let difference = Instruction::Binary(Binary::Sub, 0, 1);
+        let single = [false, true, false, true, false, false];
+        let code = vec![
+            sum,
+            difference,
+            Instruction::Dot(2, 2),
+            Instruction::Binary(Binary::Mul, 3, 2),
+            Instruction::Unary(Unary::Exp, 2),
+        ];
+        let mut stored = [4, 5];
+        assert_eq!(
+            fuse_differences(code.clone(), 1, &single, &mut stored),
+            [
+                sum,
+                Instruction::SquaresAbout(0, 1),
+                Instruction::Standardize(0, 1, 2),
+                Instruction::ExpAbout(0, 1)
+            ]
+        );
+        assert_eq!(stored, [3, 4]);
+        // What is stored, or read by others too, stays.
+        assert_eq!(fuse_differences(code.clone(), 1, &single, &mut [2]), code);
+        let more = [&code[..], &[Instruction::Unary(Unary::Neg, 2)]].concat();
+        let wide = [&single[..], &[false]].concat();
+        assert_eq!(fuse_differences(more.clone(), 1, &wide, &mut [6]), more);
     }
 
     #[test]

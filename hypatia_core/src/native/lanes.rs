@@ -5,6 +5,7 @@
 
 use super::elementary as e;
 use super::instruction::{Binary, Reduction, Unary};
+use super::sums::{self, Term};
 use crate::linear::activation::{gelu, plus, sigmoid};
 
 /// Numbers of which a long function is taken side by side, in registers of 256 bits; in wider ones twice as many.
@@ -17,12 +18,13 @@ const BLOCK: usize = 4096;
 
 /// Sixteen numbers as one, halves at a time.
 macro_rules! folded {
-    ($few:ident, $f:ident) => {{
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                $few[i] = $f($few[i], $few[i + half]);
-            }
-        }
+    ($few:ident, $f:ident) => {
+        folded!($few, $f, 8 4 2 1)
+    };
+    ($few:ident, $f:ident, $($half:literal)*) => {{
+        $(for i in 0..$half {
+            $few[i] = $f($few[i], $few[i + $half]);
+        })*
         $few[0]
     }};
 }
@@ -71,14 +73,10 @@ pub(super) fn unary<const BITS: usize>(of: Unary, a: &[f32], out: &mut [f32]) {
     // Far from zero one turn more or less of a circle is beyond what float32 tells apart.
     macro_rules! of_angle {
         ($quick:path, $far:path) => {{
-            let mut far = false;
-            for &x in a {
-                far |= (x.abs() > e::FAR) | x.is_nan();
-            }
-            if far {
-                each!(x => $far(f64::from(x)) as f32);
-            } else {
+            if is_within(a, e::FAR) {
                 each!(x => $quick(x));
+            } else {
+                each!(x => $far(f64::from(x)) as f32);
             }
         }};
     }
@@ -94,7 +92,13 @@ pub(super) fn unary<const BITS: usize>(of: Unary, a: &[f32], out: &mut [f32]) {
             x * sigmoid::<BITS>(x * plus::<BITS>(0.044_715 * SCALE * x, x, SCALE))
         }),
         Unary::Silu => wide!(x => e::silu::<BITS>(x)),
-        Unary::Exp => wide!(x => e::exp::<BITS>(x)),
+        Unary::Exp => {
+            if is_within(a, e::NEAR) {
+                wide!(x => e::exp_near::<BITS>(x));
+            } else {
+                wide!(x => e::exp::<BITS>(x));
+            }
+        }
         Unary::Exp2 => wide!(x => e::exp2::<BITS>(x)),
         Unary::Expm1 => wide!(x => e::expm1::<BITS>(x)),
         Unary::Log => wide!(x => e::log::<BITS>(x)),
@@ -273,6 +277,9 @@ pub(super) fn multiply_add<const BITS: usize>(
 pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
     let count = x.len().min(y.len());
     let (x, y) = (&x[..count], &y[..count]);
+    if BITS >= 256 {
+        return sum_of::<BITS>(x, Term::Times(y.as_ptr()));
+    }
     if count < LANES {
         let (mut few, mut at) = ([0.0f32; 16], 0);
         while at + 16 <= count {
@@ -322,6 +329,82 @@ pub(super) fn dot<const BITS: usize>(x: &[f32], y: &[f32]) -> f32 {
         total += folded!(few, add);
     }
     total
+}
+
+/// Σ (x[i] − centre)².
+#[inline(always)]
+pub(super) fn squares_about<const BITS: usize>(x: &[f32], centre: f32) -> f32 {
+    if BITS >= 256 {
+        return sum_of::<BITS>(x, Term::SquareAbout(centre));
+    }
+    let mut total = 0.0;
+    for block in x.chunks(BLOCK) {
+        let mut sum = 0.0;
+        for &x in block {
+            sum += (x - centre) * (x - centre);
+        }
+        total += sum;
+    }
+    total
+}
+
+/// The sum of a row's terms, block by block.
+#[inline(always)]
+fn sum_of<const BITS: usize>(x: &[f32], of: Term) -> f32 {
+    let (mut total, mut at) = (0.0, 0);
+    while at < x.len() {
+        let count = BLOCK.min(x.len() - at);
+        // SAFETY: both rows go on for so many elements, and this code is compiled for registers of `BITS`.
+        let sum = unsafe {
+            let of = match of {
+                Term::Times(y) => Term::Times(y.add(at)),
+                _ => of,
+            };
+            sums::of_row::<BITS>(x.as_ptr().add(at), of, count)
+        };
+        total += sum.unwrap_or(f32::NAN);
+        at += count;
+    }
+    total
+}
+
+/// out[i] = (a[i] − centre)·scale.
+#[inline(always)]
+pub(super) fn standardize(a: &[f32], centre: f32, scale: f32, out: &mut [f32]) {
+    let count = out.len().min(a.len());
+    let (a, out) = (&a[..count], &mut out[..count]);
+    for i in 0..count {
+        out[i] = (a[i] - centre) * scale;
+    }
+}
+
+/// out[i] = e^(a[i] − centre).
+#[inline(always)]
+pub(super) fn exp_about<const BITS: usize>(a: &[f32], centre: f32, out: &mut [f32]) {
+    let count = out.len().min(a.len());
+    let (a, out) = (&a[..count], &mut out[..count]);
+    let mut most = 0;
+    for &x in a {
+        most = most.max((x - centre).to_bits() & 0x7fff_ffff);
+    }
+    if most > e::NEAR.to_bits() {
+        for i in 0..count {
+            out[i] = e::exp::<BITS>(a[i] - centre);
+        }
+        return;
+    }
+    let (blocks, rest) = a.as_chunks::<{ 2 * WIDE }>();
+    let (outs, out_rest) = out.as_chunks_mut::<{ 2 * WIDE }>();
+    for at in 0..blocks.len().min(outs.len()) {
+        let mut values = blocks[at];
+        for value in &mut values {
+            *value = e::exp_near::<BITS>(*value - centre);
+        }
+        outs[at] = values;
+    }
+    for at in 0..rest.len().min(out_rest.len()) {
+        out_rest[at] = e::exp_near::<BITS>(rest[at] - centre);
+    }
 }
 
 /// out[i] = a[i] cut off below and above.
@@ -381,7 +464,7 @@ pub(super) fn choose(c: Operand<'_>, a: Operand<'_>, b: Operand<'_>, out: &mut [
 
 /// The sum, product, largest or smallest of a row; of an empty one what leaves others as they are.
 #[inline(always)]
-pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
+pub(super) fn reduce<const BITS: usize>(of: Reduction, row: &[f32]) -> f32 {
     macro_rules! fold {
         ($row:expr, $begin:expr, $f:ident) => {{
             let row: &[f32] = $row;
@@ -419,6 +502,7 @@ pub(super) fn reduce(of: Reduction, row: &[f32]) -> f32 {
         }};
     }
     match of {
+        Reduction::Sum if BITS >= 256 => sum_of::<BITS>(row, Term::Itself),
         Reduction::Sum => {
             let (mut total, mut at) = (0.0, 0);
             while at < row.len() {
@@ -455,14 +539,20 @@ fn padded(row: &[f32], with: f32) -> [f32; 16] {
     found
 }
 
-/// Whether any of a row is no number: a pass of integers, which waits for less than comparisons in each maximum would.
+/// Whether any of a row is no number.
 #[inline(always)]
 fn has_nan(row: &[f32]) -> bool {
+    !is_within(row, f32::INFINITY)
+}
+
+/// Whether all of a row are numbers of at most this size: a pass of integers, which waits for less than comparisons do.
+#[inline(always)]
+fn is_within(row: &[f32], size: f32) -> bool {
     let mut most = 0;
     for &x in row {
         most = most.max(x.to_bits() & 0x7fff_ffff);
     }
-    most > f32::INFINITY.to_bits()
+    most <= size.to_bits()
 }
 
 #[inline(always)]

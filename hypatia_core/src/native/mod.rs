@@ -24,6 +24,7 @@ mod program;
 mod rows;
 mod signed_sums;
 mod step;
+mod sums;
 mod view;
 
 pub use program::Program;

@@ -8,9 +8,10 @@ use super::Rows;
 use super::interleaved;
 use super::registers::{Home, Register, Shape};
 use super::strided::Strided;
-use crate::native::instruction::Instruction;
+use crate::native::instruction::{Instruction, Reduction};
 use crate::native::lanes::{self, Operand};
 use crate::native::memory::Memory;
+use crate::native::sums;
 use crate::registers::Job;
 
 /// A line of the caches, of numbers.
@@ -121,41 +122,46 @@ impl Task<'_> {
                     Home::Slot(_) => {}
                 }
             }
-            for bundle in &rows.copied {
-                let load = bundle[0];
-                let Register { shape, .. } = rows.registers[load];
-                let way = &loads[load].way;
-                let (count, width) = extent(shape, count, width);
-                let column = if shape == Shape::PerRow {
-                    way.row
-                } else {
-                    way.column
-                };
-                let from = Strided {
-                    at: place(load),
-                    row: way.row,
-                    column,
-                };
-                let Source { at, step } = sources[load];
-                // SAFETY: the views lie in their buffer, and the registers hold so many.
-                unsafe {
-                    if bundle.len() == 1 {
-                        from.read::<BITS>(loads[load].kind, at, step, count, width);
-                        continue;
-                    }
-                    for row in 0..count {
-                        let registers = bundle.iter().map(|&load| {
-                            let Source { at, step } = sources[load];
-                            at.add(row * step)
-                        });
-                        interleaved::read::<BITS>(from.line(row), from.column, registers, width);
+            let mut copied = 0;
+            for at in 0..=rows.code.len() {
+                while copied < rows.copied.len() && rows.copied[copied].0 == at {
+                    let bundle = &rows.copied[copied].1[..];
+                    copied += 1;
+                    let load = bundle[0];
+                    let Register { shape, .. } = rows.registers[load];
+                    let way = &loads[load].way;
+                    let (count, width) = extent(shape, count, width);
+                    let column = if shape == Shape::PerRow {
+                        way.row
+                    } else {
+                        way.column
+                    };
+                    let from = Strided {
+                        at: place(load),
+                        row: way.row,
+                        column,
+                    };
+                    let Source { at, step } = sources[load];
+                    // SAFETY: the views lie in their buffer, and the registers hold so many.
+                    unsafe {
+                        if bundle.len() == 1 {
+                            from.read::<BITS>(loads[load].kind, at, step, count, width);
+                            continue;
+                        }
+                        for row in 0..count {
+                            let registers = bundle.iter().map(|&load| {
+                                let Source { at, step } = sources[load];
+                                at.add(row * step)
+                            });
+                            interleaved::read::<BITS>(from.line(row), column, registers, width);
+                        }
                     }
                 }
-            }
-            for (at, instruction) in rows.code.iter().enumerate() {
-                let out = loads.len() + at;
-                // SAFETY: registers hold what their shapes say, and a result has a place of its own.
-                unsafe { self.execute::<BITS>(*instruction, out, sources, count, width) };
+                if let Some(&instruction) = rows.code.get(at) {
+                    let out = loads.len() + at;
+                    // SAFETY: registers hold what their shapes say, and a result has a place of its own.
+                    unsafe { self.execute::<BITS>(instruction, out, sources, count, width) };
+                }
             }
             for bundle in &rows.written {
                 let store = bundle[0];
@@ -203,6 +209,25 @@ impl Task<'_> {
         }
         let registers = &self.rows.registers;
         let shape = registers[out].shape;
+        if shape == Shape::PerRow && width <= sums::LONGEST {
+            let rows = |register: usize| {
+                let Source { at, step } = sources[register];
+                matches!(registers[register].shape, Shape::Full | Shape::PerColumn)
+                    .then_some(sums::Operand { at, step })
+            };
+            let operands = match instruction {
+                Instruction::Reduce(Reduction::Sum, a) => rows(a).map(|a| (a, None)),
+                Instruction::Dot(a, b) => rows(a).zip(rows(b)).map(|(a, b)| (a, Some(b))),
+                _ => None,
+            };
+            if let Some((a, b)) = operands {
+                let to = sources[out].at;
+                // SAFETY: as the caller vouches.
+                if unsafe { sums::of_short_rows::<BITS>(a, b, to, count, width) } == count {
+                    return;
+                }
+            }
+        }
         if let Instruction::Reduce(of, a) = instruction {
             let (a, own) = (sources[a], registers[a].shape);
             let rows = if shape == Shape::PerRow { count } else { 1 };
@@ -213,7 +238,7 @@ impl Task<'_> {
                     *to = match own {
                         Shape::Full | Shape::PerColumn => {
                             let row = std::slice::from_raw_parts(a.at.add(row * a.step), width);
-                            lanes::reduce(of, row)
+                            lanes::reduce::<BITS>(of, row)
                         }
                         Shape::PerRow => {
                             lanes::repeated(of, *a.at.add(row), self.rows.axes.columns)
@@ -234,6 +259,20 @@ impl Task<'_> {
                         std::slice::from_raw_parts(at.add(row * step), width)
                     };
                     *sources[out].at.add(row) = lanes::dot::<BITS>(of(a), of(b));
+                }
+            }
+            return;
+        }
+        if let Instruction::SquaresAbout(a, centre) = instruction {
+            let rows = if shape == Shape::PerRow { count } else { 1 };
+            let several = registers[centre].shape == Shape::PerRow;
+            for row in 0..rows {
+                let Source { at, step } = sources[a];
+                // SAFETY: as the caller vouches; the centre is one number for the row.
+                unsafe {
+                    let x = std::slice::from_raw_parts(at.add(row * step), width);
+                    let centre = *sources[centre].at.add(if several { row } else { 0 });
+                    *sources[out].at.add(row) = lanes::squares_about::<BITS>(x, centre);
                 }
             }
             return;
@@ -291,7 +330,22 @@ impl Task<'_> {
                         let (a, b, c) = (operand(a), operand(b), operand(c));
                         lanes::multiply_add::<BITS>(a, b, c, to);
                     }
-                    Instruction::Const(_) | Instruction::Reduce(..) | Instruction::Dot(..) => {}
+                    Instruction::Standardize(a, b, c) => {
+                        if let (Operand::Each(a), Operand::All(b), Operand::All(c)) =
+                            (operand(a), operand(b), operand(c))
+                        {
+                            lanes::standardize(a, b, c, to);
+                        }
+                    }
+                    Instruction::ExpAbout(a, b) => {
+                        if let (Operand::Each(a), Operand::All(b)) = (operand(a), operand(b)) {
+                            lanes::exp_about::<BITS>(a, b, to);
+                        }
+                    }
+                    Instruction::Const(_)
+                    | Instruction::Reduce(..)
+                    | Instruction::Dot(..)
+                    | Instruction::SquaresAbout(..) => {}
                 }
             }
         }

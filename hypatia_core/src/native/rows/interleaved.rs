@@ -14,7 +14,6 @@ const LINES: usize = 8;
 pub(super) fn bundles(
     numbers: impl Iterator<Item = usize>,
     accesses: &[Access],
-    registers: &[Register],
 ) -> Vec<Vec<usize>> {
     let mut found: Vec<Vec<usize>> = Vec::new();
     let mut order: Vec<usize> = numbers.collect();
@@ -27,7 +26,7 @@ pub(super) fn bundles(
             let (first, last) = (bundle[0], bundle[bundle.len() - 1]);
             // No longer than the distance of its elements, or it would meet its own next line.
             bundle.len() < accesses[first].way.column
-                && is_beside(&accesses[last], &accesses[number], registers)
+                && is_beside(&accesses[last], &accesses[number])
         });
         match next {
             Some(bundle) => bundle.push(number),
@@ -36,18 +35,37 @@ pub(super) fn bundles(
     }
     // Fewer than a tile are as quick one by one.
     let (mut kept, few): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.len() >= PLACES);
-    kept.extend(few.into_iter().flatten().map(|number| vec![number]));
+    kept.extend(one_by_one(few.into_iter().flatten()));
     kept
 }
 
+/// A bundle as it is, or one by one where its registers do not hold a number for each column alike.
+pub(super) fn of_one_shape(
+    bundle: Vec<usize>,
+    accesses: &[Access],
+    registers: &[Register],
+) -> Vec<Vec<usize>> {
+    let shape = |&number: &usize| registers[accesses[number].register].shape;
+    let first = bundle.first().map(shape);
+    let wide = matches!(first, Some(Shape::Full | Shape::PerColumn));
+    if wide && bundle.iter().all(|number| Some(shape(number)) == first) {
+        return vec![bundle];
+    }
+    one_by_one(bundle).collect()
+}
+
+/// Accesses each by itself.
+pub(super) fn one_by_one(
+    numbers: impl IntoIterator<Item = usize>,
+) -> impl Iterator<Item = Vec<usize>> {
+    numbers.into_iter().map(|number| vec![number])
+}
+
 /// Whether each element of an access is one after that of another.
-fn is_beside(one: &Access, other: &Access, registers: &[Register]) -> bool {
+fn is_beside(one: &Access, other: &Access) -> bool {
     let (a, b) = (&one.way, &other.way);
-    let shapes = [one, other].map(|access| registers[access.register].shape);
     one.kind == Kind::Float32
         && other.kind == Kind::Float32
-        && shapes[0] == shapes[1]
-        && matches!(shapes[0], Shape::Full | Shape::PerColumn)
         && a.buffer == b.buffer
         && a.offset + 1 == b.offset
         && a.column == b.column

@@ -15,9 +15,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::buffer::{Buffer, Kind};
-use super::instruction::{Binary, Instruction, Unary, fuse};
+use super::instruction::{Binary, Instruction, Unary, fuse, fuse_differences};
 use super::memory::Memory;
 use super::step::{Making, Step};
+use super::sums;
 use super::view::{Region, View, count};
 use crate::error::{Error, Result};
 use crate::registers::dispatch;
@@ -73,9 +74,9 @@ pub(super) struct Rows {
     registers: Vec<Register>,
     /// Elements of memory that registers take.
     slots: usize,
-    /// Loads that are copied to their registers, and stores that are copied from theirs: each with those that are
-    /// interleaved with it.
-    copied: Vec<Vec<usize>>,
+    /// Loads that are copied to their registers, by the instruction that is the first to read one of them; and stores
+    /// that are copied from theirs: each with those that are interleaved with it.
+    copied: Vec<(usize, Vec<usize>)>,
     written: Vec<Vec<usize>>,
     blocks: usize,
     work: usize,
@@ -132,6 +133,14 @@ impl Text {
             return Err(Error::new("rows: nothing is stored"));
         }
         let code = fuse(code, reads.len(), &single, &mut stored);
+        // Short rows, and such as are walked through in another order, are taken several at a time.
+        let reduces = code.iter().any(|one| one.reduces());
+        let code = if reduces && self.row > sums::LONGEST {
+            let single = per_row(&reads, &code);
+            fuse_differences(code, reads.len(), &single, &mut stored)
+        } else {
+            code
+        };
         Ok(Rows::new(reads, code, writes, &stored, buffers))
     }
 }
@@ -224,31 +233,56 @@ impl Rows {
                 .collect()
         }
         let (load_views, store_views) = (views(&loads, &flags.0), views(&stores, &flags.1));
-        // How many registers there are depends on the blocks only in that there may be none for what is per column.
-        let block = Block {
-            rows: 1,
-            columns: axes.columns,
-        };
-        let (registers, slots) = allot(&load_views, &code, &store_views, block);
-        let full = |homes: &[Register]| {
+        // How large a block may be depends on its registers, and these on whether it has several rows.
+        let full = |block: Block, homes: &[Register], slots: usize| {
             let all = homes
                 .iter()
                 .filter(|one| one.shape == registers::Shape::Full)
                 .count();
-            let own = slots / axes.columns.max(1);
+            let own = slots / (block.rows * block.columns).max(1);
             let slotted = homes
                 .iter()
                 .filter(|one| matches!(one.home, Home::Slot(_)))
                 .count();
             all - slotted.min(all) + own.min(slotted)
         };
-        let block = Block::of(&axes, full(&registers), reduces);
-        let (registers, slots) = allot(&load_views, &code, &store_views, block);
-        let copied = (0..loads.len()).filter(|&load| registers[load].home != Home::Load);
-        let copied = interleaved::bundles(copied, &loads, &registers);
+        let bundles = interleaved::bundles(0..loads.len(), &loads);
+        let mut block = Block {
+            rows: 1,
+            columns: axes.columns,
+        };
+        let (mut registers, mut slots) = allot(&load_views, &bundles, &code, &store_views, block);
+        for _ in 0..2 {
+            block = Block::of(&axes, full(block, &registers, slots), reduces);
+            (registers, slots) = allot(&load_views, &bundles, &code, &store_views, block);
+            if block.rows == 1 {
+                break;
+            }
+        }
+        let first = |load: usize| {
+            let reads = |one: &Instruction| one.operands().any(|operand| operand == load);
+            code.iter().position(reads).unwrap_or(code.len())
+        };
+        let mut copied: Vec<(usize, Vec<usize>)> = Vec::new();
+        for bundle in &bundles {
+            let first = bundle.iter().map(|&load| first(load)).min();
+            let slotted = bundle.iter().copied();
+            let slotted = slotted.filter(|&load| registers[load].home != Home::Load);
+            let slotted: Vec<usize> = slotted.collect();
+            let alike = if slotted.len() == bundle.len() {
+                interleaved::of_one_shape(slotted, &loads, &registers)
+            } else {
+                interleaved::one_by_one(slotted).collect()
+            };
+            copied.extend(alike.into_iter().map(|one| (first.unwrap_or(0), one)));
+        }
+        copied.sort_unstable();
         let written = (0..stores.len())
             .filter(|&store| registers[stores[store].register].home != Home::Store(store));
-        let written = interleaved::bundles(written, &stores, &registers);
+        let written = interleaved::bundles(written, &stores)
+            .into_iter()
+            .flat_map(|bundle| interleaved::of_one_shape(bundle, &stores, &registers))
+            .collect();
         let outer: usize = axes.outer.iter().product();
         let blocks = outer
             * axes.rows.div_ceil(block.rows.max(1))

@@ -28,10 +28,11 @@ impl Shape {
     }
 
     /// Of a view, in blocks of more than one row or of one. What is the same for several rows that are short is spread
-    /// over them, so that they are one.
-    fn of(way: &Way, block: Block) -> Self {
+    /// over them, so that they are one, unless what `reduces` alone reads it, row by row.
+    fn of(way: &Way, block: Block, reduces: bool) -> Self {
         let several = block.rows > 1;
-        if several && block.columns < SHORT && (way.column > 0 || way.row > 0) {
+        let short = several && block.columns < SHORT;
+        if short && (way.row > 0 || (way.column > 0 && !reduces)) {
             return Self::Full;
         }
         match (way.column > 0, several && way.row > 0) {
@@ -130,9 +131,17 @@ pub(super) struct Access<'a> {
     pub in_place: bool,
 }
 
-/// The registers, and how many elements of memory their slots take.
+/// Whether a register is read by what reduces rows, and by nothing else.
+fn only_reduced(register: usize, code: &[Instruction], stores: &[Access<'_>]) -> bool {
+    let by_others = |one: &Instruction| !one.reduces() && one.operands().any(|of| of == register);
+    !code.iter().any(by_others) && stores.iter().all(|store| store.register != register)
+}
+
+/// The registers, and how many elements of memory their slots take. Loads that have a slot are to be copied to it right
+/// before the first instruction that reads one of their bundle.
 pub(super) fn allot(
     loads: &[Access<'_>],
+    bundles: &[Vec<usize>],
     code: &[Instruction],
     stores: &[Access<'_>],
     block: Block,
@@ -141,19 +150,27 @@ pub(super) fn allot(
     let count = loads.len() + code.len();
     let mut shapes: Vec<Shape> = loads
         .iter()
-        .map(|load| Shape::of(load.way, block))
+        .zip(0..)
+        .map(|(load, register)| Shape::of(load.way, block, only_reduced(register, code, stores)))
         .collect();
     for &instruction in code {
         shapes.push(Shape::after(instruction, &shapes, several));
     }
-    let mut last: Vec<usize> = (0..count).collect();
+    let (mut first, mut last) = (vec![count; count], (0..count).collect::<Vec<_>>());
     for (at, instruction) in code.iter().enumerate() {
         for operand in instruction.operands() {
+            first[operand] = first[operand].min(loads.len() + at);
             last[operand] = loads.len() + at;
         }
     }
     for store in stores {
         last[store.register] = count;
+    }
+    for bundle in bundles {
+        let earliest = bundle.iter().map(|&load| first[load]).min();
+        bundle
+            .iter()
+            .for_each(|&load| first[load] = earliest.unwrap_or(count));
     }
     let mut homes: Vec<Option<Home>> = vec![None; count];
     for (register, load) in loads.iter().enumerate() {
@@ -182,10 +199,16 @@ pub(super) fn allot(
         let at = register.checked_sub(loads.len());
         at.is_some_and(|at| matches!(code[at], Instruction::Const(_)))
     };
+    // A load is copied when it is first read, so that its slot may have been another register's; then comes the result.
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|&register| {
+        let copied = register < loads.len();
+        (if copied { first[register] } else { register }, !copied)
+    });
     // Slots of registers that nobody reads any more, by what they hold.
     let mut free: Vec<(Shape, usize)> = Vec::new();
     let mut memory = 0;
-    for register in 0..count {
+    for register in order {
         if homes[register].is_none() {
             let shape = shapes[register];
             let found = free

@@ -14,6 +14,9 @@ pub(super) struct Strided {
 
 /// Rows and columns that are turned at a time.
 const TILE: usize = 8;
+/// Numbers of a row that are copied as one, and of how many at most a row is copied so.
+const PIECE: usize = 16;
+const SHORT: usize = 128;
 
 impl Strided {
     /// Where a row of numbers begins.
@@ -51,7 +54,9 @@ impl Strided {
                 return;
             }
             let from = self.at.cast::<f32>();
-            if self.column == 0 {
+            if columns <= SHORT && columns.is_multiple_of(PIECE) && self.column <= 1 {
+                self.pieces(to, step, rows, columns);
+            } else if self.column == 0 {
                 for row in 0..rows {
                     spread(*from.add(row * self.row), to.add(row * step), columns);
                 }
@@ -66,6 +71,37 @@ impl Strided {
                     for column in 0..columns {
                         *to.add(row * step + column) =
                             *from.add(row * self.row + column * self.column);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads short rows of whole pieces, of numbers that lie together or are the same.
+    ///
+    /// # Safety
+    /// As `read`.
+    #[inline(always)]
+    unsafe fn pieces(&self, to: *mut f32, step: usize, rows: usize, columns: usize) {
+        let from = self.at.cast::<f32>();
+        for piece in (0..columns).step_by(PIECE) {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let to = to.add(piece);
+                if self.column == 0 {
+                    for row in 0..rows {
+                        let number = *from.add(row * self.row);
+                        write_piece(to.add(row * step), [number; PIECE]);
+                    }
+                } else if self.row == 0 {
+                    let numbers = from.add(piece).cast::<[f32; PIECE]>().read_unaligned();
+                    for row in 0..rows {
+                        write_piece(to.add(row * step), numbers);
+                    }
+                } else {
+                    for row in 0..rows {
+                        let at = from.add(row * self.row + piece).cast::<[f32; PIECE]>();
+                        write_piece(to.add(row * step), at.read_unaligned());
                     }
                 }
             }
@@ -158,6 +194,14 @@ impl Strided {
             }
         }
     }
+}
+
+/// # Safety
+/// There are so many places.
+#[inline(always)]
+unsafe fn write_piece(to: *mut f32, numbers: [f32; PIECE]) {
+    // SAFETY: as the caller vouches.
+    unsafe { to.cast::<[f32; PIECE]>().write_unaligned(numbers) };
 }
 
 /// Writes one number to so many places; `fill` of slices is a call.
