@@ -310,7 +310,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]
         ["rows"],
     ),
     "places that are repeated": (
-        lambda x: torch.stack([x.sin().unbind(-1)[i] for i in (0, 1, 1, 2, 1, 3, 3, 0, 4)], -1),
+        lambda x: torch.stack([y[i] for y in [x.sin().unbind(-1)] for i in (0, 1, 1, 2, 1, 3, 0, 4)], -1),
         lambda: (drawn(7, 30, 5),),
         ["rows", "rows"],
     ),
