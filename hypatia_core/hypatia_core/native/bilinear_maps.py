@@ -1,4 +1,4 @@
-"""Steps of Clifford networks: bilinear maps, maps of channels, signed sums, and gradients of their weights."""
+"""Steps of Clifford networks: bilinear maps, maps of channels, signed sums, gradients of their weights."""
 
 from __future__ import annotations
 
