@@ -10,8 +10,9 @@ from torch import fx
 
 from hypatia_core import bilinear, channel_map, signed_sums
 from hypatia_core.native.aliases import args_of
-from hypatia_core.native.lowering import Held, Lowering, Value
+from hypatia_core.native.lowering import Lowering
 from hypatia_core.native.units import Cell
+from hypatia_core.native.values import Held, Value
 from hypatia_core.native.views import View
 
 
@@ -92,14 +93,14 @@ def bilinear_weights(low: Lowering, node: fx.Node) -> Value:
     return _written(low, node, _sizes(node), data)
 
 
-def _mixing(terms: str, x: fx.Node, outs: int) -> dict[str, Any]:
+def _mixing(low: Lowering, terms: str, x: fx.Node, outs: int) -> dict[str, Any]:
     """The words of both steps of a channel map."""
     table = channel_map.parsed(terms)
-    *batch, ins, _ = _sizes(x)
-    widths = (table.weights, table.places, table.results)
+    *batch, ins, places = _sizes(x)
+    rows, widths = math.prod(batch), (table.weights, table.places, table.results)
     return {
         "table": {"widths": widths, "zeros_count": table.zeros_count, "terms": table.terms},
-        **{"rows": math.prod(batch), "channels": (outs, ins)},
+        **{"rows": rows, "channels": (outs, ins), "x": _dense(low, x, (rows, ins * places))},
     }
 
 
@@ -107,12 +108,8 @@ def mixed_channels(low: Lowering, node: fx.Node) -> Value:
     """Σ c·w[o, c, a]·x[…, c, j]."""
     x, weight, terms = args_of(node)
     outs, results = _sizes(node)[-2:]
-    words = _mixing(terms, x, outs)
-    ins, places = _sizes(x)[-2:]
-    data = {
-        **{"step": "channel_map", **words, "x": _dense(low, x, (words["rows"], ins * places))},
-        "weight": low.view(low.value(weight)),
-    }
+    words = _mixing(low, terms, x, outs)
+    data = {"step": "channel_map", **words, "weight": low.view(low.value(weight))}
     return _written(low, node, (words["rows"], outs * results), data)
 
 
@@ -120,13 +117,9 @@ def mixed_channels_weights(low: Lowering, node: fx.Node) -> Value:
     """The gradient of such a weight."""
     x, gradient, terms = args_of(node)
     outs, results = _sizes(gradient)[-2:]
-    words = _mixing(terms, x, outs)
-    ins, places = _sizes(x)[-2:]
-    data = {
-        **{"step": "channel_map_weights", **words},
-        "x": _dense(low, x, (words["rows"], ins * places)),
-        "gradient": _dense(low, gradient, (words["rows"], outs * results)),
-    }
+    words = _mixing(low, terms, x, outs)
+    of_result = _dense(low, gradient, (words["rows"], outs * results))
+    data = {"step": "channel_map_weights", **words, "gradient": of_result}
     return _written(low, node, _sizes(node), data)
 
 

@@ -21,8 +21,9 @@ from hypatia_core.native.bilinear_maps import (
     takes_lines,
     takes_table,
 )
-from hypatia_core.native.lowering import Held, Lowering, Value
+from hypatia_core.native.lowering import Lowering
 from hypatia_core.native.units import Kernel
+from hypatia_core.native.values import Held, Value
 from hypatia_core.native.views import View
 from hypatia_core.packed_attention import ATTENTION
 from hypatia_core.packed_convolution import (

@@ -26,6 +26,7 @@ from hypatia_core.native.units import (
     Unit,
     made_of,
 )
+from hypatia_core.native.values import Constant, Held, Spread, Value
 from hypatia_core.native.views import Buffer, Sizes, View, contiguous, is_dense
 
 #: Element types that a program knows.
@@ -45,35 +46,6 @@ class UnlowerableError(Exception):
     def __init__(self, node: fx.Node, reason: str) -> None:
         super().__init__(f"{node.name}: {reason}")
         self.node = node
-
-
-@dataclass(frozen=True)
-class Held:
-    """A value in the order of a cell's elements, under sizes of its own."""
-
-    cell: Cell
-    sizes: Sizes
-
-
-@dataclass(frozen=True)
-class Constant:
-    """One number everywhere."""
-
-    number: float
-    sizes: Sizes
-    kind: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A value broadcast to sizes."""
-
-    value: Held
-    sizes: Sizes
-
-
-#: What a node is here: also a view of memory.
-Value = Held | View | Constant | Spread
 
 
 @dataclass(frozen=True)

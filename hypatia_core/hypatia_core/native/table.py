@@ -14,11 +14,11 @@ from hypatia_core.native.lowering import (
     DTYPES,
     KINDS,
     LONGEST_ROW,
-    Constant,
     Lowering,
 )
 from hypatia_core.native.pointwise import POINTWISE, row_of
 from hypatia_core.native.reductions import OF_SEVERAL, REDUCTIONS
+from hypatia_core.native.values import Constant
 
 aten = torch.ops.aten
 

@@ -28,8 +28,11 @@ pub use threads::prefer_large_pages;
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
 
-/// Lines of weights begin as far apart as registers are long, so that where the first is aligned all are.
-const LINE: usize = 16;
+/// Elements from one line of weights, or of their sums, to the next: what a block reads from its last channel on, in
+/// whole registers, so that where the first line is aligned all are.
+fn weight_stride<T: Real>(channels: usize) -> usize {
+    (channels + block::rows::<T>()).next_multiple_of(T::lanes(512))
+}
 
 /// Terms (i, j, c).
 type Terms = Vec<(usize, usize, f64)>;
@@ -325,8 +328,7 @@ struct Turned<T> {
 impl<T: Real> Turned<T> {
     fn new(weights: ChannelWeights<'_, T>, map: &Bilinear) -> Self {
         let ChannelWeights { values, channels } = weights;
-        let stride = channels + block::rows::<T>();
-        let stride = stride.next_multiple_of(LINE);
+        let stride = weight_stride::<T>(channels);
         let mut turned = Aligned::zeros((map.used.len() + map.zeros.len()) * stride);
         let mut lines = turned.chunks_exact_mut(stride);
         for (&weight, line) in map.used.iter().zip(&mut lines) {
@@ -405,7 +407,7 @@ impl<T: Real> Job for Gradient<'_, T> {
             total,
         } = self;
         let (map, p, weights) = (rows.map, rows.map.widths[2], rows.map.weights);
-        let stride = (channels + block::rows::<T>()).next_multiple_of(LINE);
+        let stride = weight_stride::<T>(channels);
         let spread = map.used.len();
         // One line of sums more for the weights that are met with coefficient zero alone.
         let lines = spread + usize::from(map.zeros_count());

@@ -62,7 +62,7 @@ impl Text {
         // Position by position, all heads of one together: sizes in this order are dense.
         let result = making.floats(self.result, &asking, "result")?;
         let result = result.permuted(&[0, 2, 1, 3]);
-        let strides = super::linear::dense(&[b, self.queries, h, w]);
+        let strides = super::step::dense(&[b, self.queries, h, w]);
         Ok(Attention {
             reads,
             writes: [making.written_as(result, &strides, "result")?],

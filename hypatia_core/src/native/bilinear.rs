@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::linear::dense;
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View};
@@ -81,19 +80,13 @@ impl Text {
             ));
         }
         let mut reads = vec![
-            lying_dense(making, self.x, [rows, n], "x")?,
-            lying_dense(making, self.y, [rows, m], "y")?,
+            making.read_dense(self.x, &[rows, n], "x")?,
+            making.read_dense(self.y, &[rows, m], "y")?,
         ];
         if let Some(weight) = self.weight {
-            reads.push(lying_dense(
-                making,
-                weight,
-                [channels, map.weights()],
-                "weight",
-            )?);
+            reads.push(making.read_dense(weight, &[channels, map.weights()], "weight")?);
         }
-        let result = making.floats(self.result, &[rows, p], "result")?;
-        let writes = [making.written_as(result, &dense(&[rows, p]), "result")?];
+        let writes = [making.written_dense(self.result, &[rows, p], "result")?];
         Ok(Bilinear {
             map,
             reads,
@@ -102,17 +95,6 @@ impl Text {
             channels,
         })
     }
-}
-
-/// An operand row after row, by a copy where it lies otherwise.
-fn lying_dense(
-    making: &mut Making<'_>,
-    view: View,
-    sizes: [usize; 2],
-    what: &str,
-) -> Result<Region> {
-    let region = making.floats(view, &sizes, what)?;
-    making.read_as(region, &dense(&sizes))
 }
 
 impl Step for Bilinear {
@@ -190,13 +172,12 @@ impl WeightsText {
         let (map, rows, channels) = (self.table.map()?, self.rows, self.channels);
         let [n, m, p] = map.widths();
         let reads = [
-            lying_dense(making, self.x, [rows, n], "x")?,
-            lying_dense(making, self.y, [rows, m], "y")?,
-            lying_dense(making, self.gradient, [rows, p], "gradient")?,
+            making.read_dense(self.x, &[rows, n], "x")?,
+            making.read_dense(self.y, &[rows, m], "y")?,
+            making.read_dense(self.gradient, &[rows, p], "gradient")?,
         ];
         let sizes = [channels, map.weights()];
-        let result = making.floats(self.result, &sizes, "result")?;
-        let writes = [making.written_as(result, &dense(&sizes), "result")?];
+        let writes = [making.written_dense(self.result, &sizes, "result")?];
         Ok(Weights {
             map,
             reads,

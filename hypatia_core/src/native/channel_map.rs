@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::linear::dense;
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View, count};
@@ -102,11 +101,9 @@ impl Text {
     pub fn checked(self, making: &mut Making<'_>) -> Result<ChannelMap> {
         let sizes = Sizes::new(self.table, self.rows, self.channels)?;
         let [taken, given] = sizes.extents()?;
-        let x = making.floats(self.x, &taken, "x")?;
-        let x = making.read_as(x, &dense(&taken))?;
+        let x = making.read_dense(self.x, &taken, "x")?;
         let weight = making.floats(self.weight, &sizes.weight(), "weight")?;
-        let result = making.floats(self.result, &given, "result")?;
-        let writes = [making.written_as(result, &dense(&given), "result")?];
+        let writes = [making.written_dense(self.result, &given, "result")?];
         Ok(ChannelMap {
             sizes,
             reads: [x, weight],
@@ -179,12 +176,9 @@ impl WeightsText {
     pub fn checked(self, making: &mut Making<'_>) -> Result<Weights> {
         let sizes = Sizes::new(self.table, self.rows, self.channels)?;
         let [taken, given] = sizes.extents()?;
-        let x = making.floats(self.x, &taken, "x")?;
-        let x = making.read_as(x, &dense(&taken))?;
-        let gradient = making.floats(self.gradient, &given, "gradient")?;
-        let gradient = making.read_as(gradient, &dense(&given))?;
-        let result = making.floats(self.result, &sizes.weight(), "result")?;
-        let writes = [making.written_as(result, &dense(&sizes.weight()), "result")?];
+        let x = making.read_dense(self.x, &taken, "x")?;
+        let gradient = making.read_dense(self.gradient, &given, "gradient")?;
+        let writes = [making.written_dense(self.result, &sizes.weight(), "result")?];
         Ok(Weights {
             sizes,
             reads: [x, gradient],

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::linear::{activation, dense};
+use super::linear::activation;
 use super::memory::Memory;
 use super::number::Number;
 use super::step::{Making, Step};
@@ -71,19 +71,17 @@ impl Text {
             across.positions(),
             self.channels,
         ];
-        let x = making.floats(self.x, &image, "x")?;
         let taps = count(&[down.taps, across.taps, self.channels])?;
         let mut reads = vec![
-            making.read_as(x, &dense(&image))?,
+            making.read_dense(self.x, &image, "x")?,
             making.all_of(self.filters, taps, "filters")?,
         ];
         if let Some(bias) = self.bias {
             reads.push(making.all_of(bias, self.channels, "bias")?);
         }
-        let result = making.floats(self.result, &made, "result")?;
         Ok(Depthwise {
             reads,
-            writes: [making.written_as(result, &dense(&made), "result")?],
+            writes: [making.written_dense(self.result, &made, "result")?],
             batch: self.batch,
             channels: self.channels,
             axes,

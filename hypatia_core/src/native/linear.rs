@@ -109,12 +109,6 @@ pub(super) fn activation(name: &str, numbers: &[Number], algorithm: &str) -> Res
     Activation::named(name, low, high, algorithm)
 }
 
-/// Elements one after another, in the order of these sizes.
-pub(super) fn dense(sizes: &[usize]) -> Vec<Option<usize>> {
-    let strides = Region::dense(0, sizes).view.strides;
-    strides.into_iter().map(Some).collect()
-}
-
 /// The words that such a step has besides its sizes.
 pub(super) struct Words {
     pub columns: usize,
@@ -140,9 +134,8 @@ impl Words {
             .checked_next_multiple_of(COLUMNS)
             .and_then(|columns| columns.checked_mul(self.depth));
         let length = length.ok_or_else(|| Error::new("panels: more elements than there can be"))?;
-        let x = making.floats(self.x, narrow, "x")?;
         let mut reads = vec![
-            making.read_as(x, &dense(narrow))?,
+            making.read_dense(self.x, narrow, "x")?,
             making.all_of(self.panels, length, "panels")?,
         ];
         if let Some(bias) = self.bias {
@@ -150,13 +143,11 @@ impl Words {
         }
         let added = self.other.is_some();
         if let Some(other) = self.other {
-            let other = making.floats(other, wide, "other")?;
-            reads.push(making.read_as(other, &dense(wide))?);
+            reads.push(making.read_dense(other, wide, "other")?);
         }
-        let result = making.floats(self.result, wide, "result")?;
         Ok(OnPanels {
             reads,
-            writes: [making.written_as(result, &dense(wide), "result")?],
+            writes: [making.written_dense(self.result, wide, "result")?],
             biased: self.bias.is_some(),
             added,
             activation: self.activation,

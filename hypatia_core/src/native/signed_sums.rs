@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::linear::dense;
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View};
@@ -47,12 +46,10 @@ impl Text {
         let mut reads = vec![making.floats(self.x, &[rows, self.places, length], "x")?];
         let line = [self.results, length];
         if let Some(constant) = self.constant {
-            let region = making.floats(constant, &line, "constant")?;
-            reads.push(making.read_as(region, &dense(&line))?);
+            reads.push(making.read_dense(constant, &line, "constant")?);
         }
         let sizes = [rows, self.results, length];
-        let result = making.floats(self.result, &sizes, "result")?;
-        let writes = [making.written_as(result, &dense(&sizes), "result")?];
+        let writes = [making.written_dense(self.result, &sizes, "result")?];
         Ok(SignedSums {
             sums,
             reads,

@@ -109,6 +109,19 @@ impl<'a> Making<'a> {
         Ok(own)
     }
 
+    /// Elements of float32 that the step reads one after another in the order of these sizes, by a copy where they lie
+    /// otherwise.
+    pub fn read_dense(&mut self, view: View, sizes: &[usize], what: &str) -> Result<Region> {
+        let region = self.floats(view, sizes, what)?;
+        self.read_as(region, &dense(sizes))
+    }
+
+    /// The same of what it writes.
+    pub fn written_dense(&mut self, view: View, sizes: &[usize], what: &str) -> Result<Region> {
+        let region = self.floats(view, sizes, what)?;
+        self.written_as(region, &dense(sizes), what)
+    }
+
     fn scratch(&mut self, sizes: &[usize]) -> Result<Region> {
         self.buffers.push(Buffer {
             elements: count(sizes)?,
@@ -117,6 +130,12 @@ impl<'a> Making<'a> {
         });
         Ok(Region::dense(self.buffers.len() - 1, sizes))
     }
+}
+
+/// The strides of elements one after another, in the order of these sizes.
+pub(super) fn dense(sizes: &[usize]) -> Vec<Option<usize>> {
+    let strides = Region::dense(0, sizes).view.strides;
+    strides.into_iter().map(Some).collect()
 }
 
 macro_rules! steps {

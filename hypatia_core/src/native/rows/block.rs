@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use smallvec::SmallVec;
 
 use super::Rows;
-use super::interleaved;
+use super::interleaved::{self, PLACES};
 use super::registers::{Home, Register, Shape};
 use super::strided::Strided;
 use crate::native::instruction::{Instruction, Reduction};
@@ -36,6 +36,24 @@ pub(super) struct Task<'a> {
     pub rows: &'a Rows,
     pub memory: &'a Memory,
     pub blocks: std::ops::Range<usize>,
+}
+
+/// Where a row of these registers begins.
+///
+/// # Safety
+/// The registers have such a row.
+#[inline(always)]
+unsafe fn rows_of(
+    sources: &[Source],
+    registers: impl Iterator<Item = usize>,
+    row: usize,
+) -> SmallVec<[*mut f32; PLACES]> {
+    let begins = registers.map(|register| {
+        let Source { at, step } = sources[register];
+        // SAFETY: as the caller vouches.
+        unsafe { at.add(row * step) }
+    });
+    begins.collect()
 }
 
 impl Job for Task<'_> {
@@ -149,11 +167,11 @@ impl Task<'_> {
                             continue;
                         }
                         for row in 0..count {
-                            let registers = bundle.iter().map(|&load| {
-                                let Source { at, step } = sources[load];
-                                at.add(row * step)
-                            });
-                            interleaved::read::<BITS>(from.line(row), column, registers, width);
+                            for (part, first) in bundle.chunks(PLACES).zip((0..).step_by(PLACES)) {
+                                let to = rows_of(sources, part.iter().copied(), row);
+                                let from = from.line(row).add(first);
+                                interleaved::read::<BITS>(from, column, &to, width);
+                            }
                         }
                     }
                 }
@@ -180,12 +198,12 @@ impl Task<'_> {
                         continue;
                     }
                     for row in 0..count {
-                        let registers = bundle.iter().map(|&store| {
-                            let Source { at, step } = sources[rows.stores[store].register];
-                            at.add(row * step).cast_const()
-                        });
-                        let to = to_place.line(row);
-                        interleaved::write::<BITS>(to, to_place.column, registers, width);
+                        for (part, first) in bundle.chunks(PLACES).zip((0..).step_by(PLACES)) {
+                            let stored = part.iter().map(|&store| rows.stores[store].register);
+                            let from = rows_of(sources, stored, row);
+                            let to = to_place.line(row).add(first);
+                            interleaved::write::<BITS>(to, to_place.column, &from, width);
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use super::registers::{Register, Shape};
 use crate::native::buffer::Kind;
 
 /// Places that are turned at once, by so many lines.
-const PLACES: usize = 4;
+pub(super) const PLACES: usize = 4;
 #[cfg(target_arch = "x86_64")]
 const LINES: usize = 8;
 
@@ -54,10 +54,7 @@ pub(super) fn of_one_shape(
     one_by_one(bundle).collect()
 }
 
-/// Accesses each by itself.
-pub(super) fn one_by_one(
-    numbers: impl IntoIterator<Item = usize>,
-) -> impl Iterator<Item = Vec<usize>> {
+fn one_by_one(numbers: impl IntoIterator<Item = usize>) -> impl Iterator<Item = Vec<usize>> {
     numbers.into_iter().map(|number| vec![number])
 }
 
@@ -73,7 +70,7 @@ fn is_beside(one: &Access, other: &Access) -> bool {
         && a.outer == b.outer
 }
 
-/// Reads one row of each view of a bundle, so many elements `step` apart.
+/// Reads one row of each of up to four views that are interleaved, so many elements `step` apart.
 ///
 /// # Safety
 /// The lines begin in memory, which has them, and registers hold so many elements.
@@ -81,39 +78,30 @@ fn is_beside(one: &Access, other: &Access) -> bool {
 pub(super) unsafe fn read<const BITS: usize>(
     from: *const f32,
     step: usize,
-    registers: impl ExactSizeIterator<Item = *mut f32>,
+    registers: &[*mut f32],
     width: usize,
 ) {
-    let mut pending = [std::ptr::null_mut(); PLACES];
-    let count = registers.len();
-    for (place, register) in registers.enumerate() {
-        pending[place % PLACES] = register;
-        let held = place % PLACES + 1;
-        if held < PLACES && place + 1 < count {
-            continue;
-        }
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let from = from.add(place + 1 - held);
-            let mut done = 0;
-            #[cfg(target_arch = "x86_64")]
-            if BITS >= 256 && held == PLACES {
-                done = width / LINES * LINES;
-                for line in (0..done).step_by(LINES) {
-                    read_tile(from.add(line * step), step, pending, line);
-                }
+    let mut done = 0;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if BITS >= 256
+            && let &[a, b, c, d] = registers
+        {
+            done = width / LINES * LINES;
+            for line in (0..done).step_by(LINES) {
+                read_tile(from.add(line * step), step, [a, b, c, d], line);
             }
-            for (at, &to) in pending[..held].iter().enumerate() {
-                let from = from.add(at);
-                for line in done..width {
-                    *to.add(line) = *from.add(line * step);
-                }
+        }
+        for (place, &to) in registers.iter().enumerate() {
+            for line in done..width {
+                *to.add(line) = *from.add(line * step + place);
             }
         }
     }
 }
 
-/// Writes one row of each view of a bundle.
+/// Writes one row of each of up to four views that are interleaved.
 ///
 /// # Safety
 /// As `read`.
@@ -121,32 +109,24 @@ pub(super) unsafe fn read<const BITS: usize>(
 pub(super) unsafe fn write<const BITS: usize>(
     to: *mut f32,
     step: usize,
-    registers: impl ExactSizeIterator<Item = *const f32>,
+    registers: &[*mut f32],
     width: usize,
 ) {
-    let mut pending = [std::ptr::null(); PLACES];
-    let count = registers.len();
-    for (place, register) in registers.enumerate() {
-        pending[place % PLACES] = register;
-        let held = place % PLACES + 1;
-        if held < PLACES && place + 1 < count {
-            continue;
-        }
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let to = to.add(place + 1 - held);
-            let mut done = 0;
-            #[cfg(target_arch = "x86_64")]
-            if BITS >= 256 && held == PLACES {
-                done = width / LINES * LINES;
-                for line in (0..done).step_by(LINES) {
-                    write_tile(to.add(line * step), step, pending, line);
-                }
+    let mut done = 0;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if BITS >= 256
+            && let &[a, b, c, d] = registers
+        {
+            done = width / LINES * LINES;
+            for line in (0..done).step_by(LINES) {
+                write_tile(to.add(line * step), step, [a, b, c, d], line);
             }
-            for (at, &from) in pending[..held].iter().enumerate() {
-                for line in done..width {
-                    *to.add(line * step + at) = *from.add(line);
-                }
+        }
+        for (place, &from) in registers.iter().enumerate() {
+            for line in done..width {
+                *to.add(line * step + place) = *from.add(line);
             }
         }
     }
@@ -183,7 +163,7 @@ unsafe fn read_tile(from: *const f32, step: usize, to: [*mut f32; PLACES], at: u
 /// As `read_tile`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn write_tile(to: *mut f32, step: usize, from: [*const f32; PLACES], at: usize) {
+unsafe fn write_tile(to: *mut f32, step: usize, from: [*mut f32; PLACES], at: usize) {
     use std::arch::x86_64::*;
     // SAFETY: as the caller vouches.
     unsafe {
@@ -234,12 +214,13 @@ mod tests {
                 step,
                 width,
             } = self;
-            // SAFETY: both slices have `width` lines `step` apart, and each part `width` elements.
-            unsafe {
-                let registers = parts.iter_mut().map(|part| part.as_mut_ptr());
-                read::<BITS>(from.as_ptr(), step, registers, width);
-                let registers = parts.iter().map(|part| part.as_ptr());
-                write::<BITS>(to.as_mut_ptr(), step, registers, width);
+            for (parts, first) in parts.chunks_mut(PLACES).zip((0..).step_by(PLACES)) {
+                let registers: Vec<*mut f32> = parts.iter_mut().map(Vec::as_mut_ptr).collect();
+                // SAFETY: both slices have `width` lines `step` apart, and each part `width` elements.
+                unsafe {
+                    read::<BITS>(from.as_ptr().add(first), step, &registers, width);
+                    write::<BITS>(to.as_mut_ptr().add(first), step, &registers, width);
+                }
             }
         }
     }

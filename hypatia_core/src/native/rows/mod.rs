@@ -25,7 +25,7 @@ use crate::registers::dispatch;
 use crate::team;
 use axes::{Axes, Way};
 use block::Task;
-use registers::{Block, Home, Register, allot};
+use registers::{Allotment, Block, Home, Register, allot};
 
 /// Picoseconds for which another thread is called.
 const WORTH_A_THREAD: usize = 4_000_000;
@@ -234,13 +234,16 @@ impl Rows {
         }
         let (load_views, store_views) = (views(&loads, &flags.0), views(&stores, &flags.1));
         // How large a block may be depends on its registers, and these on whether it has several rows.
-        let full = |block: Block, homes: &[Register], slots: usize| {
-            let all = homes
+        let full = |block: Block,
+                    Allotment {
+                        registers, slots, ..
+                    }: &Allotment| {
+            let all = registers
                 .iter()
                 .filter(|one| one.shape == registers::Shape::Full)
                 .count();
             let own = slots / (block.rows * block.columns).max(1);
-            let slotted = homes
+            let slotted = registers
                 .iter()
                 .filter(|one| matches!(one.home, Home::Slot(_)))
                 .count();
@@ -251,30 +254,27 @@ impl Rows {
             rows: 1,
             columns: axes.columns,
         };
-        let (mut registers, mut slots) = allot(&load_views, &bundles, &code, &store_views, block);
+        let mut allotted = allot(&load_views, &bundles, &code, &store_views, block);
         for _ in 0..2 {
-            block = Block::of(&axes, full(block, &registers, slots), reduces);
-            (registers, slots) = allot(&load_views, &bundles, &code, &store_views, block);
+            block = Block::of(&axes, full(block, &allotted), reduces);
+            allotted = allot(&load_views, &bundles, &code, &store_views, block);
             if block.rows == 1 {
                 break;
             }
         }
-        let first = |load: usize| {
-            let reads = |one: &Instruction| one.operands().any(|operand| operand == load);
-            code.iter().position(reads).unwrap_or(code.len())
-        };
+        let Allotment {
+            registers,
+            slots,
+            first,
+        } = allotted;
         let mut copied: Vec<(usize, Vec<usize>)> = Vec::new();
-        for bundle in &bundles {
-            let first = bundle.iter().map(|&load| first(load)).min();
-            let slotted = bundle.iter().copied();
-            let slotted = slotted.filter(|&load| registers[load].home != Home::Load);
-            let slotted: Vec<usize> = slotted.collect();
-            let alike = if slotted.len() == bundle.len() {
-                interleaved::of_one_shape(slotted, &loads, &registers)
-            } else {
-                interleaved::one_by_one(slotted).collect()
-            };
-            copied.extend(alike.into_iter().map(|one| (first.unwrap_or(0), one)));
+        for bundle in bundles {
+            let before = first[bundle[0]] - loads.len();
+            let apart = interleaved::of_one_shape(bundle, &loads, &registers);
+            // What is read where it lies is no part of a longer bundle: its elements lie together.
+            let slotted = apart.into_iter();
+            let slotted = slotted.filter(|one| registers[one[0]].home != Home::Load);
+            copied.extend(slotted.map(|one| (before, one)));
         }
         copied.sort_unstable();
         let written = (0..stores.len())

@@ -137,15 +137,24 @@ fn only_reduced(register: usize, code: &[Instruction], stores: &[Access<'_>]) ->
     !code.iter().any(by_others) && stores.iter().all(|store| store.register != register)
 }
 
-/// The registers, and how many elements of memory their slots take. Loads that have a slot are to be copied to it right
-/// before the first instruction that reads one of their bundle.
+/// Where a block's registers are.
+pub(super) struct Allotment {
+    pub registers: Vec<Register>,
+    /// How many elements of memory their slots take.
+    pub slots: usize,
+    /// The register that is made by the first instruction that reads a register, or one of its bundle: before it a load
+    /// that has a slot is to be copied there.
+    pub first: Vec<usize>,
+}
+
+/// The registers for blocks like this.
 pub(super) fn allot(
     loads: &[Access<'_>],
     bundles: &[Vec<usize>],
     code: &[Instruction],
     stores: &[Access<'_>],
     block: Block,
-) -> (Vec<Register>, usize) {
+) -> Allotment {
     let several = block.rows > 1;
     let count = loads.len() + code.len();
     let mut shapes: Vec<Shape> = loads
@@ -235,5 +244,9 @@ pub(super) fn allot(
         shape,
         home: home.unwrap_or(Home::Load),
     });
-    (registers.collect(), memory)
+    Allotment {
+        registers: registers.collect(),
+        slots: memory,
+        first,
+    }
 }
