@@ -31,6 +31,17 @@ struct Source {
     step: usize,
 }
 
+impl Source {
+    /// As rows that are summed.
+    #[inline(always)]
+    fn rows(self) -> sums::Operand {
+        sums::Operand {
+            at: self.at,
+            step: self.step,
+        }
+    }
+}
+
 /// Some blocks of a step.
 pub(super) struct Task<'a> {
     pub rows: &'a Rows,
@@ -228,18 +239,17 @@ impl Task<'_> {
         let registers = &self.rows.registers;
         let shape = registers[out].shape;
         if shape == Shape::PerRow && width <= sums::LONGEST {
-            let rows = |register: usize| {
-                let Source { at, step } = sources[register];
-                matches!(registers[register].shape, Shape::Full | Shape::PerColumn)
-                    .then_some(sums::Operand { at, step })
-            };
             let operands = match instruction {
-                Instruction::Reduce(Reduction::Sum, a) => rows(a).map(|a| (a, None)),
-                Instruction::Dot(a, b) => rows(a).zip(rows(b)).map(|(a, b)| (a, Some(b))),
+                Instruction::Reduce(Reduction::Sum, a) => Some((a, None)),
+                Instruction::Dot(a, b) => Some((a, Some(b))),
                 _ => None,
             };
-            if let Some((a, b)) = operands {
+            if let Some((a, b)) = operands
+                && is_wide(registers[a].shape)
+                && b.is_none_or(|b| is_wide(registers[b].shape))
+            {
                 let to = sources[out].at;
+                let (a, b) = (sources[a].rows(), b.map(|b| sources[b].rows()));
                 // SAFETY: as the caller vouches.
                 if unsafe { sums::of_short_rows::<BITS>(a, b, to, count, width) } == count {
                     return;
@@ -298,16 +308,15 @@ impl Task<'_> {
         let (mut rows, mut columns) = extent(shape, count, width);
         let out = sources[out];
         // Rows that lie one after another, in all operands, are one.
-        if rows > 1
-            && out.step == width
-            && instruction
-                .operands()
-                .all(|operand| match registers[operand].shape {
-                    Shape::Single => true,
-                    Shape::Full => sources[operand].step == width,
-                    _ => false,
-                })
-        {
+        let mut together = rows > 1 && out.step == width;
+        for operand in instruction.operands() {
+            together &= match registers[operand].shape {
+                Shape::Single => true,
+                Shape::Full => sources[operand].step == width,
+                _ => false,
+            };
+        }
+        if together {
             (rows, columns) = (1, rows * columns);
         }
         for row in 0..rows {
@@ -368,6 +377,12 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// Whether a register of this shape has a number for each column.
+#[inline(always)]
+fn is_wide(shape: Shape) -> bool {
+    matches!(shape, Shape::Full | Shape::PerColumn)
 }
 
 /// How many rows of how many elements a register of this shape has in a block. A number per row is one row of them.
