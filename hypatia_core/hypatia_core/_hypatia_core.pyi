@@ -48,6 +48,9 @@ def compile_fx_graph(
 def rows_by_matrix(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> None: ...
+def rows_by_matrix_and_squares(
+    double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
+) -> float: ...
 def register_bits() -> int: ...
 
 @final

@@ -34,6 +34,7 @@ from hypatia_core.packed_call import compiled_over, held_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
+from hypatia_core.shared_passes import joined
 from hypatia_core.sizes import Unsupported, is_symbolic
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
@@ -217,7 +218,7 @@ class Compilation:
             rewritten, parts = self._optimize(imported, source)
             if source is not graph:
                 rewritten, parts = rewritten or source, None
-            rewritten = self._contracted(rewritten, imported, graph)
+            rewritten = self._contracted(rewritten, imported, graph, static)
             self.rewritten = rewritten
         except Unsupported as reason:
             if self.stage == "joint":
@@ -420,9 +421,9 @@ class Compilation:
         return found[0]
 
     def _contracted(
-        self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
+        self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule, static: list[int]
     ) -> GraphModule | None:
-        """The graph with sums over channels and small tables computed by operations of our own."""
+        """The graph with sums over channels and small tables, and what shares a pass, by our operations."""
         self.searched = rewritten
         if self.options.numerics == "exact":
             return rewritten
@@ -431,10 +432,13 @@ class Compilation:
         try:
             with self._timed("contractions"):
                 found = contracted(rewritten or graph, imported.assumed)
+                shared = joined(found[0] if found else rewritten or graph, static)
         except Exception as error:  # a fault of ours must not be the user's
             self._fall_back(f"contractions were not looked for: {brief(error)}", error)
             return rewritten
         written, counts = (rewritten, {}) if found is None else found
+        if shared is not None:
+            written, counts["rows_by_matrix_and_squares"] = shared
         self.report.implementations |= {f"{name}: the engine's": n for name, n in counts.items()}
         if written is not None:
             self.report.nodes_after = work_of(written)

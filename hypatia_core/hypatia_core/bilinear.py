@@ -7,7 +7,9 @@ the last dimension broadcasts.
 `torch.ops.hypatia.weighted_bilinear(x, y, weight, terms)` multiplies each term by a weight of its channel,
 the last dimension before the rows: `weight` is (channels, weights), and a term is `i j k c w`.
 
-`torch.ops.hypatia.rows_by_matrix(x, matrix)` is `x @ matrix` for a small matrix and many rows.
+`torch.ops.hypatia.rows_by_matrix(x, matrix)` is `x @ matrix` for a small matrix and many rows, and
+`torch.ops.hypatia.rows_by_matrix_and_squares(x, matrix)` that and the sum of the squares of x, of which it
+reads long rows once.
 
 All have gradients of any order, which are such maps themselves.
 """
@@ -21,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hypatia_core._hypatia_core import BilinearMap, rows_by_matrix
+from hypatia_core._hypatia_core import BilinearMap, rows_by_matrix, rows_by_matrix_and_squares
 
 #: The operations' declarations; kept alive as long as the module.
 _LIBRARY = torch.library.Library("hypatia", "DEF")
@@ -30,6 +32,7 @@ for _signature in (
     "weighted_bilinear(Tensor x, Tensor y, Tensor weight, str terms) -> Tensor",
     "bilinear_weight_gradient(Tensor x, Tensor y, Tensor gradient, str terms) -> Tensor",
     "rows_by_matrix(Tensor x, Tensor matrix) -> Tensor",
+    "rows_by_matrix_and_squares(Tensor x, Tensor matrix) -> (Tensor, Tensor)",
 ):
     _LIBRARY.define(_signature, tags=(torch.Tag.pt2_compliant_tag,))
 
@@ -185,14 +188,25 @@ def weight_gradient_on_rows(x: Tensor, y: Tensor, gradient: Tensor, terms: str) 
 
 def many_rows_by_matrix(x: Tensor, matrix: Tensor) -> Tensor:
     """`torch.ops.hypatia.rows_by_matrix` past the dispatcher."""
+    return x @ matrix if not is_ours(x, matrix) else _rows_by(rows_by_matrix, x, matrix)[0]
+
+
+def rows_and_squares(x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """`torch.ops.hypatia.rows_by_matrix_and_squares` past the dispatcher."""
     if not is_ours(x, matrix):
-        return x @ matrix
+        return _product_and_squares(x, matrix)
+    product, squares = _rows_by(rows_by_matrix_and_squares, x, matrix)
+    return product, x.new_full((), squares)
+
+
+def _rows_by(native: Callable[..., Any], x: Tensor, matrix: Tensor) -> tuple[Tensor, Any]:
+    """Rows by a matrix, which native code writes, and what that gives."""
     if x.dim() == 0 or matrix.dim() != 2 or x.shape[-1] != matrix.shape[0]:
         raise ValueError(f"rows of shape {tuple(x.shape)} by a matrix of shape {tuple(matrix.shape)}")
     x, matrix = x.contiguous(), matrix.contiguous()
     n, p = matrix.shape
     result = x.new_empty((*x.shape[:-1], p))
-    rows_by_matrix(
+    given = native(
         x.dtype == torch.float64,
         x.data_ptr(),
         matrix.data_ptr(),
@@ -201,7 +215,7 @@ def many_rows_by_matrix(x: Tensor, matrix: Tensor) -> Tensor:
         (n, p),
         torch.get_num_threads(),
     )
-    return result
+    return result, given
 
 
 def _channels(batch: torch.Size, weight: torch.Size, weights: int) -> int:
@@ -244,6 +258,10 @@ def _weight_gradient_by_matrix(x: Tensor, y: Tensor, gradient: Tensor, terms: st
     pairs = _pairs(x, y).expand(*gradient.shape[:-1], -1)
     by_weight = torch.einsum("...cq,qwk,...ck->...cw", pairs, _matrix(terms, pairs), gradient)
     return by_weight.flatten(0, -3).sum(0) if by_weight.dim() > 2 else by_weight
+
+
+def _product_and_squares(x: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    return x @ matrix, x.square().sum()
 
 
 def _shape_of(x: Tensor, y: Tensor, terms: str) -> Any:
@@ -309,6 +327,11 @@ def _gradients_of_rows(context: Any, g: Tensor) -> tuple[Any, ...]:
     return dx, dm
 
 
+def _gradients_of_rows_and_squares(context: Any, g: Tensor, of_squares: Tensor) -> tuple[Any, ...]:
+    dx, dm = _gradients_of_rows(context, g)
+    return (None if dx is None else dx + 2 * of_squares * context.saved_tensors[0]), dm
+
+
 # Batches of calls.
 
 
@@ -320,10 +343,14 @@ def _first(value: Any, dim: int | None, extents: int) -> Any:
     return value.reshape(value.shape[0], *[1] * (extents + 1 - value.dim()), *value.shape[1:])
 
 
-def _one_by_one(operation: Any, size: int, in_dims: tuple[int | None, ...], values: tuple[Any, ...]) -> Any:
+def _each(operation: Any, size: int, in_dims: tuple[int | None, ...], values: tuple[Any, ...]) -> list[Any]:
     pairs = list(zip(values, in_dims, strict=True))
     calls = ([value if dim is None else value.select(dim, n) for value, dim in pairs] for n in range(size))
-    return torch.stack([operation(*call) for call in calls])
+    return [operation(*call) for call in calls]
+
+
+def _one_by_one(operation: Any, size: int, in_dims: tuple[int | None, ...], values: tuple[Any, ...]) -> Any:
+    return torch.stack(_each(operation, size, in_dims, values))
 
 
 def _many_bilinear(info: Any, in_dims: tuple[int | None, ...], *values: Any) -> tuple[Any, int]:
@@ -346,6 +373,11 @@ def _many_rows(info: Any, in_dims: tuple[int | None, ...], x: Any, matrix: Any) 
     if in_dims[1] is None:
         return torch.ops.hypatia.rows_by_matrix(x.movedim(in_dims[0], 0), matrix), 0
     return _one_by_one(torch.ops.hypatia.rows_by_matrix, info.batch_size, in_dims, (x, matrix)), 0
+
+
+def _many_rows_and_squares(info: Any, in_dims: tuple[int | None, ...], *values: Any) -> tuple[Any, Any]:
+    found = _each(torch.ops.hypatia.rows_by_matrix_and_squares, info.batch_size, in_dims, values)
+    return tuple(torch.stack(results) for results in zip(*found, strict=True)), (0, 0)
 
 
 def _register() -> None:
@@ -372,12 +404,19 @@ def _register() -> None:
             _gradients_of_rows,
             _many_rows,
         ),
+        "rows_by_matrix_and_squares": (
+            rows_and_squares,
+            _product_and_squares,
+            lambda x, matrix: (x.new_empty((*x.shape[:-1], matrix.shape[-1])), x.new_empty(())),
+            _gradients_of_rows_and_squares,
+            _many_rows_and_squares,
+        ),
     }
     for name, (ours, by_matrix, shape, gradients, many) in rows.items():
         _LIBRARY.impl(name, ours, "CPU")
         _LIBRARY.impl(name, by_matrix, "CUDA")
         operation = f"hypatia::{name}"
-        keep = _keep_tensors if name == "rows_by_matrix" else _keep
+        keep = _keep_tensors if name.startswith("rows_by_matrix") else _keep
         torch.library.register_fake(operation, shape, lib=_LIBRARY)
         torch.library.register_vmap(operation, many, lib=_LIBRARY)
         torch.library.register_autograd(operation, gradients, setup_context=keep, lib=_LIBRARY)
@@ -386,3 +425,4 @@ def _register() -> None:
 _register()
 
 ROWS_BY_MATRIX = torch.ops.hypatia.rows_by_matrix.default
+ROWS_BY_MATRIX_AND_SQUARES = torch.ops.hypatia.rows_by_matrix_and_squares.default

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from hypatia_core._hypatia_core import inner_product
@@ -14,8 +16,8 @@ _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
 _LIBRARY.define("inner_product(Tensor x, Tensor y) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
 
 
-def _inner_product(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The engine's own code on dense memory."""
+def of_vectors(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """`torch.ops.hypatia.inner_product` past the dispatcher: the engine's own code on dense memory."""
     if x.dtype != y.dtype or x.dtype not in (torch.float32, torch.float64) or x.shape != y.shape:
         return torch.dot(x, y)
     x, y = x.contiguous(), y.contiguous()
@@ -28,8 +30,8 @@ def _shape_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return x.new_empty(())
 
 
-_LIBRARY.impl("inner_product", _inner_product, "CPU")
+_LIBRARY.impl("inner_product", of_vectors, "CPU")
 _LIBRARY.impl("inner_product", torch.dot, "CUDA")
 torch.library.register_fake("hypatia::inner_product", _shape_of, lib=_LIBRARY)
 
-INNER_PRODUCT = torch.ops.hypatia.inner_product.default
+INNER_PRODUCT: Any = torch.ops.hypatia.inner_product.default

@@ -1,9 +1,9 @@
 //! Inner products of long vectors: one pass over both, summed in blocks, so that the sum of millions errs like that of
-//! thousands.
+//! thousands. That of a matrix with itself may share its pass with a product.
 
 #[cfg(target_arch = "x86_64")]
 use crate::bilinear::Registers;
-use crate::bilinear::{Real, threads};
+use crate::bilinear::{Matrix, Real, threads};
 use crate::error::{Error, Result};
 use crate::registers::{Job, dispatch};
 
@@ -40,6 +40,24 @@ pub fn inner_product<T: Real + Into<f64>>(x: &[T], y: &[T], threads: usize) -> R
         *sum = blocks(&x[part.clone()], &y[part]);
     });
     Ok(sums.iter().sum())
+}
+
+/// Writes rows by a matrix, and gives the sum of the squares of the rows' elements: in one pass where the rows are long.
+///
+/// # Errors
+/// The slices are not so many rows of their widths.
+pub fn product_and_squares<T: Real + Into<f64>>(
+    matrix: &Matrix<'_, T>,
+    x: &[T],
+    result: &mut [T],
+    rows: usize,
+    threads: usize,
+) -> Result<f64> {
+    if let Some(squares) = matrix.apply_and_square(x, result, rows, threads)? {
+        return Ok(squares);
+    }
+    matrix.apply(x, result, rows, threads)?;
+    inner_product(x, x, threads)
 }
 
 fn blocks<T: Real + Into<f64>>(x: &[T], y: &[T]) -> f64 {
@@ -154,5 +172,33 @@ mod tests {
         let x = vec![1.1f32; 1 << 22];
         let wanted = f64::from(1.1f32) * f64::from(1.1f32) * x.len() as f64;
         assert!((inner_product(&x, &x, 1).unwrap() / wanted - 1.0).abs() < 1e-6);
+        let elements = vec![1.0; 2 << 11];
+        let matrix = Matrix {
+            elements: &elements,
+            rows: 1 << 11,
+            columns: 2,
+        };
+        let mut result = vec![0.0; 2 << 11];
+        let squares = product_and_squares(&matrix, &x, &mut result, 1 << 11, 1).unwrap();
+        assert!((squares / wanted - 1.0).abs() < 1e-6);
+    }
+
+    /// Whole numbers, so that sums are exact in any order.
+    #[test]
+    fn squares_beside_products_of_long_rows_and_short_ones() {
+        for (rows, n, p) in [(0, 70, 2), (3, 0, 2), (5, 3, 3), (37, 100, 17), (9, 70, 0)] {
+            let x: Vec<f32> = (0..rows * n).map(|i| (i % 11) as f32 - 5.0).collect();
+            let elements: Vec<f32> = (0..n * p).map(|i| (i % 7) as f32 - 3.0).collect();
+            let matrix = Matrix {
+                elements: &elements,
+                rows: n,
+                columns: p,
+            };
+            let (mut result, mut wanted) = (vec![f32::NAN; rows * p], vec![f32::NAN; rows * p]);
+            matrix.apply(&x, &mut wanted, rows, 2).unwrap();
+            let squares = product_and_squares(&matrix, &x, &mut result, rows, 2).unwrap();
+            let sum: f32 = x.iter().map(|v| v * v).sum();
+            assert_eq!((squares, result), (f64::from(sum), wanted));
+        }
     }
 }

@@ -273,6 +273,18 @@ class Reference:
         made = torch.einsum("bcj,aji,boi->oca", a, self._mixing(table), g)
         self.view(result, [outs, ins, count], write=True).copy_(made)
 
+    def rows_by_matrix(
+        self, rows: int, depth: int, columns: int, x: Any, matrix: Any, result: Any, squares: Any
+    ) -> None:
+        a = self.view(x, [rows, depth]).double()
+        self.view(result, [rows, columns], write=True).copy_(a @ self.view(matrix, [depth, columns]).double())
+        if squares is not None:
+            self.view(squares, [1], write=True).copy_(a.square().sum())
+
+    def inner_product(self, count: int, x: Any, y: Any, result: Any) -> None:
+        a, b = (self.view(vector, [count]).double() for vector in (x, y))
+        self.view(result, [1], write=True).copy_(a @ b)
+
     def signed_sums(
         self, places: int, results: int, scale: float, terms: list[Any], rows: int, length: int, x: Any,
         constant: Any, result: Any,

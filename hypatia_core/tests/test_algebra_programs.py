@@ -76,6 +76,36 @@ CASES: dict[str, Case] = {
         lambda: (drawn(6, 5, 3), drawn(2, 5)),
         ["signed_sums", "rows"],
     ),
+    "rows by a matrix": (
+        lambda x, m: hypatia.rows_by_matrix(x.transpose(0, 1), m + 1).relu(),
+        lambda: (drawn(7, 5, 9), drawn(9, 4)),
+        ["rows", "rows", "rows_by_matrix", "rows"],
+    ),
+    "rows by a matrix, and the squares": (
+        lambda x, m: (lambda both: both[0] * both[1])(hypatia.rows_by_matrix_and_squares(x * 2, m)),
+        lambda: (drawn(21, 70), drawn(70, 4)),
+        ["rows", "rows_by_matrix", "rows"],
+    ),
+    "a product and squares that are returned": (
+        lambda x, m: hypatia.rows_by_matrix_and_squares(x, m.t().exp().t()),
+        lambda: (drawn(3, 2, 70), drawn(70, 4)),
+        ["rows", "rows_by_matrix"],
+    ),
+    "the squares alone": (
+        lambda x, m: hypatia.rows_by_matrix_and_squares(x, m)[1].sqrt() + 1,
+        lambda: (drawn(21, 70), drawn(70, 4)),
+        ["rows_by_matrix", "rows"],
+    ),
+    "an inner product": (
+        lambda x, y: hypatia.inner_product(x.exp()[::2], y.view(40)) * y,
+        lambda: (drawn(80), drawn(8, 5)),
+        ["rows", "inner_product", "rows"],
+    ),
+    "an inner product that is returned": (
+        lambda x, y: hypatia.inner_product(x.t().reshape(40), y * 2),
+        lambda: (drawn(8, 5), drawn(40)),
+        ["rows", "rows", "inner_product"],
+    ),
     "signed sums without a constant": (
         lambda x: hypatia.signed_sums(x * 2, None, SUMS).transpose(1, 2).exp(),
         lambda: (drawn(6, 3, 5),),
@@ -112,6 +142,21 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda step: step.update(rows=9), "does not lie in buffer"),
         (lambda step: step.update(weight=step["x"]), "where the table has none"),
         (lambda step: step["table"].pop("widths"), "widths"),
+    ]
+    for change, said in changes:
+        changed = json.loads(written.text)
+        change(changed["steps"][0])
+        with pytest.raises(HypatiaError, match=said):
+            NativeProgram(json.dumps(changed))
+
+
+def test_a_product_and_squares_that_do_not_fit_are_refused() -> None:
+    (written,) = programs(lambda x, m: hypatia.rows_by_matrix_and_squares(x, m), drawn(4, 3), drawn(3, 2))
+    assert NativeProgram(written.text) is not None
+    changes: list[tuple[Callable[[Any], Any], str]] = [
+        (lambda step: step.update(depth=4), "does not lie in buffer"),
+        (lambda step: step.update(squares=step["result"]), "squares|meet|written"),
+        (lambda step: step.update(columns=3), "does not lie in buffer"),
     ]
     for change, said in changes:
         changed = json.loads(written.text)

@@ -89,6 +89,8 @@ def test_gradients_of_any_order() -> None:
         (by_channels, drawn((2, 4, 2), (2, 4, 3), (4, 3))),
         (by_channels, drawn((2, 4, 2), (4, 3), (4, 3))),
         (torch.ops.hypatia.rows_by_matrix, drawn((6, 3), (3, 2))),
+        (torch.ops.hypatia.rows_by_matrix_and_squares, drawn((6, 3), (3, 2))),
+        (torch.ops.hypatia.rows_by_matrix_and_squares, drawn((2, 70), (70, 1))),
     ]
     for function, inputs in cases:
         assert torch.autograd.gradcheck(function, tuple(inputs))
@@ -110,6 +112,10 @@ def test_batches_of_calls() -> None:
     torch.testing.assert_close(each, wanted)
     rows = torch.vmap(torch.ops.hypatia.rows_by_matrix, in_dims=(1, None))(x[0, :, :, :], *drawn((2, 3)))
     assert rows.shape == (4, 5, 3)
+    both = torch.vmap(torch.ops.hypatia.rows_by_matrix_and_squares, in_dims=(1, None))
+    product, squares = both(x[0, :, :, :], *drawn((2, 3)))
+    torch.testing.assert_close(product, rows)
+    torch.testing.assert_close(squares, x[0].square().sum((0, 2)))
 
 
 def test_torch_checks_the_other_operations() -> None:
@@ -117,6 +123,7 @@ def test_torch_checks_the_other_operations() -> None:
     torch.library.opcheck(torch.ops.hypatia.weighted_bilinear.default, (x, y, weight, WEIGHTED))
     torch.library.opcheck(torch.ops.hypatia.bilinear_weight_gradient.default, (x, y, g, WEIGHTED))
     torch.library.opcheck(torch.ops.hypatia.rows_by_matrix.default, (x, *drawn((2, 5))))
+    torch.library.opcheck(torch.ops.hypatia.rows_by_matrix_and_squares.default, (x, *drawn((2, 5))))
 
 
 @pytest.mark.parametrize("extents", [(2, 2), (3, 3), (4, 4), (8, 8), (3, 5), (1, 1)])
@@ -124,6 +131,40 @@ def test_torch_checks_the_other_operations() -> None:
 def test_rows_by_a_matrix(rows: tuple[int, ...], extents: tuple[int, int]) -> None:
     x, matrix = drawn((*rows, extents[0]), extents)
     torch.testing.assert_close(torch.ops.hypatia.rows_by_matrix(x, matrix), x @ matrix)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("extents", [(3, 2), (63, 1), (64, 16), (517, 17), (1030, 9), (64, 0)])
+@pytest.mark.parametrize("rows", [(), (0,), (1,), (39,), (3, 70)])
+def test_rows_by_a_matrix_and_the_squares(
+    rows: tuple[int, ...], extents: tuple[int, int], dtype: torch.dtype, threads: int
+) -> None:
+    x, matrix = (t.detach() for t in drawn((*rows, extents[0]), extents, dtype=dtype))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    product, squares = torch.ops.hypatia.rows_by_matrix_and_squares(x, matrix)
+    torch.set_num_threads(before)
+    rounded = 100 * torch.finfo(dtype).eps
+    torch.testing.assert_close(product, x @ matrix, rtol=rounded, atol=10 * rounded)
+    torch.testing.assert_close(squares, x.double().square().sum().to(dtype))
+
+
+def test_squares_of_rows_that_lie_otherwise() -> None:
+    x, matrix = torch.randn(300, 2, 70)[:, 1].t(), torch.randn(600, 5)[::2].contiguous()
+    product, squares = torch.ops.hypatia.rows_by_matrix_and_squares(x, matrix)
+    torch.testing.assert_close(product, x @ matrix, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(squares, x.square().sum())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_squares_of_millions_err_like_those_of_thousands(threads: int) -> None:
+    x, matrix = torch.rand(1500, 2001) + 1, torch.rand(2001, 3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    _, squares = torch.ops.hypatia.rows_by_matrix_and_squares(x, matrix)
+    torch.set_num_threads(before)
+    torch.testing.assert_close(squares.double(), x.double().square().sum(), rtol=2e-7, atol=0)
 
 
 def test_weights_of_another_shape_are_refused() -> None:

@@ -104,6 +104,8 @@ def test_inner_products_of_long_vectors(threads: int, dtype: torch.dtype) -> Non
     torch.set_num_threads(before)
 
 
+#: A product and the sum of the squares of its left factor in one pass, as reports say it.
+SHARED = "rows_by_matrix_and_squares: the engine's"
 #: Squared residuals of low rank, by name.
 RESIDUALS: dict[str, Callable[..., Any]] = {
     "**": lambda x, u, v: ((x - u @ v.T) ** 2).sum(),
@@ -122,5 +124,43 @@ def test_the_square_of_a_residual_is_an_inner_product(name: str, dtype: torch.dt
     (graph,) = hypatia_core.report(compiled).graphs
     assert graph.rewritten and graph.executor == "aten", graph.refusals
     assert "sum-of-all-products-is-an-inner-product" in graph.rules
+    assert graph.implementations[SHARED] == 1
     assert graph.cost_before is not None and graph.cost_after is not None
     assert graph.cost_after <= 0.5 * graph.cost_before
+
+
+#: Programs of a long matrix and a thin one that read the long one twice, and how often they do in one pass.
+TWICE: dict[str, tuple[Callable[..., Any], int]] = {
+    "scaled": (lambda x, v: (x @ v) / (x * x).sum(), 1),
+    "apart": (lambda x, v: (x @ v.sin(), x.square().sum().sqrt()), 1),
+    "of what is computed": (lambda x, v: (x.exp() @ v, x.exp().square().sum()), 1),
+    "transposed": (lambda x, v: (x.T @ v, (x.T * x.T).sum()), 0),  # it does not lie row by row
+    "the other factor waits": (lambda x, v: x @ (v / (x * x).sum()).sin(), 0),
+    "other squares": (lambda x, v: (x @ v, (v * v).sum()), 0),
+    "of two": (lambda x, v: (x @ v, (x * x.cos()).sum()), 0),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("name", TWICE)
+def test_products_and_squares_share_a_pass(name: str, dtype: torch.dtype) -> None:
+    program, count = TWICE[name]
+    x, v = torch.randn(1024, 1024, dtype=dtype), torch.randn(1024, 8, dtype=dtype)
+    compiled = assert_agrees(program, x, v, measure=False)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.implementations.get(SHARED, 0) == count, graph.after
+
+
+def test_squares_of_a_weight_are_computed_once() -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(1024, 1024))
+
+        def forward(self, v: torch.Tensor) -> torch.Tensor:
+            return (self.weight @ v) / self.weight.square().sum()
+
+    with torch.no_grad():
+        compiled = assert_agrees(Scaled(), torch.randn(1024, 8), measure=False)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert SHARED not in graph.implementations

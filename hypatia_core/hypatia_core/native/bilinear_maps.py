@@ -1,4 +1,5 @@
-"""Steps of Clifford networks: bilinear maps, maps of channels, signed sums, gradients of their weights."""
+"""Steps of Clifford networks and of thin products: bilinear maps, maps of channels, signed sums, gradients
+of their weights, rows by a matrix, inner products."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from torch import fx
 
 from hypatia_core import bilinear, channel_map, signed_sums
 from hypatia_core.native.aliases import args_of
-from hypatia_core.native.lowering import Lowering
+from hypatia_core.native.lowering import Lowering, item_of
 from hypatia_core.native.units import Cell
 from hypatia_core.native.values import Held, Value
 from hypatia_core.native.views import View
@@ -135,3 +136,41 @@ def summed_places(low: Lowering, node: fx.Node) -> Value:
     if constant is not None:
         data["constant"] = _rows(low, constant, (table.results,), length)
     return _written(low, node, _sizes(node), data)
+
+
+def rows_by_matrix(low: Lowering, node: fx.Node) -> Value:
+    """x @ m of a dense matrix x, or of a stack of them."""
+    words = _rows_by(low, node)
+    return _written(low, node, (words["rows"], words["columns"]), {**words, "squares": None})
+
+
+def rows_by_matrix_and_squares(low: Lowering, node: fx.Node) -> list[Value]:
+    """The same, and Σ x² in the same pass."""
+    words = _rows_by(low, node)
+    product, squares = (tuple(fake.shape) for fake in node.meta["val"])
+    unit, cell = low.kernel(item_of(node, 0), product, [words["x"], words["matrix"]])
+    one = low.another(unit, squares, item_of(node, 1))
+    unit.fields = lambda: {
+        **words,
+        "result": _home(low, cell, (words["rows"], words["columns"])),
+        "squares": _home(low, one, (1,)),
+    }
+    return [Held(cell, product), Held(one, squares)]
+
+
+def _rows_by(low: Lowering, node: fx.Node) -> dict[str, Any]:
+    x, matrix = args_of(node)
+    depth, columns = _sizes(matrix)
+    rows = math.prod(_sizes(x)[:-1])
+    return {
+        **{"step": "rows_by_matrix", "rows": rows, "depth": depth, "columns": columns},
+        **{"x": _dense(low, x, (rows, depth)), "matrix": _dense(low, matrix, (depth, columns))},
+    }
+
+
+def inner_product(low: Lowering, node: fx.Node) -> Value:
+    """Σ xᵢ·yᵢ of two vectors."""
+    x, y = args_of(node)
+    (count,) = _sizes(x)
+    views = {name: _rows(low, vector, (), count).shaped((count,)) for name, vector in (("x", x), ("y", y))}
+    return _written(low, node, (1,), {"step": "inner_product", "count": count, **views})

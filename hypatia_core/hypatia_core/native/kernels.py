@@ -11,12 +11,16 @@ import torch
 from torch import fx
 
 from hypatia_core.activation import activation, post_operation
+from hypatia_core.inner_product import INNER_PRODUCT
 from hypatia_core.native.aliases import SAME_ORDER, args_of
 from hypatia_core.native.bilinear_maps import (
     bilinear_map,
     bilinear_weights,
+    inner_product,
     mixed_channels,
     mixed_channels_weights,
+    rows_by_matrix,
+    rows_by_matrix_and_squares,
     summed_places,
     takes_lines,
     takes_table,
@@ -244,10 +248,12 @@ def _is_gather(node: fx.Node) -> bool:
 class KernelRow:
     """One operation with a step of its own."""
 
-    write: Callable[[Lowering, fx.Node], Value]
+    write: Callable[[Lowering, fx.Node], Value | list[Value]]
     takes: Callable[[fx.Node], bool] = _known
     #: Whether it reads indices.
     indices: bool = False
+    #: Whether it has several results.
+    several: bool = False
 
 
 #: One row an overload.
@@ -263,6 +269,9 @@ KERNELS: dict[Any, KernelRow] = {
     aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
     aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
+    hypatia.rows_by_matrix.default: KernelRow(rows_by_matrix),
+    hypatia.rows_by_matrix_and_squares.default: KernelRow(rows_by_matrix_and_squares, several=True),
+    INNER_PRODUCT: KernelRow(inner_product),
     hypatia.bilinear.default: KernelRow(bilinear_map, takes_table),
     hypatia.weighted_bilinear.default: KernelRow(bilinear_map, takes_table),
     hypatia.bilinear_weight_gradient.default: KernelRow(bilinear_weights, takes_table),

@@ -182,6 +182,10 @@ class Lowering:
             cell.export = tuple(fake.shape[i] for i in order), tuple(fake.stride(i) for i in order)
         return unit, cell
 
+    def another(self, unit: Kernel, sizes: Sizes, node: fx.Node | None) -> Cell:
+        """The cell of a further result of a kernel's unit, which is this node's value."""
+        return self._cell(sizes, "float32", unit, None, node)
+
     def rename(self, cell: Cell, node: fx.Node) -> None:
         """Has a cell be another node's value, for which its unit makes it now."""
         again = self._cell(cell.sizes, cell.kind, cell.unit, cell.register, node)
@@ -388,7 +392,7 @@ class Lowering:
         found: list[Value] = []
         for i, (register, fake) in enumerate(zip(made, fakes, strict=False)):
             own = tuple(fake.shape)
-            owner = node if not several else _item(node, i)
+            owner = node if not several else item_of(node, i)
             found.append(Held(self._cell(own, KINDS[fake.dtype], group, register, owner), own))
         self.define(node, found if several else found[0])
 
@@ -538,7 +542,8 @@ class Lowering:
     def _kernel_writes(self, cell: Cell, place: View) -> bool:
         """Kernels write rows whose elements lie one after the other."""
         shaped = place.shaped(cell.sizes)
-        return shaped is not None and (cell.sizes[-1] == 1 or shaped.strides[-1] == 1)
+        one = not cell.sizes or cell.sizes[-1] == 1
+        return shaped is not None and (one or shaped.strides[-1] == 1)
 
     def _store(self, group: Group, register: Register, view: View) -> None:
         group.stores.append((register, view))
@@ -681,7 +686,8 @@ def _is_register(value: Held, group: Group, sizes: Sizes, place: str) -> bool:
     return row == group.domain[-1]
 
 
-def _item(node: fx.Node, position: int) -> fx.Node | None:
+def item_of(node: fx.Node, position: int) -> fx.Node | None:
+    """The node that takes a result out of several, if one does."""
     for user in node.users:
         if user.target is operator.getitem and user.args[1] == position:
             return user

@@ -39,6 +39,8 @@ _CONSTANTS: dict[Any, Any] = {
     aten.ones_like.default: lambda node: 1.0,
     aten.new_ones.default: lambda node: 1.0,
 }
+#: Of these each result has a place in a tuple.
+_SEVERAL = OF_SEVERAL | {target for target, row in KERNELS.items() if row.several}
 _CAT = frozenset({aten.cat.default, aten.stack.default})
 _NUMBERS = (int, float, bool)
 
@@ -74,7 +76,7 @@ def is_known(node: fx.Node) -> bool:
         return False
     if node.target is operator.getitem:
         source = args_of(node)[0]
-        return isinstance(source, fx.Node) and source.target in OF_SEVERAL and is_known(source)
+        return isinstance(source, fx.Node) and source.target in _SEVERAL and is_known(source)
     value = node.meta.get("val")
     if not is_plain(value) or not all(is_plain(x.meta.get("val")) for x in node.all_input_nodes):
         return False

@@ -2,6 +2,7 @@
 //! be at its best; or one of few columns over long rows, which a library copies before it multiplies.
 
 use super::block::{self, Scratch};
+use super::long_rows::{self, LongRows};
 use super::real::Real;
 #[cfg(target_arch = "x86_64")]
 use super::real::Registers;
@@ -27,15 +28,15 @@ impl<T: Real> Matrix<'_, T> {
     /// The slices are not so many rows of their widths.
     pub fn apply(&self, x: &[T], result: &mut [T], rows: usize, threads: usize) -> Result<()> {
         let (n, p) = (self.rows, self.columns);
-        if [x.len(), result.len(), self.elements.len()] != [rows * n, rows * p, n * p] {
-            return Err(Error::new(format!(
-                "{rows} rows by a matrix of {n} by {p}: the lengths do not fit"
-            )));
-        }
+        self.check(x, result, rows)?;
         if n == 0 {
             result.fill(T::ZERO);
         }
         if rows * n * p == 0 {
+            return Ok(());
+        }
+        if long_rows::takes(n) {
+            self.apply_to_long(x, result, rows, threads, None);
             return Ok(());
         }
         let share = threads::rows_of_one(rows, rows * n * p, block::rows::<T>(), threads);
@@ -49,15 +50,62 @@ impl<T: Real> Matrix<'_, T> {
         });
         Ok(())
     }
-}
 
-/// Rows so long that turning a block of them would take longer than the product.
-#[cfg(target_arch = "x86_64")]
-const LONG: usize = 64;
-/// Elements of a row that are summed before the sum is added to the result: the columns that they meet stay in the
-/// nearest cache, and rounding errors grow with the square root of their number at most.
-#[cfg(target_arch = "x86_64")]
-const PART: usize = 512;
+    /// The same, and in the same pass over x the sum of its elements' squares; `None`, and nothing is written, where the
+    /// rows are too short for that.
+    ///
+    /// # Errors
+    /// The slices are not so many rows of their widths.
+    pub fn apply_and_square(
+        &self,
+        x: &[T],
+        result: &mut [T],
+        rows: usize,
+        threads: usize,
+    ) -> Result<Option<f64>> {
+        self.check(x, result, rows)?;
+        if rows * self.columns == 0 || !long_rows::takes(self.rows) {
+            return Ok(None);
+        }
+        let mut squares = vec![0.0; threads.max(1)];
+        self.apply_to_long(x, result, rows, threads, Some(&mut squares));
+        Ok(Some(squares.iter().sum()))
+    }
+
+    fn check(&self, x: &[T], result: &[T], rows: usize) -> Result<()> {
+        let (n, p) = (self.rows, self.columns);
+        if [x.len(), result.len(), self.elements.len()] == [rows * n, rows * p, n * p] {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "{rows} rows by a matrix of {n} by {p}: the lengths do not fit"
+        )))
+    }
+
+    /// `squares` has a place for each thread.
+    fn apply_to_long(
+        &self,
+        x: &[T],
+        result: &mut [T],
+        rows: usize,
+        threads: usize,
+        squares: Option<&mut [f64]>,
+    ) {
+        let (n, p) = (self.rows, self.columns);
+        let share = threads::rows_of_one(rows, rows * n * p, long_rows::TOGETHER, threads);
+        let places = squares.into_iter().flatten().map(Some);
+        let parts =
+            (result.chunks_mut(share * p)).zip(places.chain(std::iter::repeat_with(|| None)));
+        threads::each(parts, |number, (part, squares)| {
+            dispatch(LongRows {
+                matrix: *self,
+                x: &x[number * share * n..][..part.len() / p * n],
+                result: part,
+                squares,
+            });
+        });
+    }
+}
 
 struct Rows<'a, T> {
     matrix: Matrix<'a, T>,
@@ -72,18 +120,6 @@ impl<T: Real> Job for Rows<'_, T> {
             (2, 2) => self.one_by_one::<BITS, 2>(),
             (3, 3) => self.one_by_one::<BITS, 3>(),
             (4, 4) => self.one_by_one::<BITS, 4>(),
-            #[cfg(target_arch = "x86_64")]
-            (LONG.., p) if BITS >= 512 && p <= T::Whole::LANES => {
-                self.line_by_line::<T::Whole, 10, 1>();
-            }
-            #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if BITS >= 512 => self.line_by_line::<T::Whole, 10, 2>(),
-            #[cfg(target_arch = "x86_64")]
-            (LONG.., p) if BITS >= 256 && p <= T::Half::LANES => {
-                self.line_by_line::<T::Half, 10, 1>();
-            }
-            #[cfg(target_arch = "x86_64")]
-            (LONG.., _) if BITS >= 256 => self.line_by_line::<T::Half, 5, 2>(),
             _ => self.block_by_block::<BITS>(),
         }
     }
@@ -112,52 +148,6 @@ impl<T: Real> Rows<'_, T> {
         for (x, to) in rows.iter().zip(results).skip(done) {
             *to =
                 std::array::from_fn(|k| (1..N).fold(x[0] * m[0][k], |sum, i| sum + x[i] * m[i][k]));
-        }
-    }
-
-    /// Each element of several rows, whose sums are in registers together, meets a line of the matrix: so many
-    /// registers of it at a time.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn line_by_line<R: Registers<Element = T>, const TOGETHER: usize, const WIDE: usize>(self) {
-        let Matrix {
-            elements,
-            rows: n,
-            columns: p,
-        } = self.matrix;
-        let width = WIDE * R::LANES;
-        // The columns that the registers hold lie together; what is missing of the last ones is zero.
-        let mut columns = vec![T::ZERO; p.div_ceil(width) * n * width];
-        for (i, line) in elements.chunks_exact(p).enumerate() {
-            for (tile, part) in line.chunks(width).enumerate() {
-                columns[(tile * n + i) * width..][..part.len()].copy_from_slice(part);
-            }
-        }
-        let mut sums = vec![T::ZERO; TOGETHER * width];
-        let parts = self.x.chunks(TOGETHER * n);
-        for (x, to) in parts.zip(self.result.chunks_mut(TOGETHER * p)) {
-            for (tile, lines) in columns.chunks_exact(n * width).enumerate() {
-                sums.fill(T::ZERO);
-                for (start, part) in (0..n).step_by(PART).zip(lines.chunks(PART * width)) {
-                    // SAFETY: there are registers; the rows are n elements long, `part` is lines of `width` that
-                    // meet those from `start` on, and there are as many sums as rows by `width`.
-                    unsafe {
-                        let from = x.as_ptr().add(start);
-                        if x.len() == TOGETHER * n {
-                            add_lines::<R, TOGETHER, WIDE>(from, n, part, &mut sums);
-                        } else {
-                            for (row, sums) in (0..x.len() / n).zip(sums.chunks_mut(width)) {
-                                add_lines::<R, 1, WIDE>(from.add(row * n), n, part, sums);
-                            }
-                        }
-                    }
-                }
-                let first = tile * width;
-                for (row, sums) in to.chunks_exact_mut(p).zip(sums.chunks_exact(width)) {
-                    let row = &mut row[first..p.min(first + width)];
-                    row.copy_from_slice(&sums[..row.len()]);
-                }
-            }
         }
     }
 
@@ -228,49 +218,6 @@ unsafe fn rows_in_registers<R: Registers, const N: usize>(
     count
 }
 
-/// Adds to the sums of so many rows what their elements make of these lines, so many registers wide each.
-///
-/// # Safety
-/// The processor must have the registers; each row, `stride` elements after the one before, must have an element for each
-/// line; there must be as wide sums for each row.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "arrays that iterators take by value go through memory"
-)]
-unsafe fn add_lines<R: Registers, const ROWS: usize, const WIDE: usize>(
-    x: *const R::Element,
-    stride: usize,
-    lines: &[R::Element],
-    sums: &mut [R::Element],
-) {
-    // SAFETY: as the function asks.
-    unsafe {
-        let mut total = [[R::splat(R::Element::ZERO); WIDE]; ROWS];
-        for i in 0..lines.len() / (WIDE * R::LANES) {
-            let line = lines.as_ptr().add(i * WIDE * R::LANES);
-            let mut of_line = [R::splat(R::Element::ZERO); WIDE];
-            for at in 0..WIDE {
-                of_line[at] = R::load(line.add(at * R::LANES));
-            }
-            for row in 0..ROWS {
-                let factor = R::splat(*x.add(row * stride + i));
-                for at in 0..WIDE {
-                    total[row][at] = R::plus(total[row][at], factor, of_line[at]);
-                }
-            }
-        }
-        let one = R::splat(R::Element::from_f64(1.0));
-        for row in 0..ROWS {
-            for at in 0..WIDE {
-                let to = sums.as_mut_ptr().add((row * WIDE + at) * R::LANES);
-                R::store(to, R::plus(R::load(to), total[row][at], one));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +242,8 @@ mod tests {
             (1200, 3, 11),
             (513, 17, 5),
             (70, 1, 1),
+            (300, 16, 61),
+            (77, 33, 21),
         ] {
             let whole = |i: usize, m: usize| T::from_f64((i % m) as f64 - (m / 2) as f64);
             let x: Vec<T> = (0..rows * n).map(|i| whole(i, 11)).collect();
@@ -313,6 +262,27 @@ mod tests {
                 assert_eq!(*value, wanted);
             }
             assert!(matrix.apply(&x, &mut result[1..], rows, 2).is_err());
+            check_squares(&matrix, &x, &result, rows);
+        }
+    }
+
+    /// Whole numbers, so that sums are exact in any order.
+    fn check_squares<T: Real + PartialEq + std::fmt::Debug>(
+        matrix: &Matrix<'_, T>,
+        x: &[T],
+        product: &[T],
+        rows: usize,
+    ) {
+        let wanted: f64 = x.iter().map(|&v| (v * v).into()).sum();
+        for threads in [1, 3] {
+            let mut result = vec![T::from_f64(f64::NAN); product.len()];
+            let found = matrix.apply_and_square(x, &mut result, rows, threads);
+            match found.unwrap() {
+                Some(squares) => assert_eq!((squares, &result[..]), (wanted, product)),
+                None => assert!(!long_rows::takes(matrix.rows)),
+            }
+            let short = matrix.apply_and_square(x, &mut result[1..], rows, threads);
+            assert!(short.is_err());
         }
     }
 

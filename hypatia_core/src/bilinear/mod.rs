@@ -9,6 +9,7 @@
 mod aligned;
 pub(crate) mod block;
 mod linear;
+mod long_rows;
 mod mixing;
 mod mixing_gradient;
 mod real;

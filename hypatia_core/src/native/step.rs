@@ -8,8 +8,8 @@ use super::buffer::{Buffer, Kind, Place};
 use super::memory::Memory;
 use super::view::{Region, View, count};
 use super::{
-    attention, bilinear, channel_map, convolution, depthwise, gather, linear, matmul, rows,
-    signed_sums,
+    attention, bilinear, channel_map, convolution, depthwise, gather, inner_product, linear,
+    matmul, rows, rows_by_matrix, signed_sums,
 };
 use crate::error::{Error, Result};
 
@@ -177,6 +177,8 @@ steps! {
     "attention" attention::Text,
     "matmul" matmul::Text,
     "gather" gather::Text,
+    "rows_by_matrix" rows_by_matrix::Text,
+    "inner_product" inner_product::Text,
     "bilinear" bilinear::Text,
     "bilinear_weights" bilinear::WeightsText,
     "channel_map" channel_map::Text,

@@ -6,6 +6,7 @@ use crate::bilinear::{
     Bilinear, ChannelMap, ChannelWeights, Matrix, Real, Weight, prefer_large_pages,
 };
 use crate::error::Result;
+use crate::inner_product::product_and_squares;
 use crate::python::memory::{slice, slice_mut};
 
 /// A sparse bilinear map over rows: terms (i, j, k, c) say that c·xᵢ·yⱼ is part of place k of the result; with weights
@@ -321,13 +322,65 @@ fn rows_by_matrix(
     Ok(())
 }
 
+/// The same, and gives the sum of the squares of the rows' elements.
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three pieces of memory, and how to read them"
+)]
+fn rows_by_matrix_and_squares(
+    py: Python<'_>,
+    double: bool,
+    x: usize,
+    matrix: usize,
+    result: usize,
+    rows: usize,
+    extents: (usize, usize),
+    threads: usize,
+) -> PyResult<f64> {
+    let squares = py.detach(|| {
+        let at = [x, matrix, result];
+        if double {
+            by_matrix_and_squares::<f64>(at, rows, extents, threads)
+        } else {
+            by_matrix_and_squares::<f32>(at, rows, extents, threads)
+        }
+    })?;
+    Ok(squares)
+}
+
 fn by_matrix<T: Real>(
     at: [usize; 3],
     rows: usize,
-    (n, p): (usize, usize),
+    extents: (usize, usize),
     threads: usize,
 ) -> Result<()> {
-    // SAFETY: the function's documentation asks its caller for what `slice` and `slice_mut` ask for.
+    // SAFETY: the function's documentation asks its caller for what `of_matrix` asks for.
+    let (matrix, x, result) = unsafe { of_matrix::<T>(at, rows, extents)? };
+    matrix.apply(x, result, rows, threads)
+}
+
+fn by_matrix_and_squares<T: Real>(
+    at: [usize; 3],
+    rows: usize,
+    extents: (usize, usize),
+    threads: usize,
+) -> Result<f64> {
+    // SAFETY: as in `by_matrix`.
+    let (matrix, x, result) = unsafe { of_matrix::<T>(at, rows, extents)? };
+    product_and_squares(&matrix, x, result, rows, threads)
+}
+
+/// The matrix, x and the result at these addresses.
+///
+/// # Safety
+/// As for `slice` and `slice_mut`.
+unsafe fn of_matrix<'a, T: Real>(
+    at: [usize; 3],
+    rows: usize,
+    (n, p): (usize, usize),
+) -> Result<(Matrix<'a, T>, &'a [T], &'a mut [T])> {
+    // SAFETY: as the caller vouches.
     let (x, elements, result) = unsafe {
         (
             slice::<T>(at[0], rows, n)?,
@@ -336,16 +389,17 @@ fn by_matrix<T: Real>(
         )
     };
     prefer_large_pages(result);
-    Matrix {
+    let matrix = Matrix {
         elements,
         rows: n,
         columns: p,
-    }
-    .apply(x, result, rows, threads)
+    };
+    Ok((matrix, x, result))
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(rows_by_matrix, module)?)?;
+    module.add_function(wrap_pyfunction!(rows_by_matrix_and_squares, module)?)?;
     module.add_class::<Channels>()?;
     module.add_class::<BilinearMap>()
 }
