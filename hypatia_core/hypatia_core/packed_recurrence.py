@@ -1,10 +1,10 @@
 """Recurrent layers by code of our own, as an operation of torch.
 
-`torch.ops.hypatia.recurrence(inputs, panels, bias, state, memory, cell, units, reverse)` gives the states of one
-direction of one layer at all steps, (steps, batch, units), and for a cell "lstm" after them the memory that is
-left. `inputs` is what the inputs give to the gates, (steps, batch, columns); `panels` is the weight of the state.
-Columns lie as `order_of_gates` lays them: for every sixteen units the first gate of each, then the second, and
-so on. For inference: it has no gradient.
+`torch.ops.hypatia.recurrence(inputs, panels, bias, state, memory, cell, units, reverse)` gives the states of
+one direction of one layer at all steps, (steps, batch, units), and for a cell "lstm" after them the memory
+that is left. `inputs` is what the inputs give to the gates, (steps, batch, columns); `panels` is the weight
+of the state. Columns lie in blocks of sixteen units: the first gate of each, then the second of each, and so
+on. For inference: it has no gradient.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
 #: The operation's declaration; kept alive as long as the module.
 _LIBRARY = torch.library.Library("hypatia", "FRAGMENT")
 _LIBRARY.define(
-    "recurrence(Tensor inputs, Tensor panels, Tensor? bias, Tensor state, Tensor? memory, str cell, int units, "
-    "bool reverse) -> Tensor",
+    "recurrence(Tensor inputs, Tensor panels, Tensor? bias, Tensor state, Tensor? memory, str cell, "
+    "int units, bool reverse) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 
@@ -66,9 +66,9 @@ def recurrence(
         raise ValueError(f"a recurrent layer of {units} units {cell!r}: operands of {given}")
     result = _type_of_states(inputs, panels, bias, state, memory, cell, units, reverse)
     dense = [None if t is None else t.contiguous() for t in (inputs, panels, bias, state, memory)]
-    addresses = [0 if t is None else t.data_ptr() for t in dense]
-    extents = (steps, batch, units)
-    native(*addresses, result.data_ptr(), extents, cell, reverse, torch.get_num_threads())
+    x, weight, shift, before, kept = (0 if t is None else t.data_ptr() for t in dense)
+    extents, threads = (steps, batch, units), torch.get_num_threads()
+    native(x, weight, shift, before, kept, result.data_ptr(), extents, cell, reverse, threads)
     return result
 
 

@@ -220,7 +220,7 @@ impl<'a> Part<'a> {
         let strips = self.blocks.len().div_ceil(together);
         for strip in 0..strips {
             // There and back in turn: what was read last is in the cache still.
-            let place = if self.step % 2 == 0 {
+            let place = if self.step.is_multiple_of(2) {
                 strip
             } else {
                 strips - 1 - strip

@@ -230,7 +230,7 @@ class Reference:
         x = self.view(inputs, [steps, batch, columns])
         shift = torch.zeros(columns) if bias is None else self.memory[bias][:columns]
         h = self.view(state, [batch, units])
-        c = None if memory is None else self.view(memory, [batch, units])
+        c = torch.empty(0) if memory is None else self.view(memory, [batch, units])
         states = [h] * steps
         for step in reversed(range(steps)) if reverse else range(steps):
             given, kept = by_gate(x[step]), by_gate(h @ weight.reshape(columns, units).T + shift)
@@ -244,7 +244,7 @@ class Reference:
             else:
                 h = getattr(torch, cell)(given[0] + kept[0])
             states[step] = h
-        if c is not None:
+        if memory is not None:
             states.append(c)
         self.view(result, [len(states), batch, units], write=True).copy_(torch.stack(states))
 

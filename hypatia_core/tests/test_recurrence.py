@@ -1,4 +1,4 @@
-"""Recurrent layers by our kernel: the operation, its step in programs, and modules of torch that become it."""
+"""Recurrent layers by our kernel: the operation, its step in programs, and torch's modules that become it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import hypatia_core
 from hypatia_core import lowering, native
@@ -168,22 +169,17 @@ def test_a_layer_is_a_step(cell: str, reverse: bool, make: Any) -> None:
         panels, bias, state, *memory = rest
         kept = memory[0] * 0.5 if memory else None
         x = (x + 1).transpose(0, 1)
-        return ours.recurrence(x, panels, bias, state.t(), kept, cell, units, reverse)[:steps] * 2
+        states: torch.Tensor = ours.recurrence(x, panels, bias, state.t(), kept, cell, units, reverse)
+        return states[:steps] * 2
 
     x, *rest = given
     inputs = [x, panels, *rest]
-    graph = fx_graph_of(function, inputs)
+    graph = make_fx(function, tracing_mode="fake")(*inputs)
     (written,) = native.phases(graph.graph)[1]
     assert "recurrence" in {step["step"] for step in json.loads(written.text)["steps"]}
     fakes = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
     found = Native(make).compile(graph, fakes)(list(inputs))
     torch.testing.assert_close(found, function(*inputs), rtol=1e-5, atol=1e-5)
-
-
-def fx_graph_of(function: Any, inputs: list[torch.Tensor]) -> Any:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    return make_fx(function, tracing_mode="fake")(*inputs)
 
 
 @pytest.mark.parametrize(

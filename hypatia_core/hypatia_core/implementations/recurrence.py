@@ -1,8 +1,8 @@
 """Recurrent layers as products of all inputs at once and one kernel of ours for the steps.
 
 Torch runs an LSTM by oneDNN and other layers by operations, step by step; each step multiplies the state with
-the same weight. Our kernel gives each thread the same units at every step, so that its part of the weight stays
-in its own cache.
+the same weight. Our kernel gives each thread the same units at every step, so that its part of the weight
+stays in its own cache.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Layer:
     x: fx.Node
     #: The states before the first step, (layers · directions, batch, units), and the memories of an LSTM.
     before: list[fx.Node]
-    #: Of each layer and direction: the weight of its inputs, that of its state, and their biases if there are any.
+    #: Of each layer and direction: the weight of its inputs, that of its state, and their biases, if any.
     weights: list[list[fx.Node]]
     directions: int
     batch_first: bool
@@ -83,7 +83,7 @@ def _layer(node: fx.Node, weights: set[fx.Node]) -> _Layer | None:
     if cell is None:
         return None
     x, before, parameters, biased, layers, dropout, train, both_ways, batch_first = node.args
-    before = list(before) if isinstance(before, (list, tuple)) else [before]  # type: ignore[list-item]
+    before = list(before) if isinstance(before, (list, tuple)) else [before]
     each, directions = 4 if biased else 2, 2 if both_ways else 1
     parameters = list(parameters)  # type: ignore[arg-type]
     # With a projection each has a further weight.
@@ -145,7 +145,7 @@ def _one_way(emitter: Emitter, layer: _Layer, x: fx.Node, at: int, reverse: bool
 
 
 def _ordered(emitter: Emitter, weight: fx.Node, cell: str) -> fx.Node:
-    """A weight of all gates, gate by gate, with the gates of every sixteen units together, and zeros for none."""
+    """A weight of all gates with those of every sixteen units together, and zeros for units that are not."""
     gates = GATES[cell]
     rows, *width = weight.meta["val"].shape
     units = rows // gates
