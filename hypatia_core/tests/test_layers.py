@@ -53,7 +53,7 @@ PYTHON = [
     ["user_rules"],
     ["fx_export", "search", "regions"],
     ["explanation", "contractions"],
-    ["block_codes"],
+    ["block_codes", "constant_indices"],
     ["ideals"],
     ["formula"],
     ["calibrate", "choice", "decisions", "equivalence"],
