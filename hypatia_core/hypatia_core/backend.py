@@ -18,6 +18,7 @@ from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
 from hypatia_core.choice import Candidate, Choice, Deferred, Form
+from hypatia_core.constant_indices import with_constant_indices
 from hypatia_core.contractions import contracted
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
@@ -440,9 +441,25 @@ class Compilation:
         if shared is not None:
             written, counts["rows_by_matrix_and_squares"] = shared
         self.report.implementations |= {f"{name}: the engine's": n for name, n in counts.items()}
+        written = self._with_constant_indices(written, imported, graph)
         if written is not None:
             self.report.nodes_after = work_of(written)
         return written
+
+    def _with_constant_indices(
+        self, rewritten: GraphModule | None, imported: Imported, graph: GraphModule
+    ) -> GraphModule | None:
+        """The graph with gathers by indices that the code captures; it rests on their values from now on."""
+        known = self.tables.indices_among(graph.graph)
+        try:
+            found = with_constant_indices(rewritten or graph, known)
+        except Exception as error:  # a fault of ours must not be the user's
+            self._fall_back(f"constant indices were not looked for: {brief(error)}", error)
+            return rewritten
+        if found is None:
+            return rewritten
+        imported.assumed.update({position: known[position] for position in found[1]})
+        return found[0]
 
     def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
         """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""

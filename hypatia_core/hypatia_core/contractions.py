@@ -6,7 +6,8 @@ the views to the tensors that they look at. Some of those sums have operations o
 tensors as they lie in memory:
 
 - a bilinear map by a constant table, Σ e[i, j, k]·x[b, i]·y[b, j];
-- channels mixed by weights, Σ e[a, j, i]·w[o, c, a]·x[b, c, j], with or without a table, and its gradient;
+- channels mixed by weights, Σ e[a, j, i]·w[o, c, a]·x[b, c, j], with or without a table, or with weights of
+  each place, Σ w[o, c, i]·x[b, c, i], and its gradient;
 - the same with weights of each channel, Σ e[i, j, k]·w[c, i, j, k]·x[b, c, i]·y[b, c, j], and its gradient.
 
 The zeros of a table stay factors: what is not finite reaches the places that it reached.
@@ -27,7 +28,7 @@ from torch.utils import _pytree as pytree
 
 from hypatia_core import compat
 from hypatia_core.bilinear import Table, Term
-from hypatia_core.channel_map import MOST_CHANNELS, identity, of_table
+from hypatia_core.channel_map import MOST_CHANNELS, graded, identity, of_table
 from hypatia_core.fx_export import base_of
 from hypatia_core.implementations.base import Emitter
 
@@ -417,6 +418,10 @@ class _Finder:
                 return None
             batch, j = x[:at], x[at + len(c) :]
             i = j
+            if set(j) <= set(o):  # each place has weights of its own
+                a, o = j, [axis for axis in o if axis not in j]
+                if axes.extent(o) > axes.extent(batch):
+                    return None  # then either factor may be the weight: the one of fewer elements is
         else:
             j = [axis for axis in x if axis in table]
             i = [axis for axis in result if axis in table]
@@ -440,10 +445,13 @@ class _Finder:
         c, o = [axis for axis in x if axis in result], [axis for axis in g if axis in result]
         a = [axis for axis in result if axis in table]
         if roles.table is None:
+            a = [axis for axis in c if axis in o]  # each place has weights of its own
+            c, o = ([axis for axis in own if axis not in a] for own in (c, o))
             if not c or not o or c != x[(at := x.index(c[0])) : at + len(c)]:
                 return None
             batch, j = x[:at], x[at + len(c) :]
             i = j
+            a = j if sorted(a) == sorted(j) else a
         else:
             j = [axis for axis in x if axis in table]
             i = [axis for axis in g if axis in table]
@@ -463,7 +471,10 @@ class _Finder:
 
     def _text(self, roles: _Roles, a: list[int], j: list[int], i: list[int]) -> str | None:
         if roles.table is None:
-            return identity(roles.axes.extent(j))
+            places = roles.axes.extent(j)
+            if not a:
+                return identity(places)
+            return graded(range(places), places) if a == j else None
         elements = self._elements(roles, [a, j, i])
         if elements is None:
             return None

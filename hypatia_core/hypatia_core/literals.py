@@ -7,7 +7,7 @@ The search may read its values; the program that rests on them runs only while t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,27 +23,37 @@ aten = torch.ops.aten
 LARGEST = 2**15
 #: The element types that the engine knows literals of.
 READABLE = (torch.float32, torch.float64)
+#: Of two axes, tables have no longer ones: a larger matrix is served well by a library's product.
+LONGEST_OF_TWO = 32
 
 
-def is_readable(value: Any) -> bool:
-    """Whether a tensor is a small plain one on the processor, of finite floats."""
+def _is_small(value: Any) -> bool:
+    """Whether a tensor is a small plain one on the processor, which is not trained."""
     return (
         type(value) in (torch.Tensor, torch.nn.Buffer)
         and value.layout is torch.strided
-        and value.dtype in READABLE
         and value.device.type == "cpu"
         and not value.requires_grad
         and 0 < value.numel() <= LARGEST
-        and bool(torch.isfinite(value).all())
     )
 
 
+def is_readable(value: Any) -> bool:
+    """Whether a tensor is such a one, of finite floats."""
+    return _is_small(value) and value.dtype in READABLE and bool(torch.isfinite(value).all())
+
+
+def is_indices(value: Any) -> bool:
+    """Whether it is such a one, of whole numbers that may be indices."""
+    return _is_small(value) and value.dtype is torch.int64 and value.dim() > 0
+
+
 def is_table(value: torch.Tensor) -> bool:
-    """Whether it looks like a table that is not trained: three axes, small whole numbers, mostly zero.
+    """Whether it looks like a table that is not trained: small whole numbers, mostly zero, on several axes.
 
     A wrong guess costs time alone: what rests on it is guarded.
     """
-    if value.dim() < 3:
+    if value.dim() < 2 or (value.dim() == 2 and max(value.shape) > LONGEST_OF_TWO):
         return False
     few = 2 * int(torch.count_nonzero(value)) <= value.numel()
     return few and bool((value == value.round()).all()) and bool((value.abs() <= 16).all())
@@ -75,6 +85,8 @@ class Tables:
     values: dict[int, torch.Tensor]
     #: How many inputs there are.
     inputs: int
+    #: Copies of small captured tensors of whole numbers, which may be indices.
+    indices: dict[int, torch.Tensor] = field(default_factory=dict)
 
     @classmethod
     def captured(cls, gm: GraphModule, inputs: Sequence[Any]) -> Tables:
@@ -85,20 +97,36 @@ class Tables:
             for position, value in enumerate(inputs)
             if position in captured and is_readable(value) and is_table(value)
         }
-        return cls(values, len(inputs))
+        indices = {
+            position: value.detach().clone()
+            for position, value in enumerate(inputs)
+            if position in captured and is_indices(value)
+        }
+        return cls(values, len(inputs), indices)
 
     def among(self, graph: fx.Graph) -> dict[int, torch.Tensor]:
         """Those among the inputs of AOTAutograd's graph, by name or count; a guard tells the rest."""
-        inputs = [node for node in graph.nodes if node.op == "placeholder"]
-        tables = [self._table(node, n if len(inputs) == self.inputs else -1) for n, node in enumerate(inputs)]
-        return {position: table for position, table in enumerate(tables) if table is not None}
+        return self._among(graph, self.values)
 
-    def _table(self, node: fx.Node, otherwise: int = -1) -> torch.Tensor | None:
+    def indices_among(self, graph: fx.Graph) -> dict[int, torch.Tensor]:
+        """The same of what may be indices."""
+        return self._among(graph, self.indices)
+
+    def _among(self, graph: fx.Graph, known: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        found = [
+            self._known(node, known, n if len(inputs) == self.inputs else -1) for n, node in enumerate(inputs)
+        ]
+        return {position: value for position, value in enumerate(found) if value is not None}
+
+    def _known(
+        self, node: fx.Node, known: Mapping[int, torch.Tensor], otherwise: int = -1
+    ) -> torch.Tensor | None:
         """The one that a placeholder stands for: training graphs number the inputs of Dynamo's from one."""
         name = str(node.target)
         number = name.removeprefix("primals_")
         named = number != name and number.isdecimal()
-        table = self.values.get(int(number) - 1 if named else otherwise)
+        table = known.get(int(number) - 1 if named else otherwise)
         value = node.meta.get("val")
         if table is None or not isinstance(value, torch.Tensor):
             return None
@@ -115,7 +143,7 @@ class Tables:
         if end is None:
             return
         inputs = [node for node in joint.nodes if node.op == "placeholder"]
-        constant = {node for node in inputs if self._table(node) is not None}
+        constant = {node for node in inputs if self._known(node, self.values) is not None}
         forward = set(inputs)
         expanded: dict[fx.Node, None] = {}  # in order
         for node in joint.nodes:

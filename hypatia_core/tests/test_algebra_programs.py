@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from hypatia_core import HypatiaError, channel_map, signed_sums
+from hypatia_core import HypatiaError, channel_map, native, signed_sums
 from hypatia_core._hypatia_core import NativeProgram
 from hypatia_core.clifford import Algebra
-from test_programs import MACHINES, assert_same, drawn, programs, steps
+from hypatia_core.executors.native import Native
+from test_programs import MACHINES, assert_same, captured, drawn, programs, steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-hypatia = torch.ops.hypatia
+aten, hypatia = torch.ops.aten, torch.ops.hypatia
 #: Maps of rows of two widths, with and without weights; a coefficient beside 1 and −1, and one of zero.
 PLAIN = "3 2 4,0 0 0 1.0,1 1 0 -1.0,2 0 3 0.5,1 0 1 2.0"
 WEIGHTED = "3 2 4 2,0 0 0 1.0 1,1 1 0 -1.0 0,2 0 3 0.5 0,2 1 2 0.0 1"
@@ -24,7 +25,10 @@ GRADED = channel_map.graded([0, 1, 1, 0], 2)
 SPARSE = channel_map.Mixing(2, 3, 2, False, ((0, 0, 0, 1.0), (1, 2, 0, -2.0), (1, 1, 1, 1.0))).text()
 SUMS = signed_sums.Sums(3, 2, 0.5, ((0, 0, 1), (1, 0, -1), (2, 1, -1))).text()
 
-Case = tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]], list[str]]
+TWO = channel_map.identity(2)
+
+
+Case = tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]], list[str] | None]
 CASES: dict[str, Case] = {
     "a bilinear map between operations of elements": (
         lambda x, y: hypatia.bilinear(x.exp(), y + 1, PLAIN).sigmoid(),
@@ -106,6 +110,36 @@ CASES: dict[str, Case] = {
         lambda: (drawn(8, 5), drawn(40)),
         ["rows", "rows", "inner_product"],
     ),
+    "a slice's gradient among places": (
+        lambda x, y: aten.slice_backward(x * 2, [6, 3, 4], 2, 1, 9223372036854775807, 1) * y,
+        lambda: (drawn(6, 3, 3), drawn(6, 3, 4)),
+        ["rows"],
+    ),
+    "a slice's gradient along another axis": (
+        lambda x: aten.slice_backward(x * 2, [7, 5], 0, -4, 6, 1).exp(),
+        lambda: (drawn(3, 5),),
+        ["rows", "rows", "rows", "rows"],
+    ),
+    "places that are laid together, read as whole and by place": (
+        lambda x, w: hypatia.channel_map(torch.stack([x + 1, x * 2], -1), w, TWO) + torch.stack([x, x], -1),
+        lambda: (drawn(6, 5), drawn(5, 5, 1)),
+        None,
+    ),
+    "places under other sizes": (
+        lambda x, y: (torch.stack([x, x.exp()], -1).reshape(12, 2) * y).reshape(3, 4, 2).sigmoid(),
+        lambda: (drawn(3, 4), drawn(12, 2)),
+        None,
+    ),
+    "places that are broadcast": (
+        lambda x, y: torch.stack([x, x.exp()], -1) * y,
+        lambda: (drawn(4), drawn(3, 4, 1)),
+        None,
+    ),
+    "places along with one of an operation that takes a product": (
+        lambda x, y, z: torch.addmm(torch.stack([x, x.exp()], -1), y, z).relu(),
+        lambda: (drawn(4), drawn(4, 3), drawn(3, 2)),
+        None,
+    ),
     "signed sums without a constant": (
         lambda x: hypatia.signed_sums(x * 2, None, SUMS).transpose(1, 2).exp(),
         lambda: (drawn(6, 3, 5),),
@@ -119,8 +153,90 @@ CASES: dict[str, Case] = {
 def test_steps_of_algebras_are_the_operations(name: str, make: Callable[[str], Any]) -> None:
     function, inputs, kinds = CASES[name]
     given_inputs = inputs()
-    assert [step["step"] for step in steps(function, *given_inputs)] == kinds
+    if kinds is not None:
+        assert [step["step"] for step in steps(function, *given_inputs)] == kinds
     assert_same(make, function, *given_inputs)
+
+
+#: Of functions whose last argument is a constant that the graph holds.
+OF_CONSTANTS: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]], list[Any]]] = {
+    "places in registers": (
+        lambda x, y, at: x.sum(-1, True) * torch.sigmoid(y)[..., at],
+        lambda: (drawn(6, 3, 5), drawn(6, 3, 3)),
+        [0, 1, 1, 2, 0],
+    ),
+    "places beside what was read by place": (
+        lambda x, at: x * (x * x)[..., at],
+        lambda: (drawn(6, 3, 4),),
+        [0, 1, -2, 0],
+    ),
+    "places from behind, of an operand": (
+        lambda y, at: y[..., at].exp() + 1,
+        lambda: (drawn(6, 3, 4),),
+        [-1, 0, -2],
+    ),
+    "the gradient of places": (
+        lambda x, at: aten.index_put(torch.zeros(6, 3, 4), [None, None, at], x * 2, True).exp(),
+        lambda: (drawn(6, 3, 3),),
+        [0, 2, -2],
+    ),
+    "a product with a matrix": (
+        lambda x, by: aten.matmul(x * x, by).sigmoid(),
+        lambda: (drawn(6, 4, 3),),
+        [[1.0, 0.0], [0.0, -1.0], [0.5, 0.0]],
+    ),
+    "places that are returned": (
+        lambda x, at: x.exp()[..., at],
+        lambda: (drawn(6, 2, 2),),
+        [1, 0],
+    ),
+}
+
+
+def holding(function: Callable[..., Any], *given: torch.Tensor) -> torch.fx.GraphModule:
+    """A function's graph that holds its last argument."""
+    module = captured(function, given)
+    *_, last = module.graph.find_nodes(op="placeholder")
+    module.register_buffer("constant", given[-1])
+    with module.graph.inserting_before(last):
+        constant = module.graph.get_attr("constant")
+    constant.meta["val"] = last.meta["val"]
+    last.replace_all_uses_with(constant)
+    module.graph.erase_node(last)
+    module.recompile()
+    return module
+
+
+@pytest.mark.parametrize("make", MACHINES)
+@pytest.mark.parametrize("name", list(OF_CONSTANTS))
+def test_constants_of_a_graph_are_read_by_place(name: str, make: Callable[[str], Any]) -> None:
+    function, inputs, elements = OF_CONSTANTS[name]
+    given, constant = inputs(), torch.tensor(elements)
+    module = holding(function, *given, constant)
+    (written,) = native.phases(module.graph)[1]
+    assert {step["step"] for step in json.loads(written.text)["steps"]} == {"rows"}
+    fakes = [node.meta["val"] for node in module.graph.find_nodes(op="placeholder")]
+    found = Native(make).compile(module, fakes)(list(given))
+    torch.testing.assert_close(found, function(*given, constant))
+
+
+def test_zeros_of_a_constant_matrix_hide_nothing_that_is_not_finite() -> None:
+    matrix, x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), drawn(3, 4, 3)
+    module = holding(lambda x, by: aten.matmul(x + 1, by).neg(), x, matrix)
+    run = Native(NativeProgram).compile(module, [x])
+    for place in range(3):
+        holed = x.clone()
+        holed[1, 2, place] = torch.inf
+        found = run([holed])
+        torch.testing.assert_close(found, -((holed + 1) @ matrix), equal_nan=True)
+
+
+def test_indices_out_of_reach_are_torchs_error() -> None:
+    module = holding(lambda x, at: x.exp()[..., at].neg() + 1, drawn(4, 3), torch.tensor([0, 1]))
+    module.constant = torch.tensor([0, 3])
+    assert "index" in native.divided(module.graph).outside()
+    with pytest.raises(IndexError):
+        Native(NativeProgram).compile(module, [drawn(4, 3)])([drawn(4, 3)])
 
 
 @pytest.mark.parametrize("make", MACHINES)

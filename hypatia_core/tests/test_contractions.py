@@ -40,6 +40,10 @@ def mixing(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("oc,bci->boi", weight, x)
 
 
+def mixing_of_each_place(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.einsum("oci,bci->boi", weight, x)
+
+
 def mixing_of_points(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nmci,co->nmoi", x, weight)
 
@@ -87,6 +91,18 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...], int, dict[str, in
         (torch.randn(3, 7, 4, 8), torch.randn(4, 5)),
         0,
         {"channel_map": 1},
+    ),
+    "channels with weights of each place": (
+        mixing_of_each_place,
+        (torch.randn(20, 4, 8), torch.randn(5, 4, 8)),
+        0,
+        {"channel_map": 1},
+    ),
+    "gradients of channels with weights of each place": (
+        gradients(mixing_of_each_place),
+        (torch.randn(20, 4, 8), torch.randn(5, 4, 8)),
+        0,
+        {"channel_map": 2, "channel_map_weight_gradient": 1},
     ),
     "a table": (
         by_table,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from hypatia_core.native.apart import take_apart
+from hypatia_core.native.values import Apart
 from hypatia_core.native.views import View
 
 if TYPE_CHECKING:
@@ -123,8 +125,13 @@ def _split(low: Lowering, node: fx.Node) -> Any:
 
 
 def _unbound(low: Lowering, node: fx.Node) -> Any:
-    view = low.view(low.value(args_of(node)[0]))
-    axis = (args_of(node)[1] if len(args_of(node)) > 1 else 0) % len(view.sizes)
+    value = low.value(args_of(node)[0])
+    axis = (args_of(node)[1] if len(args_of(node)) > 1 else 0) % len(value.sizes)
+    if isinstance(value, Apart) and axis == len(value.sizes) - 1:
+        return list(value.parts)
+    view = low.view(value)
+    if axis == len(view.sizes) - 1:
+        return take_apart(low, view)
     return [view.sliced(axis, i, 1).without(axis) for i in range(view.sizes[axis])]
 
 

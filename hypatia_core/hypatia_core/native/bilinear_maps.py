@@ -149,7 +149,7 @@ def rows_by_matrix_and_squares(low: Lowering, node: fx.Node) -> list[Value]:
     words = _rows_by(low, node)
     product, squares = (tuple(fake.shape) for fake in node.meta["val"])
     unit, cell = low.kernel(item_of(node, 0), product, [words["x"], words["matrix"]])
-    one = low.another(unit, squares, item_of(node, 1))
+    one = low.cell(squares, "float32", unit, None, item_of(node, 1))
     unit.fields = lambda: {
         **words,
         "result": _home(low, cell, (words["rows"], words["columns"])),

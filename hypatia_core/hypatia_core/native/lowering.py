@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import operator
@@ -13,6 +14,7 @@ import torch
 from torch import fx
 
 from hypatia_core.native.aliases import SAME_ORDER, parts_along
+from hypatia_core.native.apart import each_place, goes_by_place, made_apart, place_by_place, together
 from hypatia_core.native.pointwise import Emitter, Row
 from hypatia_core.native.reductions import Reduced
 from hypatia_core.native.schedule import Schedule
@@ -24,9 +26,8 @@ from hypatia_core.native.units import (
     Kernel,
     Register,
     Unit,
-    made_of,
 )
-from hypatia_core.native.values import Constant, Held, Spread, Value
+from hypatia_core.native.values import Apart, Constant, Held, Spread, Value
 from hypatia_core.native.views import Buffer, Sizes, View, contiguous, is_dense
 
 #: Element types that a program knows.
@@ -36,8 +37,8 @@ DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 LONGEST_ROW = 1 << 16
 #: … so many elements are fused with what makes them, since rows are what threads divide.
 LEAST_ROWS, SHORT = 8, 1 << 14
-#: A value of so many registers is rather made for each part than whole, to be read back in parts.
-MOST_AGAIN = 12
+#: Of a last axis of so many places each may be a value of its own.
+MOST_APART = 16
 
 
 class UnlowerableError(Exception):
@@ -82,6 +83,8 @@ class Lowering:
         self._arguments: dict[fx.Node, Buffer] = {}
         self._writers: dict[Buffer, set[Unit]] = {}
         self._packed: dict[Any, View] = {}
+        #: Where views begin whose places were read each by itself.
+        self.taken_apart: set[tuple[Buffer, int]] = set()
 
     # What rows of the tables ask.
 
@@ -104,6 +107,14 @@ class Lowering:
         found: list[Value] = self._values[node]
         return found
 
+    def known(self, node: fx.Node) -> Any:
+        """What a node is, if it was met; else None."""
+        return self._values.get(node)
+
+    def kind_of(self, fake: torch.Tensor) -> str:
+        """What a program calls a tensor's type of element."""
+        return KINDS[fake.dtype]
+
     def define(self, node: fx.Node, value: Value | list[Value]) -> None:
         """Says what a node is."""
         self._values[node] = value
@@ -114,6 +125,8 @@ class Lowering:
             return value
         if isinstance(value, Spread):
             return self.view(value.value).expanded(value.sizes)
+        if isinstance(value, Apart):
+            return together(self, value)
         if isinstance(value, Constant):
             value = self._constant(value)
         home = self._home(value.cell)
@@ -131,6 +144,9 @@ class Lowering:
             return Constant(value.number, sizes, value.kind)
         if isinstance(value, Held):
             return Held(value.cell, sizes)
+        if isinstance(value, Apart) and sizes[-1:] == value.sizes[-1:]:
+            parts = tuple(self.shaped(part, sizes[:-1]) for part in value.parts)
+            return Apart(parts, sizes, value.kind, same=value)
         view = self.view(value)
         found = view.shaped(sizes)
         return Held(self._copied(view), sizes) if found is None else found
@@ -175,20 +191,16 @@ class Lowering:
             if read is not None:
                 self.depend(unit, read)
         self._schedule.add(unit)
-        cell = self._cell(sizes, "float32", unit, None, node if order is None else None)
+        cell = self.cell(sizes, "float32", unit, None, node if order is None else None)
         wanted = None if node is None else self._roots.get(node)
         if order is not None and wanted is not None and wanted.meta["val"].dim() == len(order):
             fake = wanted.meta["val"]
             cell.export = tuple(fake.shape[i] for i in order), tuple(fake.stride(i) for i in order)
         return unit, cell
 
-    def another(self, unit: Kernel, sizes: Sizes, node: fx.Node | None) -> Cell:
-        """The cell of a further result of a kernel's unit, which is this node's value."""
-        return self._cell(sizes, "float32", unit, None, node)
-
     def rename(self, cell: Cell, node: fx.Node) -> None:
         """Has a cell be another node's value, for which its unit makes it now."""
-        again = self._cell(cell.sizes, cell.kind, cell.unit, cell.register, node)
+        again = self.cell(cell.sizes, cell.kind, cell.unit, cell.register, node)
         self._cells.remove(again)
         cell.export = again.export
 
@@ -219,63 +231,26 @@ class Lowering:
         writers = {writer.root() for writer in self._writers.get(read.buffer, ())}
         return any(unit is writer or writer.before & unit.mask for writer in writers)
 
-    def part(self, node: fx.Node, axis: int, start: int, count: int, step: int = 1) -> Value:
-        """Every so-manieth position of a node along an axis, from one on.
+    def part(self, node: fx.Node | Value, axis: int, start: int, count: int, step: int = 1) -> Value:
+        """Every so-manieth position of a node, or of a value, along an axis, from one on.
 
         Where parts are all that is read of what instructions of elements make, each part is made where it is
         read: the whole would be written to memory and read back.
         """
-        value = self.value(node)
-        if isinstance(value, Held) and parts_along(node) == axis:
-            made = self._made_apart(node, value, lambda view: view.sliced(axis, start, count, step))
+        value = self.value(node) if isinstance(node, fx.Node) else node
+        if isinstance(value, Apart) and axis == len(value.sizes) - 1:
+            parts = value.parts[start : start + count * step : step]
+            if count > 1:
+                return Apart(parts, (*value.sizes[:-1], count), value.kind)
+            return self.shaped(parts[0], (*value.sizes[:-1], 1))
+        if isinstance(value, Constant):
+            sizes = (*value.sizes[:axis], count, *value.sizes[axis + 1 :])
+            return Constant(value.number, sizes, value.kind)
+        if isinstance(value, Held) and isinstance(node, fx.Node) and parts_along(node) == axis:
+            made = made_apart(self, node, value, lambda view: view.sliced(axis, start, count, step))
             if made is not None:
                 return made
         return self.view(value).sliced(axis, start, count, step)
-
-    def _made_apart(self, node: fx.Node, value: Held, part: Callable[[View], View]) -> Held | None:
-        """A part of what a group holds, by its instructions over parts of their operands; None if not."""
-        cell, group = value.cell, value.cell.unit.root()
-        if not isinstance(group, Group) or cell.home is not None or cell.export is not None:
-            return None
-        assert cell.register is not None
-        tree = made_of(cell.register, MOST_AGAIN)
-        if tree is None or group.row is not None or not self._is_alone(node, group):
-            return None
-        loads: dict[Register, View] = {}
-        for register in tree:
-            if register.view is not None:
-                whole = register.view.shaped(value.sizes)
-                if whole is None:
-                    return None
-                loads[register] = part(whole)
-        if not loads:
-            return None
-        sizes = next(iter(loads.values())).sizes
-        apart = self._group(sizes)
-        found = apart.fit([(view, "full") for view in loads.values()])
-        assert found is not None  # its domain has these very sizes
-        again: dict[Register, Register] = {}
-        for register, view in zip(loads, found, strict=True):
-            self._read(apart, view)
-            again[register] = apart.load(view)
-        for register in tree:
-            if register in again:
-                continue
-            operands = [again[operand] for operand in register.operands]
-            again[register] = apart.call(register.name, *operands, numbers=register.numbers)
-        return Held(self._cell(sizes, cell.kind, apart, again[cell.register], None), sizes)
-
-    def _is_alone(self, node: fx.Node, group: Group) -> bool:
-        """Whether nothing else reads what a group makes on the way to a node."""
-        work = list(node.all_input_nodes)
-        while work:
-            here = work.pop()
-            value = self._values.get(here)
-            if isinstance(value, Held) and value.cell.unit.root() is group:
-                if len(here.users) != 1 or value.cell.home is not None:
-                    return False
-                work += here.all_input_nodes
-        return True
 
     # Elements.
 
@@ -298,18 +273,31 @@ class Lowering:
     ) -> Value:
         """What instructions over values, broadcast to the node's sizes, make."""
         sizes = tuple(node.meta["val"].shape)
+        if goes_by_place(self, sizes, given.values()):
+            return place_by_place(self, node, given, write)
+        return self.elements_of(node, sizes, given, write)
+
+    def elements_of(
+        self,
+        node: fx.Node,
+        sizes: Sizes,
+        given: dict[Any, Value],
+        write: Callable[[Emitter, dict[Any, Register]], Register],
+    ) -> Value:
+        """What instructions make of all of a node, or of one of its places."""
         values = {x: self._within(value) for x, value in given.items()}
         group = self._joined(sizes, list(values.values()))
         registers = None
         if group is not None:
             registers = self._registers(group, sizes, values)
         if registers is None:
-            group = self._group(sizes)
+            group = self.group(sizes)
             registers = self._registers(group, sizes, values)
         assert registers is not None and group is not None
         made = write(Emitter(group), registers)
         kind = KINDS[node.meta["val"].dtype]
-        return Held(self._cell(sizes, kind, group, made, node), sizes)
+        own = node if sizes == tuple(node.meta["val"].shape) else None
+        return Held(self.cell(sizes, kind, group, made, own), sizes)
 
     def _within(self, value: Value) -> Value:
         """What a value repeats; operations of elements repeat it themselves."""
@@ -353,7 +341,7 @@ class Lowering:
         if found is None:
             return None
         for (node, _), view in zip(loads, found, strict=True):
-            self._read(group, view)
+            self.reads(group, view)
             registers[node] = group.load(view)
         return registers
 
@@ -379,7 +367,7 @@ class Lowering:
                 group = None
         registers = None if group is None else self._along(group, sizes, values, reduced, n)
         if registers is None:
-            group = self._group(sizes)
+            group = self.group(sizes)
             if not group.reduce(n):
                 raise UnlowerableError(node, "its rows cannot be laid out")
             registers = self._along(group, sizes, values, reduced, n)
@@ -393,7 +381,7 @@ class Lowering:
         for i, (register, fake) in enumerate(zip(made, fakes, strict=False)):
             own = tuple(fake.shape)
             owner = node if not several else item_of(node, i)
-            found.append(Held(self._cell(own, KINDS[fake.dtype], group, register, owner), own))
+            found.append(Held(self.cell(own, KINDS[fake.dtype], group, register, owner), own))
         self.define(node, found if several else found[0])
 
     def _along(
@@ -410,7 +398,7 @@ class Lowering:
             view = View(flat.buffer, flat.offset, group.domain, steps)
             if self.follows(group, view):
                 return None
-            self._read(group, view)
+            self.reads(group, view)
             registers[operand] = group.load(view)
         return [registers[x] for x in reduced.full], [
             None if x is None else registers[x] for x in reduced.along
@@ -422,6 +410,8 @@ class Lowering:
         """A value broadcast to sizes."""
         if isinstance(value, Constant):
             return Constant(value.number, sizes, value.kind)
+        if isinstance(value, Apart):
+            value = self.view(value)
         if isinstance(value, View):
             return value.expanded(sizes)
         inner = value.value if isinstance(value, Spread) else value
@@ -435,8 +425,21 @@ class Lowering:
     ) -> None:
         """Several values in one buffer, each stored at its place by what makes it, or copied there."""
         fake = node.meta["val"]
-        sizes = tuple(fake.shape)
-        cell = self._cell(sizes, KINDS[fake.dtype], Unit(0, 0), None, node)
+        sizes, kind = tuple(fake.shape), KINDS[fake.dtype]
+        values = [self.value(operand) for operand in operands]
+        few = axis == len(sizes) - 1 and 1 < sizes[-1] <= MOST_APART
+        # What follows is done place by place, where one place has an operand of its own already.
+        if few and (stacked or any(value.sizes[-1] == 1 for value in values)):
+            lists = [[self.value(x)] if stacked else each_place(self, x) for x in operands]
+            self.define(node, Apart(tuple(itertools.chain(*lists)), sizes, kind, node))
+            return
+        if stacked:
+            values = [self.shaped(value, (*value.sizes[:axis], 1, *value.sizes[axis:])) for value in values]
+        self.define(node, self.laid(values, axis, sizes, kind, node))
+
+    def laid(self, values: Sequence[Value], axis: int, sizes: Sizes, kind: str, node: fx.Node | None) -> View:
+        """Values in one buffer, side by side along an axis."""
+        cell = self.cell(sizes, kind, Unit(0, 0), None, node)
         # A result may have other sizes than the concatenation that is returned through a view.
         whole = self._place(cell).shaped(sizes)
         if whole is None:
@@ -444,25 +447,18 @@ class Lowering:
         cell.home = whole
         start = 0
         makers: list[Unit] = []
-        for operand in operands:
-            value = self.value(operand)
-            if stacked:
-                value = self.shaped(value, (*value.sizes[:axis], 1, *value.sizes[axis:]))
+        for value in values:
             part = whole.sliced(axis, start, value.sizes[axis])
             start += value.sizes[axis]
-            alone = isinstance(value, Held) and value.cell.home is None and value.cell.export is None
             if isinstance(value, Constant):
                 value = self._constant(value)
-                alone = True
-            if alone and isinstance(value, Held):
-                own = part.shaped(value.cell.sizes)
-                if own is not None and self._settle(value.cell, own):
-                    makers.append(value.cell.unit)
-                    continue
+            if isinstance(value, Held) and self._stores(value.cell, part):
+                makers.append(value.cell.unit)
+                continue
             makers.append(self._copy_to(value, part))
         if whole.strides[axis] == 1 and len(makers) == sizes[axis]:
             self._interleave(makers)
-        self.define(node, whole)
+        return whole
 
     def _interleave(self, makers: Sequence[Unit]) -> None:
         """Joins what makes the places that lie side by side: one step writes whole lines of memory."""
@@ -481,26 +477,26 @@ class Lowering:
 
     def _copy_to(self, value: Value, place: View) -> Group:
         view = self.view(value)
-        group = self._group(view.sizes)
+        group = self.group(view.sizes)
         found = group.fit([(view, "full"), (place, "full")])
         if found is None:
             raise AssertionError("a new group fits what it was made for")
-        self._read(group, found[0])
+        self.reads(group, found[0])
         self._store(group, group.load(found[0]), found[1])
         return group
 
     def _constant(self, value: Constant) -> Held:
-        group = self._group(value.sizes)
+        group = self.group(value.sizes)
         register = group.call("const", numbers=(value.number,))
-        return Held(self._cell(value.sizes, value.kind, group, register, None), value.sizes)
+        return Held(self.cell(value.sizes, value.kind, group, register, None), value.sizes)
 
     def _copied(self, view: View) -> Cell:
         """A cell of what lies somewhere: a load."""
-        group = self._group(view.sizes)
+        group = self.group(view.sizes)
         found = group.fit([(view, "full")])
         assert found is not None
-        self._read(group, found[0])
-        return self._cell(view.sizes, view.buffer.kind, group, group.load(found[0]), None)
+        self.reads(group, found[0])
+        return self.cell(view.sizes, view.buffer.kind, group, group.load(found[0]), None)
 
     def _home(self, cell: Cell) -> View:
         """Where a cell lies, from now on at the latest."""
@@ -539,6 +535,22 @@ class Lowering:
         cell.home = place
         return True
 
+    def _stores(self, cell: Cell, place: View) -> bool:
+        """Has a cell's unit write it there, at once or once more; whether it does."""
+        own = place.shaped(cell.sizes)
+        if own is None:
+            return False
+        if cell.home is None and cell.export is None:
+            return self._settle(cell, own)
+        unit = cell.unit.root()
+        if not isinstance(unit, Group) or cell.elements != unit.elements:
+            return False
+        found = unit.fit([(own, "full")])
+        if found is None or cell.register is None:
+            return False
+        self._store(unit, cell.register, found[0])
+        return True
+
     def _kernel_writes(self, cell: Cell, place: View) -> bool:
         """Kernels write rows whose elements lie one after the other."""
         shaped = place.shaped(cell.sizes)
@@ -551,15 +563,17 @@ class Lowering:
 
     # Units.
 
-    def _group(self, sizes: Sizes) -> Group:
+    def group(self, sizes: Sizes) -> Group:
+        """A new row program over these sizes."""
         domain = tuple(n for n in sizes if n != 1) or (1,)
         group = Group(*self._schedule.number(), domain=domain)
         self._schedule.add(group)
         return group
 
-    def _cell(
+    def cell(
         self, sizes: Sizes, kind: str, unit: Unit, register: Register | None, node: fx.Node | None
     ) -> Cell:
+        """A value that a unit makes, laid out as the node is, if it is one's."""
         export = layout = None
         if node is not None:
             fake = node.meta["val"]
@@ -573,7 +587,8 @@ class Lowering:
         self._cells.append(cell)
         return cell
 
-    def _read(self, group: Group, view: View) -> None:
+    def reads(self, group: Group, view: View) -> None:
+        """Has a row program come after what writes what it reads."""
         for writer in self._writers.get(view.buffer, ()):
             self._schedule.after(group, writer.root())
 
@@ -608,6 +623,8 @@ class Lowering:
         value = self._values[node]
         if not is_dense(sizes, strides):
             raise UnlowerableError(node, "a result with gaps")
+        if isinstance(value, Apart):
+            value = self.view(value)
         if isinstance(value, Held) and value.cell.export is not None:
             home = self._home(value.cell)
             if home.buffer.place == "result" and home.buffer not in taken and _alike(home, sizes, strides):

@@ -16,6 +16,7 @@ from hypatia_core.native.lowering import (
     LONGEST_ROW,
     Lowering,
 )
+from hypatia_core.native.places import PLACES, is_by_place
 from hypatia_core.native.pointwise import POINTWISE, row_of
 from hypatia_core.native.reductions import OF_SEVERAL, REDUCTIONS
 from hypatia_core.native.values import Constant
@@ -80,6 +81,8 @@ def is_known(node: fx.Node) -> bool:
     value = node.meta.get("val")
     if not is_plain(value) or not all(is_plain(x.meta.get("val")) for x in node.all_input_nodes):
         return False
+    if is_by_place(node):
+        return True
     operands = {KINDS[t.dtype] for x in node.all_input_nodes for t in _tensors(x.meta["val"])}
     (result, *_) = (KINDS[t.dtype] for t in _tensors(value))
     if node.target in KERNELS:
@@ -127,6 +130,8 @@ def write(low: Lowering, node: fx.Node) -> None:
     """Adds a node that is known, or an alias, to a program."""
     if node.target in ALIASES:
         low.define(node, ALIASES[node.target](low, node))
+    elif node.target in PLACES and is_by_place(node):
+        low.define(node, PLACES[node.target].write(low, node))
     elif node.target in KERNELS:
         low.define(node, KERNELS[node.target].write(low, node))
     elif node.target in _CONSTANTS:

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::view::{Region, View, count};
 use super::{
     attention, bilinear, channel_map, convolution, depthwise, gather, inner_product, linear,
-    matmul, rows, rows_by_matrix, signed_sums,
+    matmul, recurrence, rows, rows_by_matrix, signed_sums,
 };
 use crate::error::{Error, Result};
 
@@ -175,6 +175,7 @@ steps! {
     "depthwise" depthwise::Text,
     "convolution" convolution::Text,
     "attention" attention::Text,
+    "recurrence" recurrence::Text,
     "matmul" matmul::Text,
     "gather" gather::Text,
     "rows_by_matrix" rows_by_matrix::Text,

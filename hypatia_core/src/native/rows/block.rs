@@ -171,6 +171,11 @@ impl Task<'_> {
                         column,
                     };
                     let Source { at, step } = sources[load];
+                    let (count, width) = if bundle.len() > 1 && from.follow(step, width) {
+                        (1, count * width)
+                    } else {
+                        (count, width)
+                    };
                     // SAFETY: the views lie in their buffer, and the registers hold so many.
                     unsafe {
                         if bundle.len() == 1 {
@@ -202,6 +207,11 @@ impl Task<'_> {
                 };
                 let shape = rows.registers[to.register].shape;
                 let Source { at, step } = sources[to.register];
+                let (count, width) = if bundle.len() > 1 && to_place.follow(step, width) {
+                    (1, count * width)
+                } else {
+                    (count, width)
+                };
                 // SAFETY: as above; of a number per row one is written where the view has one place.
                 unsafe {
                     if bundle.len() == 1 {

@@ -29,6 +29,12 @@ impl Strided {
         unsafe { self.at.cast::<f32>().add(row * self.row) }
     }
 
+    /// Whether rows of so many columns lie one after another, here and in a register whose rows are `step` apart.
+    #[inline(always)]
+    pub fn follow(&self, step: usize, columns: usize) -> bool {
+        step == columns && self.row == columns * self.column
+    }
+
     /// Reads so many rows and columns; rows of the register are `step` elements apart.
     ///
     /// # Safety
