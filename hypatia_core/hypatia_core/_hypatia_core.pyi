@@ -107,6 +107,18 @@ def depthwise_convolution(
     algorithm: str,
     threads: int,
 ) -> None: ...
+def recurrence(
+    inputs: int,
+    panels: int,
+    bias: int,
+    state: int,
+    memory: int,
+    result: int,
+    extents: tuple[int, int, int],
+    cell: str,
+    reverse: bool,
+    threads: int,
+) -> None: ...
 def attention(
     q: tuple[int, int, int, int],
     k: tuple[int, int, int, int],

@@ -13,7 +13,15 @@ from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import compat
-from hypatia_core.implementations import FINDERS, TABLE, Implementation, Unit, products_of_rows
+from hypatia_core.implementations import (
+    FINDERS,
+    RECURRENT_LAYER,
+    TABLE,
+    Implementation,
+    Unit,
+    products_of_rows,
+    recurrent_layers,
+)
 from hypatia_core.implementations.base import Emitter
 from hypatia_core.sizes import Unsupported
 from hypatia_core.timing import Timings
@@ -72,6 +80,7 @@ def lower(
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
     """
     weights = list(weights)
+    graph, recurrent = recurrent_layers(graph, dependent_on(graph, weights)[0])
     graph = products_of_rows(graph, dependent_on(graph, weights)[0])
     constant, _, _ = dependent_on(graph, weights)
     units: dict[fx.Node, Unit] = {}
@@ -81,9 +90,11 @@ def lower(
         if unit is not None:
             units[unit.node] = unit
             taken.update(unit.covered)
-    if not units:
+    if not units and not recurrent:
         return None
     lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}, own=own))
+    if recurrent:
+        lowered.chosen[RECURRENT_LAYER] = recurrent
     if not lowered.chosen:
         return None
     return Lowered(compat.graph_module(graph, lowered.graph), dict(lowered.chosen), lowered.convolutions)

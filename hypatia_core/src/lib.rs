@@ -20,6 +20,7 @@ pub mod convolution;
 pub mod cost;
 pub mod depthwise;
 pub mod derivation;
+mod elementary;
 pub mod equivalence;
 pub mod error;
 pub mod evaluate;
@@ -40,6 +41,7 @@ pub mod pattern;
 #[cfg(feature = "python")]
 mod python;
 pub mod range;
+pub mod recurrence;
 mod registers;
 pub mod rules;
 pub mod saturate;

@@ -214,6 +214,40 @@ class Reference:
         y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers))
         self.view(result, list(y.shape), write=True).copy_(y)
 
+    def recurrence(
+        self, cell: str, steps: int, batch: int, units: int, inputs: Any, panels: int, bias: int | None,
+        state: Any, memory: Any, reverse: bool, result: Any,
+    ) -> None:  # fmt: skip
+        gates = {"lstm": 4, "gru": 3}.get(cell, 1)
+        blocks = -(-units // 16)
+        columns = blocks * gates * 16
+        weight = self.memory[panels][: columns * units].view(-1, units, 16).permute(0, 2, 1)
+
+        def by_gate(x: torch.Tensor) -> list[torch.Tensor]:
+            apart = x.reshape(-1, blocks, gates, 16).permute(2, 0, 1, 3).reshape(gates, -1, blocks * 16)
+            return list(apart[..., :units])
+
+        x = self.view(inputs, [steps, batch, columns])
+        shift = torch.zeros(columns) if bias is None else self.memory[bias][:columns]
+        h = self.view(state, [batch, units])
+        c = torch.empty(0) if memory is None else self.view(memory, [batch, units])
+        states = [h] * steps
+        for step in reversed(range(steps)) if reverse else range(steps):
+            given, kept = by_gate(x[step]), by_gate(h @ weight.reshape(columns, units).T + shift)
+            if cell == "gru":
+                r, z = (torch.sigmoid(given[i] + kept[i]) for i in (0, 1))
+                h = (1 - z) * torch.tanh(given[2] + r * kept[2]) + z * h
+            elif cell == "lstm":
+                i, f, g, o = (a + b for a, b in zip(given, kept, strict=True))
+                c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+                h = torch.sigmoid(o) * torch.tanh(c)
+            else:
+                h = getattr(torch, cell)(given[0] + kept[0])
+            states[step] = h
+        if memory is not None:
+            states.append(c)
+        self.view(result, [len(states), batch, units], write=True).copy_(torch.stack(states))
+
     def matmul(
         self, batch: list[int], rows: int, columns: int, depth: int, a: Any, b: Any, result: Any
     ) -> None:

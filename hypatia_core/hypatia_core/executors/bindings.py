@@ -25,6 +25,7 @@ from hypatia_core import (
     packed_attention,
     packed_convolution,
     packed_linear,
+    packed_recurrence,
     signed_sums,
 )
 
@@ -190,6 +191,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     signed_sums.SIGNED_SUMS: signed_sums.summed,
     packed_linear.LINEAR_ON_PANELS: packed_linear.on_panels,
     packed_attention.ATTENTION: packed_attention.attention,
+    packed_recurrence.RECURRENCE: packed_recurrence.recurrence,
     packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,
     packed_convolution.CONVOLUTION_ON_PANELS: packed_convolution.of_windows,
     packed_convolution.DEPTHWISE_CONVOLUTION: packed_convolution.depthwise,

@@ -10,6 +10,7 @@ from torch import fx
 
 from hypatia_core.packed_convolution import DEPTHWISE_CONVOLUTION, PIXELS_ON_PANELS
 from hypatia_core.packed_linear import LINEAR_ON_PANELS
+from hypatia_core.packed_recurrence import RECURRENCE
 
 aten = torch.ops.aten
 
@@ -48,7 +49,7 @@ FRESH = frozenset(
         *(aten.pow.Tensor_Scalar, aten.mean.dim, aten.sum.dim_IntList, aten.cat.default),
         *(aten.clone.default, aten._softmax.default, aten.amax.default),
         *(aten.log.default, aten.erf.default, aten.sin.default, aten.cos.default),
-        *(LINEAR_ON_PANELS, PIXELS_ON_PANELS, DEPTHWISE_CONVOLUTION),
+        *(LINEAR_ON_PANELS, PIXELS_ON_PANELS, DEPTHWISE_CONVOLUTION, RECURRENCE),
     }
 )
 #: Their kernels take new memory for each result.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypatia_core.implementations import attention as _attention
 from hypatia_core.implementations import convolution as _convolution
 from hypatia_core.implementations import linear as _linear
+from hypatia_core.implementations import recurrence as _recurrence
 from hypatia_core.implementations import sequence as _sequence
 from hypatia_core.implementations.base import Implementation, Unit, is_packed
 
@@ -20,7 +21,18 @@ TABLE: list[Implementation] = [
 #: to another already.
 FINDERS = [_linear.linear, _convolution.convolution, _attention.attention]
 
-#: Makes of a graph one in which finders find more, of the same meaning.
+#: Make of a graph one in which finders find more, of the same meaning.
 products_of_rows = _linear.products_of_rows
+recurrent_layers = _recurrence.recurrent_layers
+RECURRENT_LAYER = _recurrence.NAME
 
-__all__ = ["FINDERS", "TABLE", "Implementation", "Unit", "is_packed", "products_of_rows"]
+__all__ = [
+    "FINDERS",
+    "RECURRENT_LAYER",
+    "TABLE",
+    "Implementation",
+    "Unit",
+    "is_packed",
+    "products_of_rows",
+    "recurrent_layers",
+]

@@ -32,6 +32,7 @@ from hypatia_core.packed_convolution import (
     PIXELS_ON_PANELS,
 )
 from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
+from hypatia_core.packed_recurrence import RECURRENCE
 
 aten, hypatia = torch.ops.aten, torch.ops.hypatia
 
@@ -183,6 +184,26 @@ def _attention(low: Lowering, node: fx.Node) -> Value:
     return Held(cell, cell.sizes)
 
 
+def _recurrence(low: Lowering, node: fx.Node) -> Value:
+    inputs, panels, bias, state, memory, cell, units, reverse = args_of(node)
+    steps, batch, columns = inputs.meta["val"].shape
+    given = low.packed(low.value(inputs), (steps, batch, columns), rows=3)
+    packed = low.whole(low.value(panels), columns * units, node)
+    shift = None if bias is None else low.whole(low.value(bias), columns, node)
+    before = [
+        None if x is None else low.packed(low.value(x), (batch, units), rows=2) for x in (state, memory)
+    ]
+    sizes = tuple(node.meta["val"].shape)
+    unit, written = low.kernel(node, sizes, [given, packed, shift, *before])
+    data = {
+        **{"step": "recurrence", "cell": cell, "steps": steps, "batch": batch, "units": units},
+        **{"inputs": given, "panels": packed, "bias": shift, "state": before[0], "memory": before[1]},
+        **{"reverse": reverse},
+    }
+    unit.fields = lambda: {**data, "result": low.home(written)}
+    return Held(written, sizes)
+
+
 def _matmul(low: Lowering, node: fx.Node | None, a: View, b: View, sizes: tuple[int, ...]) -> Value:
     unit, cell = low.kernel(node, sizes, [a, b])
     data = {
@@ -257,6 +278,7 @@ KERNELS: dict[Any, KernelRow] = {
     CONVOLUTION_ON_PANELS: KernelRow(_windows),
     DEPTHWISE_CONVOLUTION: KernelRow(_depthwise),
     ATTENTION: KernelRow(_attention),
+    RECURRENCE: KernelRow(_recurrence),
     aten.mm.default: KernelRow(_product_of_two, _is_small),
     aten.bmm.default: KernelRow(_product_of_two, _is_small),
     aten.addmm.default: KernelRow(_product_and_sum, _is_small_with_sum),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,9 @@ def capture(
         HypatiaError: torch.export cannot capture it; the message has the reason.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Torch's recurrent layers keep a list of their own parameters, of which torch.export warns.
+            warnings.filterwarnings("ignore", r"The tensor attributes? \S*_flat_weights\[")
             exported = torch.export.export(
                 model, tuple(args), dict(kwargs or {}), dynamic_shapes=dynamic_shapes, strict=False
             )

@@ -5,7 +5,7 @@
 //! than a small product, and writes the result before what follows reads it again.
 
 pub(crate) mod activation;
-mod strip;
+pub(crate) mod strip;
 pub(crate) mod tile;
 
 pub use activation::Activation;

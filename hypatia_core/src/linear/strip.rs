@@ -9,12 +9,12 @@ const ROWS: usize = 12;
 
 /// With so many rows at most memory is what a product waits for. Registers of 512 bits have sums of that many rows for
 /// all panels that are read at once, and multiply more of them as fast in tiles.
-pub(super) fn rows() -> usize {
+pub(crate) fn rows() -> usize {
     if registers::bits() >= 512 { 6 } else { ROWS }
 }
 
 /// Panels that are read at once.
-pub(super) const PANELS: usize = Ahead::STREAMS;
+pub(crate) const PANELS: usize = Ahead::STREAMS;
 /// Steps of each panel at a time: what is read and what is asked for stay in the first cache together.
 const CHUNK: usize = 32;
 /// A task has so many multiplications at least.
@@ -26,7 +26,7 @@ pub(super) fn groups_of_one(rows: usize, depth: usize) -> usize {
 }
 
 /// All rows by `PANELS` panels or less.
-pub(super) struct Strip<'a> {
+pub(crate) struct Strip<'a> {
     pub linear: &'a Linear<'a>,
     pub result: *mut f32,
     pub rows: usize,
@@ -46,7 +46,7 @@ impl Strip<'_> {
     /// The linear's slices and the result fit, and nobody else uses these columns of the result.
     /// The processor has registers of `BITS`.
     #[inline(always)]
-    pub(super) unsafe fn multiply<const BITS: usize>(&self) {
+    pub(crate) unsafe fn multiply<const BITS: usize>(&self) {
         const STEP: usize = PANELS * COLUMNS;
         let Linear {
             x,

@@ -3,9 +3,9 @@
 //! No closures, and no iterators of several slices: what of these is not inlined is compiled for any processor, and
 //! what a loop sums lies in memory around each call of it.
 
-use super::elementary as e;
 use super::instruction::{Binary, Reduction, Unary};
 use super::sums::{self, Term};
+use crate::elementary as e;
 use crate::linear::activation::{gelu, plus, sigmoid};
 
 /// Numbers of which a long function is taken side by side, in registers of 256 bits; in wider ones twice as many.

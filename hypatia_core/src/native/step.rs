@@ -8,8 +8,8 @@ use super::buffer::{Buffer, Kind, Place};
 use super::memory::Memory;
 use super::view::{Region, View, count};
 use super::{
-    attention, bilinear, channel_map, convolution, depthwise, gather, linear, matmul, rows,
-    signed_sums,
+    attention, bilinear, channel_map, convolution, depthwise, gather, linear, matmul, recurrence,
+    rows, signed_sums,
 };
 use crate::error::{Error, Result};
 
@@ -175,6 +175,7 @@ steps! {
     "depthwise" depthwise::Text,
     "convolution" convolution::Text,
     "attention" attention::Text,
+    "recurrence" recurrence::Text,
     "matmul" matmul::Text,
     "gather" gather::Text,
     "bilinear" bilinear::Text,

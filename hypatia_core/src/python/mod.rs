@@ -8,6 +8,7 @@ mod linear;
 mod logging;
 mod memory;
 mod native;
+mod recurrence;
 mod rules;
 mod signed_sums;
 mod snapshot;
@@ -41,6 +42,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     inner_product::register(module)?;
     linear::register(module)?;
     native::register(module)?;
+    recurrence::register(module)?;
     clifford::register(module)?;
     rules::register(module)?;
     signed_sums::register(module)?;

@@ -62,7 +62,7 @@ fn scaled(m: f32, n: f32) -> f32 {
 
 /// eˣ.
 #[inline(always)]
-pub(super) fn exp<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn exp<const BITS: usize>(x: f32) -> f32 {
     // Comparisons that keep what is no number.
     let cut = if x > 89.0 { 89.0 } else { x };
     let cut = if cut < -105.0 { -105.0 } else { cut };
@@ -75,7 +75,7 @@ pub(super) const NEAR: f32 = 87.0;
 
 /// eˣ for |x| ≤ `NEAR`: 2ⁿ is a number itself.
 #[inline(always)]
-pub(super) fn exp_near<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn exp_near<const BITS: usize>(x: f32) -> f32 {
     let (shifted, _, r) = reduced::<BITS>(x);
     let power = power_of_two(shifted);
     plus::<BITS>(expm1_near_zero::<BITS>(r), power, power)
@@ -83,7 +83,7 @@ pub(super) fn exp_near<const BITS: usize>(x: f32) -> f32 {
 
 /// 2ˣ.
 #[inline(always)]
-pub(super) fn exp2<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn exp2<const BITS: usize>(x: f32) -> f32 {
     let cut = if x > 129.0 { 129.0 } else { x };
     let cut = if cut < -151.0 { -151.0 } else { cut };
     let n = (cut + ROUND) - ROUND;
@@ -93,7 +93,7 @@ pub(super) fn exp2<const BITS: usize>(x: f32) -> f32 {
 
 /// eˣ − 1.
 #[inline(always)]
-pub(super) fn expm1<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn expm1<const BITS: usize>(x: f32) -> f32 {
     let cut = if x > 89.0 { 89.0 } else { x };
     let cut = if cut < -20.0 { -20.0 } else { cut };
     let (_, n, r) = reduced::<BITS>(cut);
@@ -142,7 +142,7 @@ fn log_of_normal<const BITS: usize>(x: f32, more: f32) -> f32 {
 
 /// ln x.
 #[inline(always)]
-pub(super) fn log<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn log<const BITS: usize>(x: f32) -> f32 {
     let tiny = x < f32::MIN_POSITIVE;
     let scaled = if tiny { x * 8_388_608.0 } else { x };
     let value = log_of_normal::<BITS>(scaled, if tiny { -23.0 } else { 0.0 });
@@ -154,7 +154,7 @@ pub(super) fn log<const BITS: usize>(x: f32) -> f32 {
 
 /// ln(1 + x): the logarithm of the rounded sum, and what rounding took away over that.
 #[inline(always)]
-pub(super) fn log1p<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn log1p<const BITS: usize>(x: f32) -> f32 {
     let sum = 1.0 + x;
     let lost = if x > 1.0 {
         1.0 - (sum - x)
@@ -170,14 +170,14 @@ pub(super) fn log1p<const BITS: usize>(x: f32) -> f32 {
 
 /// ln(1 + eˣ), and x above 20, where torch cuts it.
 #[inline(always)]
-pub(super) fn softplus<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn softplus<const BITS: usize>(x: f32) -> f32 {
     let value = log1p::<BITS>(exp::<BITS>(x));
     if x > 20.0 { x } else { value }
 }
 
 /// tanh x: x + x³·P(x²) for small x, else 1 − 2/(e²ˣ + 1) with the sign of x.
 #[inline(always)]
-pub(super) fn tanh<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn tanh<const BITS: usize>(x: f32) -> f32 {
     let size = x.abs();
     let square = x * x;
     let rest = polynomial::<BITS, 6>(
@@ -206,7 +206,7 @@ pub(super) fn tanh<const BITS: usize>(x: f32) -> f32 {
 
 /// erf x: by its polynomial for small x, else 1 − e^(−x²)·erfcx(x) with the sign of x.
 #[inline(always)]
-pub(super) fn erf<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn erf<const BITS: usize>(x: f32) -> f32 {
     let size = x.abs();
     let small = erf_near_zero::<BITS>(x);
     // Beyond four it is 1 in float32.
@@ -247,19 +247,19 @@ fn sine<const BITS: usize>(x: f32, turns: i32) -> f32 {
 
 /// sin x for |x| ≤ `FAR`.
 #[inline(always)]
-pub(super) fn sin<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn sin<const BITS: usize>(x: f32) -> f32 {
     let value = sine::<BITS>(x, 0);
     if x == 0.0 { x } else { value }
 }
 
 /// cos x for |x| ≤ `FAR`.
 #[inline(always)]
-pub(super) fn cos<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn cos<const BITS: usize>(x: f32) -> f32 {
     sine::<BITS>(x, 1)
 }
 
 /// x·σ(x).
 #[inline(always)]
-pub(super) fn silu<const BITS: usize>(x: f32) -> f32 {
+pub(crate) fn silu<const BITS: usize>(x: f32) -> f32 {
     x * sigmoid::<BITS>(x)
 }
