@@ -213,45 +213,54 @@ impl<'a> Part<'a> {
         let Extents { batch, units, .. } = self.of.extents;
         let each = self.of.cell.gates();
         let columns = units.div_ceil(COLUMNS) * each * COLUMNS;
-        let most = strip::rows();
-        let together = PANELS / each;
         // SAFETY: as many states, which nobody writes at this step.
         let before = unsafe { self.states() };
-        let strips = self.blocks.len().div_ceil(together);
-        for strip in 0..strips {
+        let linear = Linear {
+            x: before,
+            panels: self.of.panels,
+            bias: self.of.bias,
+            other: None,
+            activation: Activation::None,
+            columns,
+            depth: units,
+        };
+        let few = batch <= strip::rows();
+        let together = if few {
+            PANELS / each
+        } else {
+            self.blocks.len()
+        };
+        let groups = self.blocks.len().div_ceil(together);
+        for group in 0..groups {
             // There and back in turn: what was read last is in the cache still.
             let place = if self.step.is_multiple_of(2) {
-                strip
+                group
             } else {
-                strips - 1 - strip
+                groups - 1 - group
             };
             let first = self.blocks.start + place * together;
-            let end = self.blocks.end.min(first + together);
-            for row in (0..batch).step_by(most) {
-                let rows = row..batch.min(row + most);
-                let linear = Linear {
-                    x: &before[row * units..rows.end * units],
-                    panels: self.of.panels,
-                    bias: self.of.bias,
-                    other: None,
-                    activation: Activation::None,
-                    columns,
-                    depth: units,
-                };
-                let strip = Strip {
-                    linear: &linear,
-                    // SAFETY: the rows are of the gates.
-                    result: unsafe { self.gates.address().add(row * columns) },
-                    rows: rows.len(),
-                    panels: first * each..end * each,
-                };
-                // SAFETY: the columns of these blocks are this part's alone.
-                unsafe { strip.multiply::<BITS>() };
-                for row in rows {
-                    for block in first..end {
-                        // SAFETY: as above.
-                        unsafe { self.cells::<BITS>(before, row, block, columns) };
-                    }
+            let blocks = first..self.blocks.end.min(first + together);
+            let panels = blocks.start * each..blocks.end * each;
+            let result = self.gates.address();
+            // SAFETY: the columns of these blocks are this part's alone.
+            unsafe {
+                if few {
+                    let rows = batch;
+                    let strip = Strip {
+                        linear: &linear,
+                        result,
+                        rows,
+                        panels,
+                    };
+                    strip.multiply::<BITS>();
+                } else {
+                    linear.tiles::<BITS>(result, batch, panels);
+                }
+            }
+            for row in 0..batch {
+                for block in blocks.clone() {
+                    // SAFETY: as above.
+                    unsafe { self.cells::<BITS>(before, row, block, columns) };
                 }
             }
         }

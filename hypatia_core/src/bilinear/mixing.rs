@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::registers::{Job, bits, dispatch};
 
 /// Rows and registers of the tile that is summed in registers: twelve sums, three weights, one operand.
-const TILE: [usize; 2] = [4, 3];
+pub(super) const TILE: [usize; 2] = [4, 3];
 
 /// Which places of x and which weight each place of the result takes.
 #[derive(Debug, Clone)]
 pub struct ChannelMap {
     /// Weights of a pair of channels, places of x, places of the result.
-    widths: [usize; 3],
+    pub(super) widths: [usize; 3],
     /// For each layer and place of the result: the place of x, the weight, the coefficient.
     pub(super) layers: Vec<Vec<(usize, usize, f64)>>,
     /// Whether the table's zeros are factors too, so that what is not finite reaches all places.
@@ -38,7 +38,7 @@ pub struct Weight<'a, T> {
 }
 
 impl<T: Real> Weight<'_, T> {
-    fn at(&self, o: usize, c: usize, a: usize) -> T {
+    pub(super) fn at(&self, o: usize, c: usize, a: usize) -> T {
         let [along_o, along_c, along_a] = self.strides;
         self.values[o * along_o + c * along_c + a * along_a]
     }
@@ -110,7 +110,7 @@ impl ChannelMap {
             return Ok(());
         }
         let places = Places::new(i, T::lanes(bits()));
-        let panels = self.panels(weight, &places);
+        let panels = self.panels(weight, &places, threads);
         let work = rows * outs * i * ins * self.layers.len() / T::LANES;
         let share = threads::rows_of_one(rows, work, TILE[0], threads);
         threads::each(result.chunks_mut(share * outs * i), |number, part| {
@@ -148,50 +148,6 @@ impl ChannelMap {
         }
     }
 
-    /// The weights as the tiles take them: for each pattern and tile, channel by channel, `TILE[1]` registers.
-    fn panels<T: Real>(&self, weight: Weight<'_, T>, places: &Places) -> Aligned<T> {
-        let ([outs, ins], depth) = (weight.channels, weight.channels[1] * self.layers.len());
-        let tiles = places.registers(outs).div_ceil(TILE[1]);
-        let step = TILE[1] * places.lanes;
-        let mut panels = Aligned::zeros(places.patterns * tiles * depth * step);
-        for o in 0..outs {
-            let mut spread = T::ZERO;
-            if self.zeros_count {
-                for c in 0..ins {
-                    for a in 0..self.widths[0] {
-                        spread += T::ZERO * weight.at(o, c, a);
-                    }
-                }
-            }
-            // Where the first channel's factors stand, in the order of memory, and which they are.
-            let mut factors: Vec<(usize, usize, T)> = Vec::new();
-            for (l, layer) in self.layers.iter().enumerate() {
-                for (i, &(_, a, coefficient)) in layer.iter().enumerate() {
-                    if coefficient == 0.0 && !self.zeros_count {
-                        continue;
-                    }
-                    let [pattern, register, lane] = places.of(o, i);
-                    let tile = pattern * tiles + register / TILE[1];
-                    let at = tile * depth * step + register % TILE[1] * places.lanes + lane;
-                    factors.push((
-                        at + l * step,
-                        a * weight.strides[2],
-                        T::from_f64(coefficient),
-                    ));
-                }
-            }
-            for c in 0..ins {
-                let pair = &weight.values[o * weight.strides[0] + c * weight.strides[1]..];
-                let panels = &mut panels[c * self.layers.len() * step..];
-                for &(at, from, coefficient) in &factors {
-                    // Zero by what is not finite is no number, which the spread is then too.
-                    panels[at] = coefficient * pair[from] + spread;
-                }
-            }
-        }
-        panels
-    }
-
     /// Whether each place of the result takes the same place of x, and that one alone.
     fn is_diagonal(&self) -> bool {
         self.layers.len() == 1
@@ -209,15 +165,15 @@ pub(super) fn zeros<T: Real>(values: &[T]) -> T {
 }
 
 /// How the places of a channel lie in registers.
-struct Places {
-    width: usize,
+pub(super) struct Places {
+    pub width: usize,
     /// The same, with what fills up a register or a part of one.
-    padded: usize,
+    pub padded: usize,
     /// Places that one channel of x takes in registers: whole ones.
     line: usize,
     /// Registers of a line.
-    patterns: usize,
-    lanes: usize,
+    pub patterns: usize,
+    pub lanes: usize,
 }
 
 impl Places {
@@ -238,7 +194,7 @@ impl Places {
     }
 
     /// Registers of one pattern that so many channels of the result take.
-    fn registers(&self, channels: usize) -> usize {
+    pub fn registers(&self, channels: usize) -> usize {
         (channels * self.padded).div_ceil(self.line)
     }
 
@@ -251,14 +207,10 @@ impl Places {
         }
     }
 
-    /// Where place i of channel o stands: pattern, register, lane.
-    fn of(&self, o: usize, i: usize) -> [usize; 3] {
-        if self.padded < self.lanes {
-            let at = o * self.padded + i;
-            [0, at / self.lanes, at % self.lanes]
-        } else {
-            [i / self.lanes, o, i % self.lanes]
-        }
+    /// Which channels of the result a register holds places of, one after another.
+    pub fn channels(&self, register: usize) -> std::ops::Range<usize> {
+        let held = (self.lanes / self.padded).max(1);
+        register * held..(register + 1) * held
     }
 }
 
@@ -459,7 +411,7 @@ fn tiles_in_registers<R: Registers, const ROWS: usize>(
 }
 
 /// At least as many elements as a register holds.
-const MOST_LANES: usize = 16;
+pub(super) const MOST_LANES: usize = 16;
 
 /// One register of sums to its places.
 #[inline(always)]
@@ -581,6 +533,9 @@ mod tests {
             (6, 5, [4, 3, 10], 41),
             (2, 1, [2, 1, 1], 33),
             (33, 40, [1, 8, 8], 300),
+            // Of so many weights several threads make the panels.
+            (130, 64, [1, 8, 8], 5),
+            (70, 70, [2, 16, 16], 3),
         ] {
             let mut terms: Vec<_> = Vec::new();
             for place in 0..i {

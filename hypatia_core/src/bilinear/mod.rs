@@ -15,6 +15,7 @@ mod mixing_gradient;
 mod real;
 mod signed_sums;
 pub mod threads;
+mod weight_panels;
 
 use aligned::Aligned;
 use block::{Scratch, Weights};

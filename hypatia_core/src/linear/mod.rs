@@ -197,6 +197,31 @@ impl Linear<'_> {
         });
     }
 
+    /// Some panels' columns of so many rows of x, in tiles, by this thread.
+    ///
+    /// # Safety
+    /// The linear's slices and the result fit, and nobody else uses these columns of the result.
+    /// The processor has registers of `BITS`.
+    #[inline(always)]
+    pub(crate) unsafe fn tiles<const BITS: usize>(
+        &self,
+        result: *mut f32,
+        rows: usize,
+        panels: std::ops::Range<usize>,
+    ) {
+        for first in (0..rows).step_by(TALL) {
+            let task = Task {
+                linear: self,
+                rows_of: &Matrix(self.x, self.depth),
+                result,
+                rows: first..rows.min(first + TALL),
+                panels: panels.clone(),
+            };
+            // SAFETY: as the caller vouches.
+            unsafe { task.multiply::<BITS>() };
+        }
+    }
+
     /// What the sums of so many columns begin with.
     fn begin<const N: usize>(&self, column: usize, width: usize) -> [f32; N] {
         let mut begin = [0.0; N];
