@@ -14,6 +14,7 @@ use crate::pattern::{Binding, Match, Pattern};
 use crate::rules::Rewrite;
 use crate::tensor_type::{DType, Dim, Shape, TensorType};
 use crate::trial::example::{self, Entry};
+use crate::trial::vary;
 
 /// What stands for one variable.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,14 @@ pub struct Instance {
     pub slots: Vec<Slot>,
     /// Operands at the root that the pattern does not mention.
     pub remainder: Option<Operands>,
+}
+
+impl Instance {
+    /// Whether a shape is among its attributes.
+    pub fn reshapes(&self) -> bool {
+        let is_shape = |slot: &Slot| matches!(slot, Slot::Attribute(Attribute::Shape(_)));
+        self.slots.iter().any(is_shape)
+    }
 }
 
 /// The searched side of a rewrite and all that is needed to instantiate it.
@@ -182,6 +191,26 @@ impl Template {
             weight: false,
         });
         Some(loosened)
+    }
+
+    /// One of the instances with a factor moved from one extent to another, and some further extent larger or smaller by
+    /// it where that is what it takes to have a type. `None` where no such instance was found.
+    pub fn with_a_factor_moved(
+        &self,
+        instances: &[Instance],
+        rng: &mut fastrand::Rng,
+    ) -> Option<(Instance, Built)> {
+        let like = instances.get(rng.usize(..instances.len().max(1)))?;
+        let (moved, factor) = vary::moved(like, rng)?;
+        let repaired = vary::scaled(&moved, factor, rng);
+        std::iter::once(moved).chain(repaired).find_map(|mut one| {
+            let built = if one.is_small() {
+                self.build(&one)
+            } else {
+                None
+            };
+            built.map(|built| (one, built))
+        })
     }
 
     /// The same with the type of what stands for each variable; the term is `None` where the left side has no sure type.

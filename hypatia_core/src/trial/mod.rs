@@ -29,6 +29,8 @@ pub struct Budget {
     pub more: usize,
     /// Instances drawn to find those.
     pub proposals: usize,
+    /// Instances in which a factor goes from one extent to another, for rules that reshape.
+    pub moved: usize,
 }
 
 impl Default for Budget {
@@ -37,6 +39,7 @@ impl Default for Budget {
             instances: 64,
             more: 500,
             proposals: 5_000,
+            moved: 400,
         }
     }
 }
@@ -215,6 +218,7 @@ pub fn try_rewrite(
     let mut ranks = FxHashSet::default();
     let mut seen: FxHashSet<String> = FxHashSet::default();
     let mut current = base.clone();
+    let mut fully: Vec<Instance> = Vec::new();
     for proposal in 0..budget.proposals {
         let open = |a: &Answers| a.yes == 0 || a.no + a.unknown == 0;
         if trial.fired >= budget.instances + budget.more && !trial.conditions.iter().any(open) {
@@ -277,6 +281,9 @@ pub fn try_rewrite(
             let (instance, why) = shrink(&template, next, why, judge_seed);
             return Err(refute(template.describe(&instance), why));
         }
+        if trial.fired < budget.instances {
+            fully.push(next.clone());
+        }
         trial.fired += 1;
         ranks.insert(built.ty.rank());
         let dims = || built.inputs.iter().flat_map(|t| &t.shape);
@@ -285,6 +292,32 @@ pub fn try_rewrite(
         trial.symbolic += usize::from(dims().any(|d| d.known().is_none()));
         trial.integers += usize::from(built.inputs.iter().any(|t| judge::is_integer(t.dtype)));
         current = next;
+    }
+    // By draws of their own, so that those above are the same with and without them.
+    let mut rng = Rng::with_seed(seed_of(&name, !seed));
+    let moved = if base.reshapes() { budget.moved } else { 0 };
+    for _ in 0..moved {
+        let Some((next, mut built)) = template.with_a_factor_moved(&fully, &mut rng) else {
+            continue;
+        };
+        if !seen.insert(template.describe(&next)) {
+            continue;
+        }
+        let judge_seed = rng.u64(..);
+        let fired =
+            fire(rewrite, &mut built, 6).map_err(|why| refute(template.describe(&next), why))?;
+        let soundness = rewrite.rule.soundness;
+        if let Err(why) = judge::judge(
+            &built,
+            &fired.rights,
+            soundness,
+            judge_seed,
+            false,
+            &mut tally,
+        ) {
+            let (instance, why) = shrink(&template, next, why, judge_seed);
+            return Err(refute(template.describe(&instance), why));
+        }
     }
     tally
         .errs_no_more()

@@ -417,6 +417,56 @@ fn spread_number(instance: &mut Instance, rng: &mut Rng) {
     }
 }
 
+/// A factor goes from one extent of a shape to another, and some of the other shapes follow in an extent that was linked
+/// with the second; `None` where there is no such factor.
+pub fn moved(instance: &Instance, rng: &mut Rng) -> Option<(Instance, i64)> {
+    let mut moved = instance.clone();
+    let mut shapes = moved.shapes();
+    let at = rng.usize(..shapes.len().max(1));
+    let shape = shapes.get_mut(at)?;
+    let (from, to) = (
+        rng.usize(..shape.len().max(1)),
+        rng.usize(..shape.len().max(1)),
+    );
+    let (n, m) = (shape.get(from)?.known()?, shape.get(to)?.known()?);
+    let divisors: Vec<i64> = (2..=n).filter(|d| n % d == 0).collect();
+    let &factor = pick(rng, &divisors).filter(|_| from != to)?;
+    shape[from] = Dim::Known(n / factor);
+    shape[to] = Dim::Known(m * factor);
+    for (other, shape) in shapes.into_iter().enumerate() {
+        let linked: Vec<usize> = (0..shape.len()).filter(|&i| shape[i].is(m)).collect();
+        if other != at
+            && rng.bool()
+            && let Some(&axis) = pick(rng, &linked)
+        {
+            shape[axis] = Dim::Known(m * factor);
+        }
+    }
+    Some((moved, factor))
+}
+
+/// An instance with one extent or another larger or smaller by a factor, in random order.
+pub fn scaled(instance: &Instance, factor: i64, rng: &mut Rng) -> Vec<Instance> {
+    let mut all = Vec::new();
+    let counts: Vec<usize> = (instance.clone().shapes().iter().map(|s| s.len())).collect();
+    for (at, count) in counts.into_iter().enumerate() {
+        for axis in 0..count {
+            for larger in [false, true] {
+                let mut scaled = instance.clone();
+                let place = &mut scaled.shapes()[at][axis];
+                match place.known() {
+                    Some(n) if larger => *place = Dim::Known(n * factor),
+                    Some(n) if n % factor == 0 => *place = Dim::Known(n / factor),
+                    _ => continue,
+                }
+                all.push(scaled);
+            }
+        }
+    }
+    rng.shuffle(&mut all);
+    all
+}
+
 /// A known extent becomes a symbol whose value shows itself at run time.
 fn make_symbol(instance: &mut Instance, rng: &mut Rng) {
     let all: Vec<Dim> = instance
