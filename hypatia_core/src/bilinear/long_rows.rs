@@ -14,7 +14,7 @@ const LONG: usize = 64;
 /// Elements of a row that are summed before the sum is added to the result: the columns that they meet stay in the
 /// nearest caches, and rounding errors grow with the square root of their number at most.
 #[cfg(target_arch = "x86_64")]
-const PART: usize = 512;
+const PART: usize = 256;
 /// Rows that are multiplied together at most.
 pub(super) const TOGETHER: usize = 16;
 /// The same of what is left.
