@@ -29,10 +29,10 @@ from records import facts, save
 import hypatia_core
 from hypatia_core import cache_folder, profile
 from hypatia_core._hypatia_core import estimate_graph
-from hypatia_core.calibrate import MORE_PASSES, Yardstick
+from hypatia_core.calibrate import least_seconds
 from hypatia_core.trace import traced
 
-SAMPLES, PASSES = 3, 3
+SAMPLES = 3
 
 Draw = Callable[[random.Random], tuple[tuple[int, ...], ...]]
 
@@ -161,8 +161,8 @@ def main() -> None:
     if machine is None:
         print("No profile for this machine and thread count: the figures are of the guessed roofline.")
         print("`--calibrate`, or `hypatia_core.calibrate()` before, measures one.")
-    draw, yardstick = random.Random(arguments.seed), Yardstick()
-    found = []
+    draw = random.Random(arguments.seed)
+    found: list[dict[str, Any]] = []
     with torch.no_grad():
         for i in range(arguments.pairs):
             name, function, shapes = OPERATIONS[i % len(OPERATIONS)]
@@ -175,22 +175,18 @@ def main() -> None:
                     "shapes": drawn,
                     "dtype": str(dtype).removeprefix("torch."),
                     "predicted": predicted(machine or {}, function, operands),
-                    "measured": measured(function, operands),
                 }
             )
+
+        def seconds(i: int) -> float:
+            operands = [
+                torch.rand(s, dtype=getattr(torch, found[i]["dtype"])) + 0.5 for s in found[i]["shapes"]
+            ]
+            return measured(OPERATIONS[i % len(OPERATIONS)][1], operands)
+
         # Passes as in the calibration: again what was measured while the machine was slow.
-        speeds = [math.inf] * len(found)
-        todo = list(range(len(found))) * (PASSES - 1)
-        for _ in range(1 + MORE_PASSES):
-            for i in todo:
-                row, (_, function, _) = found[i], OPERATIONS[i % len(OPERATIONS)]
-                operands = [torch.rand(s, dtype=getattr(torch, row["dtype"])) + 0.5 for s in row["shapes"]]
-                before = yardstick.seconds()
-                seconds = measured(function, operands)
-                if seconds < row["measured"] or speeds[i] == math.inf:
-                    speeds[i] = max(before, yardstick.seconds())
-                row["measured"] = min(row["measured"], seconds)
-            todo = [i for i, speed in enumerate(speeds) if yardstick.tells_slow(speed)]
+        for i, least in least_seconds(range(len(found)), seconds).items():
+            found[i]["measured"] = least
 
     def error(row: dict[str, Any]) -> float:
         return abs(row["predicted"] - row["measured"]) / row["measured"]

@@ -6,10 +6,10 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,6 +18,8 @@ from hypatia_core._hypatia_core import estimate_graph
 from hypatia_core.log import logger
 from hypatia_core.profile import Profile
 from hypatia_core.trace import traced
+
+Key = TypeVar("Key", bound=Hashable)
 
 #: Called with how much is done, how much there is to do, and what is measured now.
 Progress = Callable[[int, int, str], None]
@@ -63,6 +65,33 @@ class Yardstick:
     def tells_slow(self, seconds: float) -> bool:
         """Whether this time of it was one of a slow machine, as far as is known now."""
         return seconds > SLOW * self.best
+
+
+def least_seconds(
+    keys: Sequence[Key], seconds: Callable[[Key], float], begun: Callable[[int, int, Key], None] | None = None
+) -> dict[Key, float]:
+    """The least time of each in several passes over all, and in more of what was timed in slow seconds.
+
+    Args:
+        keys: what is timed.
+        seconds: times one of them, once.
+        begun: called before each with its number, how many there are as far as is known, and which it is.
+    """
+    yardstick, done, total = Yardstick(), 0, 0
+    least, speed = dict[Key, float](), dict[Key, float]()
+    todo = [*keys] * PASSES
+    for _ in range(1 + MORE_PASSES):
+        total += len(todo)
+        for key in todo:
+            done += 1
+            if begun is not None:
+                begun(done, total, key)
+            before = yardstick.seconds()
+            taken = seconds(key)
+            if taken < least.get(key, math.inf):
+                least[key], speed[key] = taken, max(before, yardstick.seconds())
+        todo = [key for key in keys if yardstick.tells_slow(speed[key])]
+    return least
 
 
 @dataclass(frozen=True)
@@ -184,14 +213,16 @@ def shape_class_of(function: Callable[..., Any], operands: Sequence[torch.Tensor
     return named
 
 
-def measure(case: Case, dtype: torch.dtype, into: Profile, most: float = math.inf) -> float:
-    """Measures a case and records it: what it took, or what it took at most."""
-    operands = case.operands(dtype)
-    named = shape_class_of(case.function, operands)
+def measure(case: Case, dtype: torch.dtype) -> float:
+    """Seconds that a case takes."""
     with torch.no_grad():
-        seconds = min(seconds_of(partial(case.function, *operands)), most)
+        return seconds_of(partial(case.function, *case.operands(dtype)))
+
+
+def record(case: Case, dtype: torch.dtype, seconds: float, into: Profile) -> None:
+    """Notes what a case took, as the engine names it."""
+    named = shape_class_of(case.function, case.operands(dtype))
     into.record(named["implementation"], named["shape_class"], named["dtype"], None, seconds)
-    return seconds
 
 
 def measure_roofline(into: Profile) -> None:
@@ -232,25 +263,21 @@ def calibrate(*, progress: Progress | None = None, quick: bool = False) -> Profi
     >>> profile.lookup("matmul", (1, 1024, 1024, 1024), "f32")  # doctest: +SKIP
     0.0128
     """
-    found, yardstick = profile.current(), Yardstick()
-    keys = [(case, dtype) for case in cases(quick) for dtype in DTYPES]
-    todo, total = keys * PASSES, len(keys) * PASSES + 1
-    least, speed = dict[tuple[Case, torch.dtype], float](), dict[tuple[Case, torch.dtype], float]()
+    found, keys = profile.current(), [(case, dtype) for case in cases(quick) for dtype in DTYPES]
+    total = len(keys) * PASSES + 1
+
+    def begun(number: int, of: int, key: tuple[Case, torch.dtype]) -> None:
+        nonlocal total
+        total = of + 1
+        if progress is not None:
+            progress(number, total, f"{key[0].shapes} {str(key[1]).removeprefix('torch.')}")
+
     if progress is not None:
         progress(0, total, "roofline")
     measure_roofline(found)
-    done = 0
-    for turn in range(1 + MORE_PASSES):
-        for case, dtype in todo:
-            done += 1
-            if progress is not None:
-                progress(done, total, f"{case.shapes} {str(dtype).removeprefix('torch.')}")
-            known, before = least.get((case, dtype), math.inf), yardstick.seconds()
-            least[case, dtype] = measure(case, dtype, found, known)
-            if least[case, dtype] < known:
-                speed[case, dtype] = max(before, yardstick.seconds())
-        todo = [key for key in keys if yardstick.tells_slow(speed.get(key, 0.0))]
-        total += len(todo) if turn < MORE_PASSES else 0
+    least = least_seconds(keys, lambda key: measure(*key), begun)
+    for key, seconds in least.items():
+        record(*key, seconds, found)
     path = found.save()
     if progress is not None:
         progress(total, total, "done")

@@ -175,6 +175,12 @@ def any_autocast() -> bool:
     return torch._C._is_any_autocast_enabled()
 
 
+def draws(node: torch.fx.Node) -> bool:
+    """Whether a node draws random numbers."""
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+
+
 def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
     """Marks a callable that takes one list and may empty it. Read in 2.15 (`_functorch.aot_autograd`)."""
     function._boxed_call = True  # type: ignore[attr-defined]

@@ -21,6 +21,8 @@ from torch.fx import GraphModule
 from hypatia_core import bilinear, channel_map, compat
 from hypatia_core.contractions import RESHAPES, is_symbolic
 from hypatia_core.implementations.base import Emitter
+from hypatia_core.native.places import is_zero
+from hypatia_core.written_graph import copied
 
 aten, hypatia = torch.ops.aten, torch.ops.hypatia
 
@@ -143,7 +145,7 @@ class _Pass:
     def _gradient(self, node: fx.Node) -> None:
         """Sums gradients of weights that were spread where they are made."""
         zero, given, values, accumulate = (*node.args, False)[:4]
-        found = self._gather(zero, given) if accumulate is True and _is_zero(zero) else None
+        found = self._gather(zero, given) if accumulate is True and is_zero(zero) else None
         if found is None or not isinstance(values, fx.Node):
             return
         made, trailing = values, found.shape
@@ -219,15 +221,6 @@ class _Pass:
         self.used.add(self.positions[found.indices])
 
 
-def _is_zero(node: Any) -> bool:
-    """Whether a node is made full of zeros."""
-    if not isinstance(node, fx.Node):
-        return False
-    if node.target is aten.full.default:
-        return bool(node.args[1] == 0)
-    return node.target in (aten.zeros.default, aten.new_zeros.default, aten.zeros_like.default)
-
-
 def _is_computed(node: fx.Node) -> bool:
     """Whether a node's value may be computed of constants while the graph is compiled."""
     value, target = node.meta.get("val"), node.target
@@ -278,11 +271,7 @@ def with_constant_indices(
     targets = (aten.index.Tensor, aten.index_put.default)
     if not any(user.target in targets for node in given for user in node.users):
         return None
-    written = fx.Graph()
-    returned = written.graph_copy(graph.graph, {})
-    (output,) = graph.graph.find_nodes(op="output")
-    written.output(returned).meta = dict(output.meta)
-    module = compat.graph_module(graph, written)
+    module = compat.graph_module(graph, copied(graph.graph))
     one = _Pass(module, known)
     one.run()
     if not one.used:

@@ -80,9 +80,15 @@ def lower(
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
     """
     weights = list(weights)
-    graph, recurrent = recurrent_layers(graph, dependent_on(graph, weights)[0])
-    graph = products_of_rows(graph, dependent_on(graph, weights)[0])
-    constant, _, _ = dependent_on(graph, weights)
+    constant = dependent_on(graph, weights)[0]
+    layers, recurrent = recurrent_layers(graph, constant), 0
+    if layers is not None:
+        graph, recurrent = layers
+        constant = dependent_on(graph, weights)[0]
+    by_rows = products_of_rows(graph, constant)
+    if by_rows is not None:
+        graph = by_rows
+        constant = dependent_on(graph, weights)[0]
     units: dict[fx.Node, Unit] = {}
     taken: set[fx.Node] = set()
     for node in graph.graph.nodes:

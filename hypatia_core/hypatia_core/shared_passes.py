@@ -93,7 +93,7 @@ def _join(graph: fx.Graph, product: fx.Node, squares: fx.Node) -> bool:
     first = min((*product.users, *squares.users), key=place.__getitem__, default=product)
     late = _made_of(matrix, lambda node: place[node] >= place[first])
     # Random numbers are drawn in their order; and what waits for the squares cannot come before them.
-    if not late.isdisjoint(squares.users) or any(map(_is_drawn, late)):
+    if not late.isdisjoint(squares.users) or any(map(compat.draws, late)):
         return False
     for node in sorted(late, key=place.__getitem__):
         first.prepend(node)
@@ -118,8 +118,3 @@ def _made_of(node: fx.Node, which: Callable[[fx.Node], bool]) -> set[fx.Node]:
             found.add(here)
             work += here.all_input_nodes
     return found
-
-
-def _is_drawn(node: fx.Node) -> bool:
-    target = node.target
-    return isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags

@@ -149,11 +149,7 @@ def copied(graph: GraphModule) -> GraphModule:
 
 
 def _draws(graph: GraphModule) -> int:
-    return sum(
-        isinstance(node.target, torch._ops.OpOverload)
-        and torch.Tag.nondeterministic_seeded in node.target.tags
-        for node in graph.graph.nodes
-    )
+    return sum(map(compat.draws, graph.graph.nodes))
 
 
 class Divider:
@@ -228,13 +224,7 @@ class Divider:
                 raise Unsupported("a copy in strides with gaps is made by a write")
         self._keep_from_being_overwritten(owned, copies)
         results = [node for node in returned(owned)[: self.outputs] if isinstance(node, fx.Node)]
-        drawing = [
-            node
-            for node in graph.nodes
-            if isinstance(node.target, torch._ops.OpOverload)
-            and torch.Tag.nondeterministic_seeded in node.target.tags
-        ]
-        first = ancestors([*results, *drawing])
+        first = ancestors([*results, *filter(compat.draws, graph.nodes)])
         if any(compat.is_tangent(node) for node in first):
             raise Unsupported("an output would wait for the backward")
         self._put_first(graph, first)

@@ -49,7 +49,7 @@ class OneDnnGraph(HoldingExecutor):
             return "sizes are symbols"
         if any(t.device.type != "cpu" or t.dtype in (torch.float64, *_NARROW) for t in tensors):
             return "not in float32 on the CPU"
-        if any(_is_random(node) for node in nodes):
+        if any(compat.draws(node) for node in nodes):
             return "it draws random numbers"
         gelus = [node for node in nodes if node.target is aten.gelu.default]
         if any(node.kwargs.get("approximate", "none") != "none" for node in gelus):
@@ -89,11 +89,6 @@ class OneDnnGraph(HoldingExecutor):
 
 
 _NARROW = (torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
-
-
-def _is_random(node: fx.Node) -> bool:
-    target = node.target
-    return isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
 
 
 def _outputs(graph: GraphModule) -> list[torch.Tensor]:

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import fx
+from torch.fx import GraphModule
 
 from hypatia_core import compat
+from hypatia_core.written_graph import copied
 
 #: Kernels over packed weights that torch has here, by name.
 KERNELS = compat.packed_kernels()
@@ -77,6 +79,15 @@ class Emitter:
         node = self.graph.call_function(target, (weight, *args))
         node.meta.update(val=weight.meta["val"], packed=True)
         return node
+
+
+def rewritable(graph: GraphModule, weights: set[fx.Node]) -> tuple[GraphModule, set[fx.Node], Emitter]:
+    """A copy of a graph to be changed, its nodes that depend on weights alone, and what adds calls to it."""
+    written = compat.graph_module(graph, copied(graph.graph))
+    known = {node.name for node in weights}
+    constant = {node for node in written.graph.nodes if node.name in known}
+    values = [n.meta.get("val") for n in written.graph.nodes if n.op == "placeholder"]
+    return written, constant, Emitter(written.graph, compat.fake_mode(values))
 
 
 @dataclass(frozen=True)

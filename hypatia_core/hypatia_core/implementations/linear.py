@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from hypatia_core.implementations.base import (
     has_kernels,
     on_cpu_in_float32,
     only_user,
+    rewritable,
 )
 
 aten = torch.ops.aten
@@ -110,18 +110,14 @@ def linear(node: fx.Node, weights: set[fx.Node], taken: set[fx.Node]) -> Linear 
     return _with_activation(unit, taken)
 
 
-def products_of_rows(graph: GraphModule, weights: set[fx.Node]) -> GraphModule:
-    """The graph with each product of a batch of matrices with one weight as the product of all their rows.
+def products_of_rows(graph: GraphModule, weights: set[fx.Node]) -> GraphModule | None:
+    """The graph with each product of a batch of matrices with one weight as that of all their rows; or None.
 
     So torch runs it too; here it becomes an operation that implementations take. The graph stays as it is.
     """
     if not any(_is_batched(node, weights) for node in graph.graph.nodes):
-        return graph
-    known = {node.name for node in weights}
-    written = GraphModule(graph, copy.deepcopy(graph.graph))
-    constant = {node for node in written.graph.nodes if node.name in known}
-    mode = compat.fake_mode([n.meta.get("val") for n in written.graph.nodes if n.op == "placeholder"])
-    emitter = Emitter(written.graph, mode)
+        return None
+    written, constant, emitter = rewritable(graph, weights)
     for node in list(written.graph.nodes):
         if _is_batched(node, constant):
             x, weight = node.args

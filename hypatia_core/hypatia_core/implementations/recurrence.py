@@ -15,8 +15,9 @@ import torch
 from torch import fx
 from torch.fx import GraphModule
 
-from hypatia_core import compat, packed_linear, written_graph
-from hypatia_core.implementations.base import Emitter, on_cpu_in_float32
+from hypatia_core import native, packed_linear
+from hypatia_core.implementations.base import Emitter, on_cpu_in_float32, rewritable
+from hypatia_core.native.aliases import args_of
 from hypatia_core.packed_linear import COLUMNS
 from hypatia_core.packed_recurrence import GATES, RECURRENCE
 
@@ -37,7 +38,6 @@ _CELLS: dict[Any, str] = {
 class _Layer:
     """A call of a recurrent layer whose weights are there before."""
 
-    node: fx.Node
     cell: str
     x: fx.Node
     #: The states before the first step, (layers · directions, batch, units), and the memories of an LSTM.
@@ -48,20 +48,16 @@ class _Layer:
     batch_first: bool
 
 
-def recurrent_layers(graph: GraphModule, weights: set[fx.Node]) -> tuple[GraphModule, int]:
-    """The graph with recurrent layers of fixed weights written so, and how many; it stays as it is.
+def recurrent_layers(graph: GraphModule, weights: set[fx.Node]) -> tuple[GraphModule, int] | None:
+    """The graph with recurrent layers of fixed weights written so, and how many; None for none.
 
     Args:
-        graph: a functional ATen graph.
+        graph: a functional ATen graph; it stays as it is.
         weights: its nodes that depend on weights alone.
     """
     if not any(_layer(node, weights) for node in graph.graph.nodes):
-        return graph, 0
-    known = {node.name for node in weights}
-    written = compat.graph_module(graph, written_graph.copied(graph.graph))
-    constant = {node for node in written.graph.nodes if node.name in known}
-    mode = compat.fake_mode([n.meta.get("val") for n in written.graph.nodes if n.op == "placeholder"])
-    emitter = Emitter(written.graph, mode)
+        return None
+    written, constant, emitter = rewritable(graph, weights)
     count = 0
     for node in list(written.graph.nodes):
         layer = _layer(node, constant)
@@ -69,36 +65,35 @@ def recurrent_layers(graph: GraphModule, weights: set[fx.Node]) -> tuple[GraphMo
             continue
         with written.graph.inserting_before(node):
             results = _written(emitter, layer)
-        if all(_lies_alike(user.meta["val"], results[user.args[1]].meta["val"]) for user in node.users):
+        if all(native.lies_alike(user.meta["val"], results[user.args[1]].meta["val"]) for user in node.users):
             for user in list(node.users):
                 user.replace_all_uses_with(results[user.args[1]])
                 written.graph.erase_node(user)
             count += 1
     written.graph.eliminate_dead_code()
-    return (written, count) if count else (graph, 0)
+    return (written, count) if count else None
 
 
 def _layer(node: fx.Node, weights: set[fx.Node]) -> _Layer | None:
     cell = _CELLS.get(node.target)
     if cell is None:
         return None
-    x, before, parameters, biased, layers, dropout, train, both_ways, batch_first = node.args
+    x, before, parameters, biased, layers, dropout, train, both_ways, batch_first = args_of(node)
     before = list(before) if isinstance(before, (list, tuple)) else [before]
     each, directions = 4 if biased else 2, 2 if both_ways else 1
-    parameters = list(parameters)  # type: ignore[arg-type]
     # With a projection each has a further weight.
-    plain = len(parameters) == each * layers * directions  # type: ignore[operator]
+    plain = len(parameters) == each * layers * directions
     if not plain or (train and dropout) or not all(p in weights for p in parameters):
         return None
     operands = [x, *before, *parameters]
-    if x in weights or not on_cpu_in_float32(*operands) or x.meta["val"].dim() != 3:  # type: ignore[union-attr, arg-type]
+    if x in weights or not on_cpu_in_float32(*operands) or x.meta["val"].dim() != 3:
         return None
-    if not all(isinstance(n, int) and n > 0 for one in operands for n in one.meta["val"].shape):  # type: ignore[union-attr]
+    if not all(isinstance(n, int) and n > 0 for one in operands for n in one.meta["val"].shape):
         return None
     if not all(user.target is operator.getitem for user in node.users):
         return None
     groups = [parameters[i : i + each] for i in range(0, len(parameters), each)]
-    return _Layer(node, cell, x, before, groups, directions, bool(batch_first))  # type: ignore[arg-type]
+    return _Layer(cell, x, before, groups, directions, bool(batch_first))
 
 
 def _written(emitter: Emitter, layer: _Layer) -> list[fx.Node]:
@@ -159,8 +154,3 @@ def _ordered(emitter: Emitter, weight: fx.Node, cell: str) -> fx.Node:
     together = emitter.call(aten.permute.default, blocked, order)
     dense = emitter.call(aten.clone.default, together, memory_format=torch.contiguous_format)
     return emitter.call(aten.view.default, dense, [gates * blocks * COLUMNS, *width])
-
-
-def _lies_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
-    steps = zip(one.shape, one.stride(), other.stride(), strict=True)
-    return one.shape == other.shape and all(n == 1 or a == b for n, a, b in steps)

@@ -6,8 +6,19 @@
 
 from __future__ import annotations
 
-from hypatia_core.native.call import called, fits
+from hypatia_core.native.call import called, fits, lies_alike
 from hypatia_core.native.lowering import Written
 from hypatia_core.native.segments import Phases, Segment, base_of, divided, is_free, phases
 
-__all__ = ["Phases", "Segment", "Written", "base_of", "called", "divided", "fits", "is_free", "phases"]
+__all__ = [
+    "Phases",
+    "Segment",
+    "Written",
+    "base_of",
+    "called",
+    "divided",
+    "fits",
+    "is_free",
+    "lies_alike",
+    "phases",
+]

@@ -117,9 +117,12 @@ def fits(tensor: Any, wanted: torch.Tensor) -> bool:
         and tensor.dtype is wanted.dtype
         and tensor.device.type == "cpu"
         and tensor.layout is torch.strided
-        and tensor.shape == wanted.shape
         and not (tensor.is_conj() or tensor.is_neg())
-        and all(
-            n == 1 or a == b for n, a, b in zip(wanted.shape, tensor.stride(), wanted.stride(), strict=True)
-        )
+        and lies_alike(tensor, wanted)
     )
+
+
+def lies_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether tensors have the same sizes, and the same strides wherever these matter."""
+    steps = zip(one.shape, one.stride(), other.stride(), strict=True)
+    return one.shape == other.shape and all(n == 1 or a == b for n, a, b in steps)

@@ -104,13 +104,14 @@ def _put(low: Lowering, node: fx.Node) -> Value:
 
 def _takes_put(node: fx.Node) -> bool:
     zeros, given, values, *accumulate = args_of(node)
-    if accumulate != [True] or len(_sizes(node)) < 2 or not given or not _is_zero(zeros):
+    if accumulate != [True] or len(_sizes(node)) < 2 or not given or not is_zero(zeros):
         return False
     places = _indices(zeros, given)
     return places is not None and _sizes(values) == (*_sizes(node)[:-1], len(places))
 
 
-def _is_zero(node: fx.Node) -> bool:
+def is_zero(node: Any) -> bool:
+    """Whether a node is made full of zeros."""
     if node.target is aten.full.default:
         return bool(args_of(node)[1] == 0)
     return node.target in (aten.zeros.default, aten.new_zeros.default, aten.zeros_like.default)
