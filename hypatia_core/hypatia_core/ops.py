@@ -387,6 +387,8 @@ def _read_pow(reader: Reader, node: fx.Node) -> int | None:
     if not isinstance(exponent, (int, float)) or not _float_result(node):
         return None
     source = reader.tensor(node.args[0])
+    if exponent == 1 and node.args[0].meta["val"].dtype is node.meta["val"].dtype:
+        return source
     if exponent == 2:
         return reader.known("mul", [source, source], [], node)
     if exponent in (0.5, -0.5) and not reader.exact:

@@ -6,7 +6,7 @@ use crate::analysis::Known;
 use crate::attribute::Attribute;
 use crate::op::Op;
 use crate::table;
-use crate::tensor_type::{DType, Dim, Shape};
+use crate::tensor_type::{DType, Dim, Shape, broadcast};
 use crate::view;
 
 /// A named question about what the variables of a rule stand for.
@@ -44,6 +44,7 @@ conditions! {
     "has-batch"       1 has_batch       "it has more than two dimensions";
     "is-unit-batch"   1 is_unit_batch   "each dimension but the last two has extent one";
     "keeps-last"      2 keeps_last      "the reshape leaves the last dimension as it is";
+    "keeps-matrices"  2 keeps_matrices  "the reshape leaves the last two dimensions as they are";
     "flattens-rows"   2 flattens_rows   "all dimensions but the last become one";
     "is-below-last"   2 is_below_last   "the axis is not the last one";
     "is-last-alone"   2 is_last_alone   "just the last axis is reduced";
@@ -79,6 +80,7 @@ conditions! {
     "has-channel-shape" 2 has_channel_shape "the shape has one place for each filter, along axis 1 of the result";
     "windows-meet"    5 windows_meet    "each window of the convolution holds an element";
     "is-kron"         5 is_kron         "the product of both reshapes, reshaped, is the Kronecker product";
+    "adds-no-stack"   2 adds_no_stack   "a product of what has the shape by the tensor has no other rows than that";
     "has-rows-of"     2 has_rows_of     "the shape has the extents of the tensor, but for the last one";
     "is-count"        3 is_count        "it is a number: of the elements that the axes of the tensor have together";
     "is-sparse"       1 is_sparse       "it has at most as many non-zero elements as the table of an algebra of its size";
@@ -173,6 +175,14 @@ fn keeps_last(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         known.attribute(ids[1])?.shape()?,
     );
     Some(!x.is_empty() && x.last() == s.last())
+}
+
+fn keeps_matrices(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (x, s) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    Some(x.len() >= 2 && s.len() >= 2 && x[x.len() - 2..] == s[s.len() - 2..])
 }
 
 fn flattens_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
@@ -437,6 +447,17 @@ fn windows_meet(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         }
     }
     Some(true)
+}
+
+/// Asks about the right factor and the shape of the left one.
+fn adds_no_stack(known: &dyn Known, ids: &[Id]) -> Option<bool> {
+    let (factor, shape) = (
+        &known.tensor_type(ids[0])?.shape,
+        known.attribute(ids[1])?.shape()?,
+    );
+    let stack = &shape[..shape.len().checked_sub(2)?];
+    let met = broadcast(stack, &factor[..factor.len().checked_sub(2)?])?;
+    Some(met == stack)
 }
 
 /// Whether a shape and a tensor have the same extents before the last one.

@@ -31,6 +31,7 @@ const EQUIVALENT: &[(&str, &str, &str)] = &[
     ("units-pass-through-product", "without the condition 'same-shape ?a ?b'", TYPED),
     ("reshape-passes-through-scaling", "without the condition 'is-scalar ?c'", TYPED),
     ("reshape-passes-through-scaling", "without the condition 'is-vector ?c'", TYPED),
+    ("reshape-passes-through-sum-with-number", "without the condition 'is-vector ?c'", TYPED),
     ("matmul-distributes-on-the-left", "without the condition 'same-shape ?a ?b'", TYPED),
     ("matmul-distributes-on-the-right", "without the condition 'same-shape ?a ?b'", TYPED),
     ("addmm-is-add-of-matmul", "without the condition 'is-matrix ?a'", TYPED),

@@ -24,6 +24,12 @@ SPELLINGS: dict[str, tuple[Callable[..., Any], str]] = {
     "pow and rsqrt": (lambda x, w: w * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)), TIMES),
     "x * x and rsqrt": (lambda x, w: x * (x * x).mean(-1, True).add(1e-6).rsqrt() * w, TIMES),
     "over sqrt": (lambda x, w: x / torch.sqrt((x**2).mean(dim=-1, keepdim=True) + 1e-6) * w, OVER),
+    "sum over a count": (lambda x, w: x * (x.square().sum(-1, True) / WIDTH + 1e-6).rsqrt() * w, TIMES),
+    "without an axis": (lambda x, w: x * ((x * x).mean(-1) + 1e-6).rsqrt().unsqueeze(-1) * w, TIMES),
+    "sum without an axis": (
+        lambda x, w: x / torch.sqrt(x.pow(2).sum(-1) / WIDTH + 1e-6)[..., None] * w,
+        OVER,
+    ),
     "square": (lambda x, w: x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * w, OVER),
 }
 

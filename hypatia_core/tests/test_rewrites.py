@@ -72,6 +72,12 @@ def attention_of_scaled(q: Any, k: Any, v: Any, mask: Any) -> Any:
     return torch.matmul((torch.matmul(q * 0.25, k.mT) + mask).softmax(-1), v)
 
 
+def attention_of_exponentials(q: Any, k: Any, v: Any) -> Any:
+    scores = q @ k.mT * 0.25
+    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
+    return weights @ v / weights.sum(-1, keepdim=True)
+
+
 def with_mask(dtype: torch.dtype) -> list[torch.Tensor]:
     return [*heads(3, dtype), torch.randn(N, N, dtype=dtype)]
 
@@ -257,6 +263,30 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[torch.dtype], list[torch.Te
         "attention-without-scale",
         0.3,
     ),
+    "attention, keys first": (
+        lambda q, k, v: torch.softmax(k @ q.mT / math.sqrt(q.shape[-1]), -2).mT @ v,
+        lambda t: heads(3, t),
+        "transposed-softmax-is-of-the-transposed",
+        0.3,
+    ),
+    "attention, keys and values first": (
+        lambda q, k, v: (v.mT @ torch.softmax(k @ q.mT * 0.25, -2)).mT,
+        lambda t: heads(3, t),
+        "transposing-passes-through-stacking",
+        0.2,
+    ),
+    "attention by exponentials": (
+        attention_of_exponentials,
+        lambda t: heads(3, t),
+        "shifted-exp-over-its-sum-after-the-product-of-stacks",
+        0.3,
+    ),
+    "attention by exponentials, 3 axes": (
+        attention_of_exponentials,
+        lambda t: [torch.randn(8, N, 16, dtype=t) for _ in range(3)],
+        "shifted-exp-over-its-sum-after-the-product",
+        0.3,
+    ),
     "masked attention": (masked_attention, with_mask, "masked-attention-with-scale", 0.3),
     "masked attention of scaled queries": (
         attention_of_scaled,
@@ -269,6 +299,12 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[torch.dtype], list[torch.Te
         standardized_by_rsqrt,
         one,
         "deviation-by-rsqrt-is-standardized",
+        0.3,
+    ),
+    "rows standardized, their numbers without an axis": (
+        lambda x: (x - x.mean(-1)[:, None]) / (x.var(-1, unbiased=False) + 1e-5).sqrt().unsqueeze(-1),
+        one,
+        "sqrt-passes-through-reshape",
         0.3,
     ),
     "layer norm": (layer_norm_spelled_out, one, "layer-norm-is-gain-and-bias (reversed)", 0.3),

@@ -15,9 +15,26 @@ rules! {
     "exp-over-its-sum-after-the-product-of-stacks"
         "(div (reshape (matmul (reshape (exp ?x) ?s) ?v) ?t) (sum (exp ?x) ?axes true))"
         => "(reshape (matmul (reshape (softmax ?x {only-axis ?axes}) ?s) ?v) ?t)" Reassociates
-        if "is-just-last ?axes ?x", "keeps-last ?x ?s", "has-rows-of ?t ?x";
+        if "is-just-last ?axes ?x", "keeps-last ?x ?s", "has-rows-of ?t ?x", "adds-no-stack ?v ?s";
         "a row of weights may be divided by its sum before it meets the values or after";
-        "x: f32[2,2,3,5] s: [4,3,5] v: f32[4,5,2] t: [2,2,3,2] axes: [3]";
+        "x: f32[2,3,5] s: [6,5] v: f32[5,2] t: [2,3,2] axes: [2]";
+    "shifted-exp-over-its-sum-after-the-product"
+        "(div (matmul (exp (sub ?x (amax ?x ?axes true))) ?v) (sum (exp (sub ?x (amax ?x ?axes true))) ?axes true))"
+        => "(matmul (softmax ?x {only-axis ?axes}) ?v)" Reassociates if "is-just-last ?axes ?x";
+        "a row of weights may be divided by its sum before it meets the values or after, and a shift of the row cancels";
+        "x: f32[3,5] v: f32[5,4] axes: [1]";
+    "shifted-exp-over-its-sum-after-the-product-of-stacks"
+        "(div (reshape (matmul (reshape (exp (sub ?x (amax ?x ?axes true))) ?s) ?v) ?t)
+            (sum (exp (sub ?x (amax ?x ?axes true))) ?axes true))"
+        => "(reshape (matmul (reshape (softmax ?x {only-axis ?axes}) ?s) ?v) ?t)" Reassociates
+        if "is-just-last ?axes ?x", "keeps-last ?x ?s", "has-rows-of ?t ?x", "adds-no-stack ?v ?s";
+        "a row of weights may be divided by its sum before it meets the values or after, and a shift of the row cancels";
+        "x: f32[3,5] s: [3,5] v: f32[5,2] t: [3,2] axes: [1]";
+    "transposed-softmax-is-of-the-transposed"
+        "(permute (softmax ?x ?d) ?p)" => "(softmax (permute ?x ?p) {move-axis ?d ?p})" Reassociates
+        if "swaps-last-two ?p";
+        "columns become rows, each with its own softmax; a permutation that swaps undoes itself";
+        "x: f32[2,3,4] d: 1 p: [0,2,1]";
     "reshape-passes-through-quotient"
         "(div (reshape ?a ?s) ?c)" => "(reshape (div ?a ?c) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
         "each element is divided alike"; "a: f32[4,3] s: [12] c: f32[]";

@@ -17,6 +17,10 @@ rules! {
         => "(reshape (permute ?x {permutation-below ?x ?s ?p}) {permuted-shape (reshape ?x ?s) ?p})" BitExact
         if "only-units ?x ?s";
         "extents of one do not change which element stands where"; "x: f32[2,3] s: [1,2,3] p: [0,2,1]";
+    "transposing-passes-through-stacking"
+        "(permute (reshape ?x ?s) ?p)" => "(reshape (permute ?x {swap ?x}) {permuted-shape (reshape ?x ?s) ?p})" BitExact
+        if "swaps-last-two ?p", "keeps-matrices ?x ?s";
+        "matrices are transposed one by one, however they are stacked"; "x: f32[4,3,2] s: [2,2,3,2] p: [0,1,3,2]";
     "a-repeated-number-has-no-order"
         "(permute (expand ?x ?s) ?p)" => "(expand ?x {permuted-shape (expand ?x ?s) ?p})" BitExact
         if "is-scalar ?x";
@@ -99,4 +103,13 @@ rules! {
     "reshape-passes-through-scaling"
         "(mul ?c (reshape ?a ?s))" => "(reshape (mul ?c ?a) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
         "each element is scaled alike"; "c: f32[] a: f32[4,3] s: [12]";
+    "reshape-passes-through-sum-with-number"
+        "(add ?c (reshape ?a ?s))" => "(reshape (add ?c ?a) ?s)" BitExact if "is-scalar ?c", "is-vector ?c";
+        "each element is shifted alike"; "c: f32[] a: f32[4,1] s: [4]";
+    "rsqrt-passes-through-reshape"
+        "(rsqrt (reshape ?x ?s))" => "(reshape (rsqrt ?x) ?s)" BitExact;
+        "each element for itself"; "x: f32[3,1] s: [3]";
+    "sqrt-passes-through-reshape"
+        "(sqrt (reshape ?x ?s))" => "(reshape (sqrt ?x) ?s)" BitExact;
+        "each element for itself"; "x: f32[3,1] s: [3]";
 }
