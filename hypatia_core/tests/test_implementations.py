@@ -393,8 +393,32 @@ def test_measured_times_are_kept() -> None:
     timings = Timings()
     lowering.lower(graph, positions, timings)
     (known,) = timings._seconds.values()
-    assert set(known) <= set(names("linear"))
+    steps = [row for row in implementations.TABLE if row.operation == "linear" and row.is_step]
+    assert {row.as_step for row in steps} <= set(known) <= {*names("linear"), *(r.as_step for r in steps)}
     assert all(seconds > 0 for seconds in known.values())
+
+
+class AsStep(Timings):
+    """Times of our own kernels by themselves and as a step; all others take a millisecond."""
+
+    def __init__(self, alone: float, step: float) -> None:
+        self.alone, self.step = alone, step
+
+    def of(
+        self, unit: implementations.Unit, competing: list[implementations.Implementation]
+    ) -> dict[str, float]:
+        times = {row.name: self.alone if row.is_step else 1e-3 for row in competing}
+        return times | {row.as_step: self.step for row in competing if row.is_step}
+
+
+@pytest.mark.parametrize(("alone", "step", "own"), [(9e-3, 5e-4, True), (9e-4, 9e-3, False)])
+def test_what_programs_take_hangs_on_times_as_a_step(alone: float, step: float, own: bool) -> None:
+    graph, _, positions = captured(nn.Linear(8, 8), torch.randn(4, 8))
+    timings = AsStep(alone, step)
+    found = lowering.lower(graph, positions, timings, own=True)
+    assert (found is not None) == own
+    # What runs op by op hangs on its time by itself.
+    assert (lowering.lower(graph, positions, timings) is not None) != own
 
 
 def test_bfloat16_is_taken_where_it_is_asked_for() -> None:
