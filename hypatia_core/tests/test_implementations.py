@@ -178,6 +178,34 @@ def test_convolutions(row: str, geometry: str, hidden: bool) -> None:
         assert chosen == {f"convolution: {row}": 1}
 
 
+PATCHES: dict[str, dict[str, Any]] = {
+    "2×2": {"kernel_size": 2, "stride": 2},
+    "oblong": {"kernel_size": (1, 3), "stride": (1, 3)},
+    "without bias": {"kernel_size": 3, "stride": 3, "bias": False},
+}
+#: Patches that meet, or leave gaps.
+NO_PATCHES: dict[str, dict[str, Any]] = {
+    "meeting": {"kernel_size": 3, "stride": 2},
+    "padded": {"kernel_size": 2, "stride": 2, "padding": 1},
+    "with gaps": {"kernel_size": 2, "stride": 3},
+    "beyond": {"kernel_size": 2, "stride": 2, "output_padding": 1},
+    "grouped": {"kernel_size": 2, "stride": 2, "groups": 2},
+    "dilated": {"kernel_size": 2, "stride": 2, "dilation": 2},
+}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("geometry", [*PATCHES, *NO_PATCHES])
+def test_transposed_convolutions(geometry: str, hidden: bool) -> None:
+    (row,) = (name for name in names("transposed convolution") if name != "torch")
+    model = nn.ConvTranspose2d(8, 6, **(PATCHES | NO_PATCHES)[geometry])
+    x = torch.randn(2, 8, 5, 7)
+    image = x.contiguous(memory_format=torch.channels_last)
+    chosen = assert_as_good(model, image, row, hidden)
+    assert chosen == ({f"transposed convolution: {row}": 1} if geometry in PATCHES else {})
+    assert assert_as_good(model, x, row, hidden) == {}, "its channels lie apart"
+
+
 ALONG: dict[str, dict[str, Any]] = {
     "plain": {},
     "padded": {"padding": (3, 0)},
