@@ -12,6 +12,7 @@ from hypatia_core.fx_graph import OptimizedGraph
 # --- the module and its log ---------------------------------------------------------------------------------
 
 __version__: str
+NORMAL_PRODUCT_COLUMNS: int
 
 class HypatiaError(Exception): ...
 
@@ -51,6 +52,17 @@ def rows_by_matrix(
 def rows_by_matrix_and_squares(
     double: bool, x: int, matrix: int, result: int, rows: int, extents: tuple[int, int], threads: int
 ) -> float: ...
+def normal_product(
+    double: bool,
+    a: int,
+    extents: tuple[int, int],
+    x: int,
+    columns: int,
+    shift: int | None,
+    factors: tuple[float, float],
+    result: int,
+    threads: int,
+) -> None: ...
 def register_bits() -> int: ...
 
 @final

@@ -439,7 +439,7 @@ class Compilation:
             return rewritten
         written, counts = (rewritten, {}) if found is None else found
         if shared is not None:
-            written, counts["rows_by_matrix_and_squares"] = shared
+            written, counts = shared[0], counts | shared[1]
         self.report.implementations |= {f"{name}: the engine's": n for name, n in counts.items()}
         written = self._with_constant_indices(written, imported, graph)
         if written is not None:

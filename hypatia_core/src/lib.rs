@@ -33,6 +33,7 @@ pub mod linear;
 pub mod memory;
 mod merge;
 pub mod native;
+pub mod normal_product;
 pub mod op;
 #[cfg(target_os = "linux")]
 mod openmp;

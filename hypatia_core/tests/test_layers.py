@@ -21,7 +21,7 @@ PYTHON = [
     ["_hypatia_core", "written_graph"],
     [
         *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic"),
-        *("graph_json", "inner_product", "packed_linear", "activation"),
+        *("graph_json", "inner_product", "normal_product", "packed_linear", "activation"),
     ],
     ["channel_map", "packed_attention", "packed_convolution", "packed_recurrence", "signed_sums"],
     ["profile", "node_times"],
@@ -68,7 +68,7 @@ RUST = [
     ["error", "tensor_type", "bits", "openmp", "registers"],
     ["attribute", "clifford", "symbolic", "view"],
     ["op", "table", "bilinear"],
-    ["graph", "language", "cost", "inner_product", "range", "team"],
+    ["graph", "language", "cost", "inner_product", "normal_product", "range", "team"],
     ["linear"],
     ["attention", "depthwise", "elementary"],
     ["convolution", "recurrence"],

@@ -8,6 +8,7 @@ mod linear;
 mod logging;
 mod memory;
 mod native;
+mod normal_product;
 mod recurrence;
 mod rules;
 mod signed_sums;
@@ -40,6 +41,7 @@ fn _hypatia_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     attention::register(module)?;
     bilinear::register(module)?;
     inner_product::register(module)?;
+    normal_product::register(module)?;
     linear::register(module)?;
     native::register(module)?;
     recurrence::register(module)?;
