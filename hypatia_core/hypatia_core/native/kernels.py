@@ -27,6 +27,7 @@ from hypatia_core.native.bilinear_maps import (
     takes_table,
 )
 from hypatia_core.native.lowering import Lowering
+from hypatia_core.native.pooling import MAX_POOL, greatest_of_windows, takes_windows
 from hypatia_core.native.reductions import MOST_STRIDED
 from hypatia_core.native.units import Kernel
 from hypatia_core.native.values import Constant, Held, Value
@@ -317,6 +318,7 @@ KERNELS: dict[Any, KernelRow] = {
     aten.addmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.sum.dim_IntList: KernelRow(_summed_rows, _sums_rows),
+    MAX_POOL: KernelRow(greatest_of_windows, takes_windows, several=True),
     aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
     aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
     hypatia.rows_by_matrix.default: KernelRow(rows_by_matrix),
