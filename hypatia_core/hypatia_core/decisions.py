@@ -20,7 +20,7 @@ from hypatia_core.implementations import Implementation, Unit
 from hypatia_core.options import Options
 from hypatia_core.report import GraphReport
 from hypatia_core.search import Found
-from hypatia_core.timing import TIMINGS, Timings
+from hypatia_core.timing import TIMINGS, Timings, names_of
 
 FORMAT = 1
 FOLDER = "decisions"
@@ -75,14 +75,14 @@ class KeptTimings(Timings):
         self._record = record
 
     def of(self, unit: Unit, competing: list[Implementation]) -> dict[str, float]:
-        """The time of each implementation that runs, by name."""
-        name = repr(unit.key)
-        known = self._record.timings.get(name, {})
-        if not all(row.name in known for row in competing):
+        """The times of each implementation, by what they are called."""
+        key, names = repr(unit.key), names_of(competing)
+        known = self._record.timings.get(key, {})
+        if not all(name in known for name in names):
             known = {**known, **TIMINGS.of(unit, competing)}
             if TIMINGS.settled(unit):
-                self._record.timings[name] = known
-        return {row.name: known[row.name] for row in competing if row.name in known}
+                self._record.timings[key] = known
+        return {name: known[name] for name in names if name in known}
 
 
 def key(imported: Imported, strides: list[str], stage: str, executors: list[str], options: Options) -> str:

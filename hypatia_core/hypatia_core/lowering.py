@@ -34,7 +34,7 @@ LEAST_GAIN = 0.03
 LEAST_SECONDS = 2e-6
 #: Where a program of our own kernels is to be, ours may be slower by this part, …
 OWN_LOSS = 0.05
-#: … and by so many seconds: what the call of one by itself costs, in Python and around it.
+#: … and by so many seconds: about what it costs that another kernel divides a program in two.
 OWN_CALL = 1e-5
 #: Bytes a second at which a tensor is laid out anew: a price for comparing plans, a guess.
 COPY_SPEED = 5e9
@@ -185,7 +185,8 @@ class _Lowering:
         ]
         if not others:
             return None
-        seconds = self.timings.of(unit, [own, *others])
+        known = self.timings.of(unit, [own, *others])
+        seconds = {row.name: self._seconds(row, known) for row in (own, *others)}
         step = self._step(others, seconds)
         if step is not None:
             self.seconds += seconds[step.name]
@@ -198,8 +199,13 @@ class _Lowering:
             faster = self.enter
         self.seconds += seconds[best.name if faster else own.name]
         if unit.operation == "convolution":
-            self.convolutions += min(seconds.values())
+            self.convolutions += min(known[row.name] for row in (own, *others))
         return best if faster else None
+
+    def _seconds(self, row: Implementation, known: dict[str, float]) -> float:
+        """What a row takes where it will run: of steps of programs, where these are to be, as one of them."""
+        as_step = known[row.as_step] if self.own and row.is_step else math.inf
+        return known[row.name] if math.isinf(as_step) else as_step
 
     def _step(self, rows: list[Implementation], seconds: dict[str, float]) -> Implementation | None:
         """The implementation that programs have as a step, where these are preferred and it does."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core import compat
+from hypatia_core import _hypatia_core, compat, native
 from hypatia_core.executors.aten import flatten
 from hypatia_core.implementations import Implementation, Unit
 from hypatia_core.implementations.base import Emitter
@@ -47,16 +47,17 @@ class Timings:
         self._unsettled: set[tuple[Any, ...]] = set()
 
     def of(self, unit: Unit, competing: list[Implementation]) -> dict[str, float]:
-        """The time of each implementation that runs, by name."""
+        """The times of each implementation, by what they are called; infinite where it does not run so."""
         key = (torch.get_num_threads(), *unit.key)
         known = self._seconds.setdefault(key, {})
-        if any(row.name not in known for row in competing):
+        names = names_of(competing)
+        if any(name not in known for name in names):
             with compat.without_fake_mode(), torch.no_grad():
                 seconds, settled = _measured(unit, competing)
             known.update(seconds)
             if not settled:
                 self._unsettled.add(key)
-        return {row.name: known[row.name] for row in competing if row.name in known}
+        return {name: known[name] for name in names if name in known}
 
     def settled(self, unit: Unit) -> bool:
         """Whether the machine was quiet enough, as far as the times themselves can tell."""
@@ -67,15 +68,20 @@ class Timings:
 TIMINGS = Timings()
 
 
+def names_of(competing: Iterable[Implementation]) -> list[str]:
+    """What the times of implementations are called."""
+    return [name for row in competing for name in row.timed]
+
+
 def _measured(unit: Unit, competing: list[Implementation]) -> tuple[dict[str, float], bool]:
     generator = torch.Generator().manual_seed(0)
     real = [
         None if node is None else _random(node.meta["val"], generator)
         for node in (*unit.activations, *unit.weights)
     ]
-    runs = {row.name: run for row in competing if (run := _alone(unit, row, real)) is not None}
-    # What takes too much memory is never the fastest.
-    beyond = {row.name: math.inf for row in competing if row.name not in runs}
+    runs = {name: run for row in competing for name, run in _alone(unit, row, real).items()}
+    # What takes too much memory is never the fastest, nor what cannot be run so.
+    beyond = {name: math.inf for name in names_of(competing) if name not in runs}
     times = race(runs)
     best = {name: min(seconds) for name, seconds in times.items()}
     return beyond | best, are_settled(times)
@@ -186,8 +192,11 @@ class _Worker(Emitter):
         return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
-def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> Callable[[], Any] | None:
-    """An implementation as a function of no arguments, its weights packed; None where they take too much."""
+def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> dict[str, Callable[[], Any]]:
+    """An implementation as functions of no arguments, by what their times are called, its weights packed.
+
+    None at all where these take too much memory.
+    """
     worker = _Worker(fx.Graph(), None)
     nodes: list[fx.Node | None] = []
     for i, tensor in enumerate(real):
@@ -209,7 +218,7 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
     folded = [n for n in worker.graph.nodes if n not in varying and varying.intersection(n.users)]
     size = sum(memory(worker.made[node]) for node in weights)
     if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > MOST_MEMORY * size:
-        return None
+        return {}
 
     rest = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -220,10 +229,39 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
         if node in varying:
             copies[node] = rest.node_copy(node, copies.__getitem__)
     rest.output((copies[last],))
+    ways = {row.as_step: _as_step(rest)} if row.is_step else {}
     flatten(rest)
-    run = compat.boxed_function({}, rest)
-    turns = itertools.cycle(_copies(worker, calls, varying, activations, weights, folded, size))
+    ways[row.name] = compat.boxed_function({}, rest)
+    sets = _copies(worker, calls, varying, activations, weights, folded, size)
+    return {name: _in_turns(run, sets) for name, run in ways.items() if run is not None}
+
+
+def _in_turns(run: Callable[[list[Any]], Any], sets: Iterable[list[Any]]) -> Callable[[], Any]:
+    turns = itertools.cycle(sets)
     return lambda: run(next(turns).copy())
+
+
+def _as_step(graph: fx.Graph) -> Callable[[list[Any]], Any] | None:
+    """A graph as a program, which writes where it wrote before; None where that is not all of it.
+
+    The memory of a program's steps stays from one call to the next. A new result's may have to come from the
+    system first, page by page, which can take longer than the kernel.
+    """
+    found, programs = native.phases(graph)
+    if not len(found.parts) == len(programs) == 1:
+        return None
+    (written,) = programs
+    places = [node for node in graph.nodes if node.op == "placeholder"]
+    positions = [places.index(node) for node in written.arguments]
+    program = _hypatia_core.NativeProgram(written.text)
+    results = [torch.empty_strided(r.sizes, r.strides, dtype=r.dtype) for r in written.results]
+
+    def run(given: list[Any]) -> list[torch.Tensor]:
+        tensors = [*(given[i] for i in positions), *results]
+        program.run([tensor.data_ptr() for tensor in tensors], torch.get_num_threads())
+        return results
+
+    return run
 
 
 def _copies(

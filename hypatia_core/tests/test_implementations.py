@@ -178,6 +178,34 @@ def test_convolutions(row: str, geometry: str, hidden: bool) -> None:
         assert chosen == {f"convolution: {row}": 1}
 
 
+PATCHES: dict[str, dict[str, Any]] = {
+    "2×2": {"kernel_size": 2, "stride": 2},
+    "oblong": {"kernel_size": (1, 3), "stride": (1, 3)},
+    "without bias": {"kernel_size": 3, "stride": 3, "bias": False},
+}
+#: Patches that meet, or leave gaps.
+NO_PATCHES: dict[str, dict[str, Any]] = {
+    "meeting": {"kernel_size": 3, "stride": 2},
+    "padded": {"kernel_size": 2, "stride": 2, "padding": 1},
+    "with gaps": {"kernel_size": 2, "stride": 3},
+    "beyond": {"kernel_size": 2, "stride": 2, "output_padding": 1},
+    "grouped": {"kernel_size": 2, "stride": 2, "groups": 2},
+    "dilated": {"kernel_size": 2, "stride": 2, "dilation": 2},
+}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("geometry", [*PATCHES, *NO_PATCHES])
+def test_transposed_convolutions(geometry: str, hidden: bool) -> None:
+    (row,) = (name for name in names("transposed convolution") if name != "torch")
+    model = nn.ConvTranspose2d(8, 6, **(PATCHES | NO_PATCHES)[geometry])
+    x = torch.randn(2, 8, 5, 7)
+    image = x.contiguous(memory_format=torch.channels_last)
+    chosen = assert_as_good(model, image, row, hidden)
+    assert chosen == ({f"transposed convolution: {row}": 1} if geometry in PATCHES else {})
+    assert assert_as_good(model, x, row, hidden) == {}, "its channels lie apart"
+
+
 ALONG: dict[str, dict[str, Any]] = {
     "plain": {},
     "padded": {"padding": (3, 0)},
@@ -393,8 +421,32 @@ def test_measured_times_are_kept() -> None:
     timings = Timings()
     lowering.lower(graph, positions, timings)
     (known,) = timings._seconds.values()
-    assert set(known) <= set(names("linear"))
+    steps = [row for row in implementations.TABLE if row.operation == "linear" and row.is_step]
+    assert {row.as_step for row in steps} <= set(known) <= {*names("linear"), *(r.as_step for r in steps)}
     assert all(seconds > 0 for seconds in known.values())
+
+
+class AsStep(Timings):
+    """Times of our own kernels by themselves and as a step; all others take a millisecond."""
+
+    def __init__(self, alone: float, step: float) -> None:
+        self.alone, self.step = alone, step
+
+    def of(
+        self, unit: implementations.Unit, competing: list[implementations.Implementation]
+    ) -> dict[str, float]:
+        times = {row.name: self.alone if row.is_step else 1e-3 for row in competing}
+        return times | {row.as_step: self.step for row in competing if row.is_step}
+
+
+@pytest.mark.parametrize(("alone", "step", "own"), [(9e-3, 5e-4, True), (9e-4, 9e-3, False)])
+def test_what_programs_take_hangs_on_times_as_a_step(alone: float, step: float, own: bool) -> None:
+    graph, _, positions = captured(nn.Linear(8, 8), torch.randn(4, 8))
+    timings = AsStep(alone, step)
+    found = lowering.lower(graph, positions, timings, own=True)
+    assert (found is not None) == own
+    # What runs op by op hangs on its time by itself.
+    assert (lowering.lower(graph, positions, timings) is not None) != own
 
 
 def test_bfloat16_is_taken_where_it_is_asked_for() -> None:

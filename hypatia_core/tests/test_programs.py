@@ -339,6 +339,21 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[], tuple[torch.Tensor, ...]
         lambda: (drawn(1, 4, 20), drawn(1, 4, 20), drawn(20, 16), drawn(1, 4, 16)),
         ["rows"] * 2,
     ),
+    "products of many rows": (
+        lambda x, w: (x @ w).relu() @ w.t(),
+        lambda: (drawn(80, 40), drawn(40, 32)),
+        ["matmul", "rows", "matmul"],
+    ),
+    "a product of turned rows": (
+        lambda x, g: (x.t() @ g, g.exp()),
+        lambda: (drawn(300, 72), drawn(300, 32)),
+        ["matmul", "rows"],
+    ),
+    "a sum of rows": (
+        lambda x: x.exp().sum((1, 0), keepdim=True),
+        lambda: (drawn(20, 15, 128),),
+        ["rows", "rows", "matmul"],
+    ),
     "two groups that meet": (
         lambda x, y: (x.exp() * 2) + (y.sin() * 3),
         lambda: (drawn(4, 6), drawn(4, 6)),
@@ -477,6 +492,12 @@ def test_an_operation_alone_is_not_worth_a_program() -> None:
     assert Native(Reference).refusal(graph) is not None and not Native(Reference).claims(graph)
     graph = captured(lambda x: (x.cumsum(0).relu() * 2).cumsum(1), [x])
     assert Native(Reference).account(graph) == "2 operations in 1 programs; outside: cumsum (2)"
+
+
+def test_large_products_of_few_rows_are_left_to_libraries() -> None:
+    for rows, columns, outside in ((64, 16, False), (63, 16, True), (64, 15, True), (1 << 13, 16, True)):
+        graph = captured(lambda x, w: (x @ w).relu() * 2, [drawn(rows, 300), drawn(300, columns)])
+        assert ("outside: mm" in Native(Reference).account(graph)) is outside
 
 
 @pytest.mark.parametrize("make", MACHINES)

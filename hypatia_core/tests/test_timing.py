@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from hypatia_core import decisions, lowering, timing
+from hypatia_core import decisions, implementations, lowering, timing
+from hypatia_core.implementations.linear import linear
+from hypatia_core.weights import dependent_on
 from test_implementations import captured
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,3 +84,23 @@ def test_only_settled_times_go_on_disk(settled: bool, monkeypatch: pytest.Monkey
     lowering.lower(graph, positions, decisions.KeptTimings(record))
     assert bool(record.timings) == settled
     assert timings._seconds, "this process knows them"
+
+
+def test_a_step_writes_where_it_wrote_before() -> None:
+    graph, inputs, positions = captured(nn.Sequential(nn.Linear(9, 11), nn.ReLU()), torch.randn(3, 9))
+    weights = dependent_on(graph, positions)[0]
+    node = next(node for node in graph.graph.nodes if node.target is torch.ops.aten.addmm.default)
+    unit = linear(node, weights, set())
+    assert unit is not None
+    (row,) = (row for row in implementations.TABLE if row.operation == "linear" and row.is_step)
+    given = dict(zip((n for n in graph.graph.nodes if n.op == "placeholder"), inputs, strict=True))
+    real = [None if n is None else given[n] for n in (*unit.activations, *unit.weights)]
+    ways = timing._alone(unit, row, real)
+    assert list(ways) == [row.as_step, row.name]
+    with torch.no_grad():
+        (first,), (again,) = ways[row.as_step](), ways[row.as_step]()
+        (apart,), (other,) = ways[row.name](), ways[row.name]()
+        (expected,) = (graph(*inputs),)
+    assert again is first and other is not apart
+    torch.testing.assert_close(first, expected)
+    torch.testing.assert_close(apart, expected)

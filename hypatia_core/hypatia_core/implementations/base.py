@@ -110,6 +110,16 @@ class Implementation:
     #: Whether programs of our own kernels have it as a step.
     is_step: bool = False
 
+    @property
+    def as_step(self) -> str:
+        """What its time as a step of a program is called."""
+        return f"{self.name}, as a step"
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """What its times are called: by itself and, where programs have it, as a step of one."""
+        return (self.name, self.as_step) if self.is_step else (self.name,)
+
 
 def is_packed(node: fx.Node) -> bool:
     """Whether a node's value is a weight in a library's own layout, which no other operation can read."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from hypatia_core._hypatia_core import register_bits
 from hypatia_core.activation import activation, post_operation
 from hypatia_core.inner_product import INNER_PRODUCT
 from hypatia_core.native.aliases import SAME_ORDER, args_of
@@ -26,8 +27,10 @@ from hypatia_core.native.bilinear_maps import (
     takes_table,
 )
 from hypatia_core.native.lowering import Lowering
+from hypatia_core.native.pooling import MAX_POOL, greatest_of_windows, takes_windows
+from hypatia_core.native.reductions import MOST_STRIDED
 from hypatia_core.native.units import Kernel
-from hypatia_core.native.values import Held, Value
+from hypatia_core.native.values import Constant, Held, Value
 from hypatia_core.native.views import View
 from hypatia_core.packed_attention import ATTENTION
 from hypatia_core.packed_convolution import (
@@ -40,8 +43,9 @@ from hypatia_core.packed_recurrence import RECURRENCE
 
 aten, hypatia = torch.ops.aten, torch.ops.hypatia
 
-#: Products of no more multiplications are ours; torch's libraries take the others.
-SMALL_PRODUCT = 1 << 14
+#: Products of no more multiplications are ours; torch's libraries take the others. With so many rows, which
+#: pay for panels of the other factor, ours takes as long as theirs up to the second bound.
+SMALL_PRODUCT, SMALL_PRODUCT_OF_MANY_ROWS, MANY_ROWS = 1 << 14, 1 << 24, 64
 
 
 @dataclass(eq=False)
@@ -237,7 +241,31 @@ def _is_small_with_sum(node: fx.Node) -> bool:
 
 def _is_small(node: fx.Node) -> bool:
     a, b = (x.meta["val"] for x in args_of(node)[-2:])
-    return bool(math.prod(a.shape) * b.shape[-1] <= SMALL_PRODUCT)
+    many = a.shape[-2] >= MANY_ROWS and b.shape[-1] >= COLUMNS and register_bits() > 0
+    most = SMALL_PRODUCT_OF_MANY_ROWS if many else SMALL_PRODUCT
+    return bool(math.prod(a.shape) * b.shape[-1] <= most)
+
+
+def _summed_rows(low: Lowering, node: fx.Node) -> Value:
+    """The sum of rows is a product by a row of ones."""
+    x, axes = args_of(node)[:2]
+    sizes = tuple(x.meta["val"].shape)
+    rows, columns = math.prod(sizes[: len(axes)]), math.prod(sizes[len(axes) :])
+    ones = low.view(Constant(1.0, (1, rows), "float32"))
+    product = _matmul(low, node, ones, low.packed(low.value(x), (rows, columns), rows=2), (1, columns))
+    return low.shaped(product, tuple(node.meta["val"].shape))
+
+
+def _sums_rows(node: fx.Node) -> bool:
+    """Whether a sum is of rows that are read one after another, and of more than a few elements."""
+    x, axes = args_of(node)[:2]
+    value = x.meta["val"]
+    if node.kwargs.get("dtype") not in (None, torch.float32) or not axes:
+        return False
+    leading = sorted(axis % value.dim() for axis in axes) == list(range(len(axes)))
+    columns = math.prod(value.shape[len(axes) :])
+    fits = MOST_STRIDED < value.numel() <= SMALL_PRODUCT_OF_MANY_ROWS and columns >= COLUMNS
+    return bool(leading and fits and value.is_contiguous())
 
 
 def _gather(low: Lowering, node: fx.Node) -> Value:
@@ -289,6 +317,8 @@ KERNELS: dict[Any, KernelRow] = {
     aten.bmm.default: KernelRow(_product_of_two, _is_small),
     aten.addmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
     aten.baddbmm.default: KernelRow(_product_and_sum, _is_small_with_sum),
+    aten.sum.dim_IntList: KernelRow(_summed_rows, _sums_rows),
+    MAX_POOL: KernelRow(greatest_of_windows, takes_windows, several=True),
     aten.embedding.default: KernelRow(_gather, _is_gather, indices=True),
     aten.index_select.default: KernelRow(_gather, _is_gather, indices=True),
     hypatia.rows_by_matrix.default: KernelRow(rows_by_matrix),

@@ -192,11 +192,16 @@ class Lowering:
                 self.depend(unit, read)
         self._schedule.add(unit)
         cell = self.cell(sizes, "float32", unit, None, node if order is None else None)
+        if order is not None:
+            self._in_order(cell, node, order)
+        return unit, cell
+
+    def _in_order(self, cell: Cell, node: fx.Node | None, order: Sequence[int]) -> None:
+        """Says how a node's value in this order of its dimensions lies, where the caller gets it."""
         wanted = None if node is None else self._roots.get(node)
-        if order is not None and wanted is not None and wanted.meta["val"].dim() == len(order):
+        if wanted is not None and wanted.meta["val"].dim() == len(order):
             fake = wanted.meta["val"]
             cell.export = tuple(fake.shape[i] for i in order), tuple(fake.stride(i) for i in order)
-        return unit, cell
 
     def rename(self, cell: Cell, node: fx.Node) -> None:
         """Has a cell be another node's value, for which its unit makes it now."""
@@ -283,8 +288,9 @@ class Lowering:
         sizes: Sizes,
         given: dict[Any, Value],
         write: Callable[[Emitter, dict[Any, Register]], Register],
+        order: Sequence[int] | None = None,
     ) -> Value:
-        """What instructions make of all of a node, or of one of its places."""
+        """What instructions make of all of a node, in an order of its dimensions, or of one of its places."""
         values = {x: self._within(value) for x, value in given.items()}
         group = self._joined(sizes, list(values.values()))
         registers = None
@@ -296,8 +302,11 @@ class Lowering:
         assert registers is not None and group is not None
         made = write(Emitter(group), registers)
         kind = KINDS[node.meta["val"].dtype]
-        own = node if sizes == tuple(node.meta["val"].shape) else None
-        return Held(self.cell(sizes, kind, group, made, own), sizes)
+        own = node if order is None and sizes == tuple(node.meta["val"].shape) else None
+        cell = self.cell(sizes, kind, group, made, own)
+        if order is not None:
+            self._in_order(cell, node, order)
+        return Held(cell, sizes)
 
     def _within(self, value: Value) -> Value:
         """What a value repeats; operations of elements repeat it themselves."""
@@ -627,8 +636,11 @@ class Lowering:
             value = self.view(value)
         if isinstance(value, Held) and value.cell.export is not None:
             home = self._home(value.cell)
-            if home.buffer.place == "result" and home.buffer not in taken and _alike(home, sizes, strides):
-                return home
+            found = home.shaped(sizes)
+            if home.buffer.place == "result" and home.buffer not in taken:
+                if found is not None and _alike(found, sizes, strides):
+                    return found
+                home.buffer.place = "scratch"
         elif (
             isinstance(value, View)
             and value.buffer.place == "result"

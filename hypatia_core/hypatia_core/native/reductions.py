@@ -16,6 +16,9 @@ from hypatia_core.native.units import Register
 
 aten = torch.ops.aten
 
+#: Rows whose elements do not lie together are read from far apart: of no more elements.
+MOST_STRIDED = 1 << 15
+
 
 @dataclass(frozen=True)
 class Reduced:

@@ -18,13 +18,11 @@ from hypatia_core.native.lowering import (
 )
 from hypatia_core.native.places import PLACES, is_by_place
 from hypatia_core.native.pointwise import POINTWISE, row_of
-from hypatia_core.native.reductions import OF_SEVERAL, REDUCTIONS
+from hypatia_core.native.reductions import MOST_STRIDED, OF_SEVERAL, REDUCTIONS
 from hypatia_core.native.values import Constant
 
 aten = torch.ops.aten
 
-#: Rows whose elements do not lie together are read from far apart: of no more elements.
-MOST_STRIDED = 1 << 15
 #: Other types of element, of the same number.
 _CASTS = frozenset({aten._to_copy.default, torch.ops.prims.convert_element_type.default})
 #: The same number everywhere: which argument it is, or the number.
@@ -88,7 +86,8 @@ def is_known(node: fx.Node) -> bool:
     if node.target in KERNELS:
         row = KERNELS[node.target]
         fits = operands <= ({"float32", "int64"} if row.indices else {"float32"})
-        return fits and result == "float32" and row.takes(node)
+        if fits and result == "float32" and row.takes(node):
+            return True
     if result == "int64" or "int64" in operands:
         return False
     if node.target in COPIES:
@@ -132,7 +131,7 @@ def write(low: Lowering, node: fx.Node) -> None:
         low.define(node, ALIASES[node.target](low, node))
     elif node.target in PLACES and is_by_place(node):
         low.define(node, PLACES[node.target].write(low, node))
-    elif node.target in KERNELS:
+    elif node.target in KERNELS and KERNELS[node.target].takes(node):
         low.define(node, KERNELS[node.target].write(low, node))
     elif node.target in _CONSTANTS:
         fake = node.meta["val"]

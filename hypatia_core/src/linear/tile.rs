@@ -64,7 +64,8 @@ const fn strands(sums: usize) -> usize {
 /// Where a tile's operands lie, and where its sums go.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
-    /// The first row, and how many elements lie between the starts of two rows.
+    /// The first row, and how many elements lie between the starts of two rows; of rows that lie turned, which
+    /// [`Tile::add_turned`] reads, between two elements of one.
     pub x: *const f32,
     pub x_step: usize,
     /// The first panel's rows of `COLUMNS`, as many as `depth`, and how many elements lie between two panels.
@@ -88,59 +89,89 @@ impl Tile {
     /// Memory is as the fields say, and the processor has registers of `BITS`.
     #[inline(always)]
     pub(crate) unsafe fn add<const BITS: usize>(self, rows: usize, panels: usize) {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.add_lying::<BITS, false>(rows, panels) };
+    }
+
+    /// The same of rows that lie turned: the elements of so many rows at one place lie side by side.
+    ///
+    /// # Safety
+    /// As for `add`.
+    #[inline(always)]
+    pub(crate) unsafe fn add_turned<const BITS: usize>(self, rows: usize, panels: usize) {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.add_lying::<BITS, true>(rows, panels) };
+    }
+
+    /// Where an element of a row lies, from the first of the first row.
+    #[inline(always)]
+    fn at<const TURNED: bool>(&self, row: usize, place: usize) -> usize {
+        if TURNED {
+            row + place * self.x_step
+        } else {
+            row * self.x_step + place
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_lying<const BITS: usize, const TURNED: bool>(self, rows: usize, panels: usize) {
         #[cfg(target_arch = "x86_64")]
         if BITS >= 512 {
             // SAFETY: the caller vouches for it.
-            unsafe { self.add_wide(rows, panels) };
+            unsafe { self.add_wide::<TURNED>(rows, panels) };
             return;
         }
         debug_assert_eq!(panels, 1);
         // SAFETY: the caller vouches for it.
         unsafe {
             match rows {
-                1 => self.rows::<BITS, 1, 4>(),
-                2 => self.rows::<BITS, 2, 2>(),
-                3 => self.rows::<BITS, 3, 2>(),
-                4 => self.rows::<BITS, 4, 1>(),
-                5 => self.rows::<BITS, 5, 1>(),
-                _ => self.rows::<BITS, 6, 1>(),
+                1 => self.rows::<BITS, TURNED, 1, 4>(),
+                2 => self.rows::<BITS, TURNED, 2, 2>(),
+                3 => self.rows::<BITS, TURNED, 3, 2>(),
+                4 => self.rows::<BITS, TURNED, 4, 1>(),
+                5 => self.rows::<BITS, TURNED, 5, 1>(),
+                _ => self.rows::<BITS, TURNED, 6, 1>(),
             }
         }
     }
 
     /// With `STRANDS` sums for each place, which are added in the end: a sum waits for the one before.
     #[inline(always)]
-    unsafe fn rows<const BITS: usize, const R: usize, const STRANDS: usize>(self) {
+    unsafe fn rows<const BITS: usize, const TURNED: bool, const R: usize, const STRANDS: usize>(
+        self,
+    ) {
         #[cfg(target_arch = "x86_64")]
         if BITS >= 256 {
             // SAFETY: the caller vouches for it.
             unsafe {
                 match self.ahead {
                     Ahead::Line { from, step } => {
-                        self.in_registers::<R, STRANDS, 1>(from, 0, step);
+                        self.in_registers::<TURNED, R, STRANDS, 1>(from, 0, step);
                     }
                     Ahead::Streams { from, apart } => {
-                        self.in_registers::<R, STRANDS, { Ahead::STREAMS }>(from, apart, COLUMNS);
+                        self.in_registers::<TURNED, R, STRANDS, { Ahead::STREAMS }>(
+                            from, apart, COLUMNS,
+                        );
                     }
                 }
             }
             return;
         }
         // SAFETY: the caller vouches for it.
-        unsafe { self.plain::<R>() };
+        unsafe { self.plain::<TURNED, R>() };
     }
 
     /// In registers of 512 bits: a row of a panel is one of them.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn add_wide(self, rows: usize, panels: usize) {
+    unsafe fn add_wide<const TURNED: bool>(self, rows: usize, panels: usize) {
         macro_rules! of {
             ($($rows:literal)*) => {
                 match (rows, panels) {
-                    $(($rows, 1) => self.in_wide_registers::<$rows, 1, { strands($rows) }>(),
-                    ($rows, 2) => self.in_wide_registers::<$rows, 2, { strands(2 * $rows) }>(),
-                    ($rows, 3) => self.in_wide_registers::<$rows, 3, { strands(3 * $rows) }>(),
-                    ($rows, _) => self.in_wide_registers::<$rows, 4, { strands(4 * $rows) }>(),)*
+                    $(($rows, 1) => self.in_wide_registers::<TURNED, $rows, 1, { strands($rows) }>(),
+                    ($rows, 2) => self.in_wide_registers::<TURNED, $rows, 2, { strands(2 * $rows) }>(),
+                    ($rows, 3) => self.in_wide_registers::<TURNED, $rows, 3, { strands(3 * $rows) }>(),
+                    ($rows, _) => self.in_wide_registers::<TURNED, $rows, 4, { strands(4 * $rows) }>(),)*
                     _ => unreachable!("a tile has 1 to {ROWS} rows"),
                 }
             };
@@ -157,7 +188,14 @@ impl Tile {
         clippy::needless_range_loop,
         reason = "arrays that iterators take by value go through memory"
     )]
-    unsafe fn in_wide_registers<const R: usize, const P: usize, const STRANDS: usize>(self) {
+    unsafe fn in_wide_registers<
+        const TURNED: bool,
+        const R: usize,
+        const P: usize,
+        const STRANDS: usize,
+    >(
+        self,
+    ) {
         use std::arch::x86_64::*;
 
         let (mut ahead, step_ahead) = match self.ahead {
@@ -184,14 +222,14 @@ impl Tile {
                         *weight = _mm512_loadu_ps(panel.add(p * self.apart + step * COLUMNS));
                     }
                     for (r, row) in sums[step % STRANDS].iter_mut().enumerate() {
-                        let factor = _mm512_set1_ps(*x.add(r * self.x_step + step));
+                        let factor = _mm512_set1_ps(*x.add(self.at::<TURNED>(r, step)));
                         for p in 0..P {
                             row[p] = _mm512_fmadd_ps(factor, weights[p], row[p]);
                         }
                     }
                 }
                 panel = panel.add(TURN * COLUMNS);
-                x = x.add(TURN);
+                x = x.add(self.at::<TURNED>(0, TURN));
             }
             for step in 0..self.depth % TURN {
                 let mut weights = [_mm512_setzero_ps(); P];
@@ -199,7 +237,7 @@ impl Tile {
                     *weight = _mm512_loadu_ps(panel.add(p * self.apart + step * COLUMNS));
                 }
                 for (r, row) in sums[0].iter_mut().enumerate() {
-                    let factor = _mm512_set1_ps(*x.add(r * self.x_step + step));
+                    let factor = _mm512_set1_ps(*x.add(self.at::<TURNED>(r, step)));
                     for p in 0..P {
                         row[p] = _mm512_fmadd_ps(factor, weights[p], row[p]);
                     }
@@ -222,7 +260,7 @@ impl Tile {
     }
 
     #[inline(always)]
-    unsafe fn plain<const R: usize>(self) {
+    unsafe fn plain<const TURNED: bool, const R: usize>(self) {
         // SAFETY: as for `add`.
         unsafe {
             for r in 0..R {
@@ -232,7 +270,7 @@ impl Tile {
                     sums.copy_from_slice(std::slice::from_raw_parts(self.begin, COLUMNS));
                 }
                 for k in 0..self.depth {
-                    let x = *self.x.add(r * self.x_step + k);
+                    let x = *self.x.add(self.at::<TURNED>(r, k));
                     let row = std::slice::from_raw_parts(self.panel.add(k * COLUMNS), COLUMNS);
                     for (sum, &weight) in sums.iter_mut().zip(row) {
                         *sum += x * weight;
@@ -253,7 +291,12 @@ impl Tile {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     #[inline(never)]
-    unsafe fn in_registers<const R: usize, const STRANDS: usize, const STREAMS: usize>(
+    unsafe fn in_registers<
+        const TURNED: bool,
+        const R: usize,
+        const STRANDS: usize,
+        const STREAMS: usize,
+    >(
         self,
         mut ahead: *const f32,
         apart: usize,
@@ -285,19 +328,19 @@ impl Tile {
                     let from = panel.add(step * COLUMNS);
                     let weights = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
                     for (r, sum) in sums[step % STRANDS].iter_mut().enumerate() {
-                        let factor = _mm256_broadcast_ss(&*x.add(r * self.x_step + step));
+                        let factor = _mm256_broadcast_ss(&*x.add(self.at::<TURNED>(r, step)));
                         sum[0] = _mm256_fmadd_ps(factor, weights[0], sum[0]);
                         sum[1] = _mm256_fmadd_ps(factor, weights[1], sum[1]);
                     }
                 }
                 panel = panel.add(TURN * COLUMNS);
-                x = x.add(TURN);
+                x = x.add(self.at::<TURNED>(0, TURN));
             }
             for step in 0..self.depth % TURN {
                 let from = panel.add(step * COLUMNS);
                 let weights = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
                 for (r, sum) in sums[0].iter_mut().enumerate() {
-                    let factor = _mm256_broadcast_ss(&*x.add(r * self.x_step + step));
+                    let factor = _mm256_broadcast_ss(&*x.add(self.at::<TURNED>(r, step)));
                     sum[0] = _mm256_fmadd_ps(factor, weights[0], sum[0]);
                     sum[1] = _mm256_fmadd_ps(factor, weights[1], sum[1]);
                 }

@@ -1,6 +1,7 @@
 //! The step "matmul": products of matrices, however they lie.
 //!
-//! Few rows are multiplied as they lie, by what lies along the memory of b; of many, b is put into panels first.
+//! Few rows are multiplied as they lie, by what lies along the memory of b; of many, b is put into panels first, a slice
+//! of its depth after another.
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use super::lanes::dot;
 use super::memory::Memory;
 use super::step::{Making, Step};
 use super::view::{Region, View, count};
+use crate::bilinear::block::transpose;
 use crate::error::Result;
 use crate::linear::COLUMNS;
 use crate::linear::activation::plus;
@@ -23,6 +25,13 @@ const WORTH_A_THREAD: usize = 1 << 16;
 const MANY: usize = 4;
 /// Columns that are summed at a time where b is read as it lies.
 const WIDE: usize = 64;
+/// Tasks for each thread: one may begin late.
+const TASKS: usize = 2;
+/// A task has so many rows at least where b is put into panels: each task packs its own.
+const LOW: usize = 8 * ROWS;
+/// So many products are summed before they are added to the sums before, which err less so; as many rows of b, in panels,
+/// stay in the second cache.
+const SLICE: usize = 256;
 
 /// A step as it is written.
 #[derive(Debug, Deserialize)]
@@ -40,7 +49,7 @@ pub(super) struct Text {
 /// A step, ready to run.
 #[derive(Debug)]
 pub(super) struct Matmul {
-    /// a, whose rows lie element by element, and b.
+    /// a, whose rows lie element by element or, where b is put into panels, side by side; and b.
     reads: [Region; 2],
     writes: [Region; 1],
     batch: usize,
@@ -71,11 +80,15 @@ impl Text {
         let outer = self.batch.len();
         let mut rows = vec![None; outer + 2];
         rows[outer + 1] = Some(1);
-        let a = making.read_as(a, &rows)?;
         let lies = |region: &Region, axis: usize| {
             region.sizes[axis] == 1 || region.view.strides[axis] == 1
         };
         let few = m < MANY || n < COLUMNS / 2;
+        let a = if !few && lies(&a, outer) {
+            a
+        } else {
+            making.read_as(a, &rows)?
+        };
         let way = match few {
             true if m < MANY && lies(&b, outer + 1) => Way::Along,
             true => {
@@ -131,20 +144,28 @@ impl Step for Matmul {
             return Ok(());
         }
         let threads = threads.min(self.products() / WORTH_A_THREAD).max(1);
-        // By matrices where there are enough of them, else by their columns too, in whole panels.
-        let pieces = if threads == 1 || self.batch >= threads * 2 {
-            1
-        } else {
-            (threads * 2).div_ceil(self.batch)
+        // By matrices where there are enough of them, else by their columns too, in whole panels, and then by rows.
+        let wanted = |made: usize| match threads {
+            1 => 1,
+            _ => (threads * TASKS).div_ceil(made),
         };
-        let share = self.columns.div_ceil(pieces).next_multiple_of(WIDE);
+        let share = self.columns.div_ceil(wanted(self.batch));
+        let share = share.next_multiple_of(WIDE);
         let pieces = self.columns.div_ceil(share);
-        team::each(self.batch * pieces, threads, |task| {
-            let piece = task % pieces;
+        let most = match self.way {
+            Way::Panels => (self.rows / LOW).max(1),
+            Way::Along | Way::Dots => 1,
+        };
+        let tall = self.rows.div_ceil(wanted(self.batch * pieces).min(most));
+        let tall = tall.next_multiple_of(ROWS);
+        let blocks = self.rows.div_ceil(tall);
+        team::each(self.batch * blocks * pieces, threads, |task| {
+            let (block, piece) = (task / pieces % blocks, task % pieces);
             dispatch(Task {
                 of: self,
                 memory,
-                matrix: task / pieces,
+                matrix: task / pieces / blocks,
+                rows: block * tall..self.rows.min((block + 1) * tall),
                 columns: piece * share..self.columns.min((piece + 1) * share),
             });
         });
@@ -152,11 +173,12 @@ impl Step for Matmul {
     }
 }
 
-/// Some columns of one product.
+/// Some rows and columns of one product.
 struct Task<'a> {
     of: &'a Matmul,
     memory: &'a Memory,
     matrix: usize,
+    rows: std::ops::Range<usize>,
     columns: std::ops::Range<usize>,
 }
 
@@ -172,14 +194,14 @@ impl Job for Task<'_> {
     #[inline(always)]
     fn run<const BITS: usize>(self) {
         // SAFETY: the program has checked that the regions lie in their buffers and that the result meets neither
-        // operand; tasks write columns of their own.
+        // operand; tasks write elements of their own.
         unsafe { self.multiply::<BITS>() };
     }
 }
 
 impl Task<'_> {
     /// # Safety
-    /// The regions lie in the memory, and nobody else uses these columns of the result.
+    /// The regions lie in the memory, and nobody else uses these elements of the result.
     #[inline(always)]
     unsafe fn multiply<const BITS: usize>(&self) {
         let [a, b] = &self.of.reads;
@@ -221,27 +243,34 @@ impl Task<'_> {
     /// As `multiply`; rows of b and of the result lie element by element.
     #[inline(always)]
     unsafe fn along<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
-        for row in 0..self.of.rows {
+        let depth = self.of.depth;
+        for row in self.rows.clone() {
             let mut column = self.columns.start;
             while column < self.columns.end {
                 let width = WIDE.min(self.columns.end - column);
                 let mut sums = [0.0f32; WIDE];
-                for k in 0..self.of.depth {
-                    // SAFETY: as the caller vouches.
-                    unsafe {
-                        let x = *a.at.add(row * a.row + k * a.column);
-                        let from = b.at.add(k * b.row + column);
-                        if width == WIDE {
-                            let from = &*from.cast::<[f32; WIDE]>();
-                            for (sum, &y) in sums.iter_mut().zip(from) {
-                                *sum = plus::<BITS>(x, y, *sum);
-                            }
-                        } else {
-                            let from = std::slice::from_raw_parts(from, width);
-                            for (sum, &y) in sums.iter_mut().zip(from) {
-                                *sum = plus::<BITS>(x, y, *sum);
+                for slice in (0..depth).step_by(SLICE) {
+                    let mut part = [0.0f32; WIDE];
+                    for k in slice..depth.min(slice + SLICE) {
+                        // SAFETY: as the caller vouches.
+                        unsafe {
+                            let x = *a.at.add(row * a.row + k * a.column);
+                            let from = b.at.add(k * b.row + column);
+                            if width == WIDE {
+                                let from = &*from.cast::<[f32; WIDE]>();
+                                for (sum, &y) in part.iter_mut().zip(from) {
+                                    *sum = plus::<BITS>(x, y, *sum);
+                                }
+                            } else {
+                                let from = std::slice::from_raw_parts(from, width);
+                                for (sum, &y) in part.iter_mut().zip(from) {
+                                    *sum = plus::<BITS>(x, y, *sum);
+                                }
                             }
                         }
+                    }
+                    for (sum, part) in sums.iter_mut().zip(part) {
+                        *sum += part;
                     }
                 }
                 // SAFETY: as the caller vouches.
@@ -259,7 +288,7 @@ impl Task<'_> {
     #[inline(always)]
     unsafe fn dots<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
         let depth = self.of.depth;
-        for row in 0..self.of.rows {
+        for row in self.rows.clone() {
             for column in self.columns.clone() {
                 // SAFETY: as the caller vouches.
                 unsafe {
@@ -272,60 +301,117 @@ impl Task<'_> {
     }
 
     /// # Safety
-    /// As `multiply`; rows of a and of the result lie element by element.
+    /// As `multiply`; rows of the result lie element by element, those of a too or side by side.
     #[inline(always)]
     unsafe fn panels<const BITS: usize>(&self, a: Matrix, b: Matrix, to: Matrix) {
-        let (rows, depth) = (self.of.rows, self.of.depth);
+        let depth = self.of.depth;
         const WIDTH: usize = MOST_PANELS * COLUMNS;
-        let apart = depth * COLUMNS;
-        let mut panels = vec![0.0f32; tile::panels::<BITS>() * apart];
         let zeros = [0.0f32; WIDTH];
+        let slices = depth.div_ceil(SLICE).max(1);
+        let step = depth.div_ceil(slices);
+        let mut panels = vec![0.0f32; tile::panels::<BITS>() * step * COLUMNS];
+        let turned = a.row == 1 && a.column != 1;
+        let x_step = if turned { a.column } else { a.row };
         let mut column = self.columns.start;
         while column < self.columns.end {
             let width = (tile::panels::<BITS>() * COLUMNS).min(self.columns.end - column);
             let beside = width.div_ceil(COLUMNS);
-            // SAFETY: as the caller vouches; columns that there are not stay what they were, and are not written.
-            unsafe {
-                for (p, panel) in panels
-                    .chunks_exact_mut(apart.max(1))
-                    .take(beside)
-                    .enumerate()
-                {
-                    let from = b.at.add((column + p * COLUMNS) * b.column);
-                    let wide = COLUMNS.min(width - p * COLUMNS);
-                    for (k, to) in panel.chunks_exact_mut(COLUMNS).enumerate() {
-                        let from = from.add(k * b.row);
-                        if (b.column, wide) == (1, COLUMNS) {
-                            std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), COLUMNS);
+            for slice in 0..slices {
+                let from = slice * step;
+                let deep = step.min(depth - from);
+                let part = Matrix {
+                    // SAFETY: as the caller vouches.
+                    at: unsafe { b.at.add(from * b.row + column * b.column) },
+                    ..b
+                };
+                // SAFETY: as the caller vouches.
+                unsafe { pack::<BITS>(part, deep, width, &mut panels) };
+                // Columns that there are not are summed apart, and not written.
+                let whole = width == beside * COLUMNS;
+                for row in self.rows.clone().step_by(ROWS) {
+                    let count = ROWS.min(self.rows.end - row);
+                    let mut own = [0.0f32; ROWS * WIDTH];
+                    // SAFETY: as the caller vouches: all rows and columns are of the operands and the result.
+                    unsafe {
+                        let here = to.at.add(row * to.row + column);
+                        let (sums, sums_step) = if whole {
+                            (here, to.row)
                         } else {
-                            for (c, to) in to[..wide].iter_mut().enumerate() {
-                                *to = *from.add(c * b.column);
+                            (own.as_mut_ptr(), WIDTH)
+                        };
+                        if !whole && slice > 0 {
+                            for r in 0..count {
+                                let own = own.as_mut_ptr().add(r * WIDTH);
+                                std::ptr::copy_nonoverlapping(here.add(r * to.row), own, width);
+                            }
+                        }
+                        let tile = Tile {
+                            x: a.at.add(row * a.row + from * a.column),
+                            x_step,
+                            panel: panels.as_ptr(),
+                            apart: deep * COLUMNS,
+                            depth: deep,
+                            sums,
+                            sums_step,
+                            begin: match slice {
+                                0 => zeros.as_ptr(),
+                                _ => std::ptr::null(),
+                            },
+                            ahead: Ahead::nothing(panels.as_ptr()),
+                        };
+                        if turned {
+                            tile.add_turned::<BITS>(count, beside);
+                        } else {
+                            tile.add::<BITS>(count, beside);
+                        }
+                        if !whole {
+                            for r in 0..count {
+                                let from = own.as_ptr().add(r * WIDTH);
+                                std::ptr::copy_nonoverlapping(from, here.add(r * to.row), width);
                             }
                         }
                     }
                 }
-                for row in (0..rows).step_by(ROWS) {
-                    let count = ROWS.min(rows - row);
-                    let mut sums = [0.0f32; ROWS * WIDTH];
-                    let tile = Tile {
-                        x: a.at.add(row * a.row),
-                        x_step: a.row,
-                        panel: panels.as_ptr(),
-                        apart,
-                        depth,
-                        sums: sums.as_mut_ptr(),
-                        sums_step: WIDTH,
-                        begin: zeros.as_ptr(),
-                        ahead: Ahead::nothing(panels.as_ptr()),
-                    };
-                    tile.add::<BITS>(count, beside);
-                    for (r, sums) in sums.chunks_exact(WIDTH).take(count).enumerate() {
-                        let to = to.at.add((row + r) * to.row + column);
-                        std::ptr::copy_nonoverlapping(sums.as_ptr(), to, width);
+            }
+            column += width;
+        }
+    }
+}
+
+/// Puts the first rows and columns of a matrix into panels, one after another; columns that there are not stay what
+/// they were.
+///
+/// # Safety
+/// The matrix has so many rows and columns.
+#[inline(always)]
+unsafe fn pack<const BITS: usize>(from: Matrix, rows: usize, width: usize, panels: &mut [f32]) {
+    for (p, panel) in panels
+        .chunks_exact_mut((rows * COLUMNS).max(1))
+        .take(width.div_ceil(COLUMNS))
+        .enumerate()
+    {
+        let wide = COLUMNS.min(width - p * COLUMNS);
+        // SAFETY: as the caller vouches.
+        let at = unsafe { from.at.add(p * COLUMNS * from.column) };
+        if from.row == 1 && from.column != 1 {
+            // SAFETY: as the caller vouches.
+            let columns =
+                unsafe { std::slice::from_raw_parts(at, (wide - 1) * from.column + rows) };
+            transpose::<f32, BITS>(columns, from.column, panel, COLUMNS, [wide, rows]);
+            continue;
+        }
+        for (k, to) in panel.chunks_exact_mut(COLUMNS).enumerate() {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let at = at.add(k * from.row);
+                if (from.column, wide) == (1, COLUMNS) {
+                    std::ptr::copy_nonoverlapping(at, to.as_mut_ptr(), COLUMNS);
+                } else {
+                    for (c, to) in to[..wide].iter_mut().enumerate() {
+                        *to = *at.add(c * from.column);
                     }
                 }
             }
-            column += width;
         }
     }
 }
