@@ -383,11 +383,11 @@ def _write_gelu(writer: Writer, operands: list[Any], attributes: list[Any]) -> A
 
 
 def _read_pow(reader: Reader, node: fx.Node) -> int | None:
-    exponent = node.args[1]
+    base, exponent = node.args
     if not isinstance(exponent, (int, float)) or not _float_result(node):
         return None
-    source = reader.tensor(node.args[0])
-    if exponent == 1 and node.args[0].meta["val"].dtype is node.meta["val"].dtype:
+    source = reader.tensor(base)
+    if exponent == 1 and isinstance(base, fx.Node) and base.meta["val"].dtype is node.meta["val"].dtype:
         return source
     if exponent == 2:
         return reader.known("mul", [source, source], [], node)

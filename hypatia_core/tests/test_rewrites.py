@@ -490,3 +490,11 @@ def test_a_diagonal_scales_rows_where_zeros_may_be_dropped() -> None:
             torch.testing.assert_close(compiled(a), torch.diag(a[0]) @ a)
         rules = hypatia_core.report(compiled).graphs[0].rules
         assert ("diagonal-on-the-left-scales-rows" in rules) is rule
+
+
+def test_the_first_power_is_the_number_itself() -> None:
+    x, y = torch.randn(200, 200), torch.randn(200, 200)
+    compiled = assert_agrees(lambda x, y: (x**1.0 @ y) @ y[:, :2], x, y, measure=False)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.after is not None
+    assert not any(node.op.startswith("pow") for node in graph.after.nodes)
