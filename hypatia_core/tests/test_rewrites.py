@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import hypatia_core
+from agreement import assert_agrees
 
 N, THIN = 512, 4
 
