@@ -46,12 +46,14 @@ def joined(graph: GraphModule, weights: Iterable[int] = ()) -> tuple[GraphModule
     if not pairs and not normal:
         return None
     once = dependent_on(graph, weights)[0]
-    pairs = [(p, s) for p, s in pairs if p.args[0] not in once or p.args[1] in once]
     normal = [product for product in normal if product.shifted.inner not in once]
+    outer = {product.outer for product in normal}
+    pairs = [(p, s) for p, s in pairs if p not in outer and (p.args[0] not in once or p.args[1] in once)]
     written = copied(graph.graph)
     here = {node.name: node for node in written.nodes}
     for normal_product in normal:
-        _write(written, normal_product, here)
+        # What comes after reads the new node.
+        here[normal_product.outer.name] = _write(written, normal_product, here)
     squared = sum(_join(written, here[product.name], here[squares.name]) for product, squares in pairs)
     counts = {"rows_by_matrix_and_squares": squared, "normal_product": len(normal)}
     if not any(counts.values()):
@@ -201,8 +203,8 @@ def _shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
 
-def _write(graph: fx.Graph, normal_product: _NormalProduct, here: dict[str, fx.Node]) -> None:
-    """Puts the operation in the outer product's place."""
+def _write(graph: fx.Graph, normal_product: _NormalProduct, here: dict[str, fx.Node]) -> fx.Node:
+    """Puts the operation in the outer product's place, and gives its node."""
     _, (matrix, _, columns), shift, of_product, of_b = normal_product.shifted
     outer, (m, n) = here[normal_product.outer.name], _shape(matrix)
     count = outer.meta["val"].numel() // n
@@ -219,7 +221,9 @@ def _write(graph: fx.Graph, normal_product: _NormalProduct, here: dict[str, fx.N
         b = None if shift is None else shaped(here[shift.name], (m, count))
         given = graph.call_function(NORMAL_PRODUCT, (here[matrix.name], x, b, of_product, of_b))
         given.meta["val"] = x.meta["val"].new_empty((n, count))
-        outer.replace_all_uses_with(shaped(given, _shape(outer)))
+        result = shaped(given, _shape(outer))
+    outer.replace_all_uses_with(result)
+    return result
 
 
 def _is_same(left: fx.Node, right: fx.Node) -> bool:

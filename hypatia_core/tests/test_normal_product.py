@@ -96,6 +96,14 @@ def test_programs(name: str, columns: int, dtype: torch.dtype) -> None:
     assert ("normal_product: the engine's" in graph.implementations) == found, graph.after
 
 
+def test_powers_are_one_pass_each() -> None:
+    a, x = torch.randn(1200, 900), torch.randn(900, 1)
+    compiled = assert_agrees(lambda a, x: a.T @ (a @ (a.T @ (a @ x))), a, x, measure=False, dynamic=False)
+    (graph,) = hypatia_core.report(compiled).graphs
+    assert graph.implementations["normal_product: the engine's"] == 2
+    assert graph.nodes_after == 2
+
+
 @pytest.mark.parametrize(
     "a",
     [torch.randn(300, 900), torch.randn(20_000, 60), torch.randn(900, 1200).T],
