@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import NORMAL_PRODUCT_COLUMNS, normal_product
+from hypatia_core.bilinear import is_ours
 
 #: Columns of x at most: of more, a library's products no longer wait for memory.
 MOST_COLUMNS = NORMAL_PRODUCT_COLUMNS
@@ -37,11 +38,7 @@ def of_matrices(a: Tensor, x: Tensor, b: Tensor | None, of_product: float, of_b:
         shapes = ", ".join(str(tuple(t.shape)) for t in (a, x, b) if t is not None)
         raise ValueError(f"a normal product of shapes {shapes}: (m, n), (n, k) and (m, k) are accepted")
     given = (a, x) if b is None else (a, x, b)
-    if (
-        any(t.dtype != x.dtype for t in given)
-        or x.dtype not in (torch.float32, torch.float64)
-        or k > MOST_COLUMNS
-    ):
+    if not is_ours(*given) or k > MOST_COLUMNS:
         return _plain(a, x, b, of_product, of_b)
     a, x = a.contiguous(), x.contiguous()
     b = None if b is None else b.contiguous()

@@ -18,7 +18,7 @@ from torch.fx import GraphModule
 from hypatia_core import compat
 from hypatia_core.bilinear import ROWS_BY_MATRIX, ROWS_BY_MATRIX_AND_SQUARES
 from hypatia_core.inner_product import INNER_PRODUCT
-from hypatia_core.native.aliases import SAME_ORDER, args_of
+from hypatia_core.native.aliases import SAME_ORDER, alone, args_of
 from hypatia_core.normal_product import MOST_COLUMNS, NORMAL_PRODUCT
 from hypatia_core.weights import dependent_on
 from hypatia_core.written_graph import copied
@@ -118,9 +118,12 @@ def _applied(node: fx.Node) -> _Applied | None:
 
 
 def _as_applied(left: fx.Node, right: fx.Node) -> _Applied | None:
-    if len(_shape(left)) == 2 and (len(_shape(right)) == 1 or _is_few(_shape(right)[1])):
+    if len(_shape(left)) != 2:
+        return None
+    if len(_shape(right)) == 1 or _is_few(_shape(right)[1]):
         return _Applied(*_matrix(left), right)
-    if len(_shape(left)) != 2 or _is_few(_shape(left)[0]) != 1:
+    rows = _shape(left)[0]
+    if not isinstance(rows, int) or rows != 1:
         return None
     matrix, transposed = _matrix(right)
     return _Applied(matrix, not transposed, left)
@@ -128,7 +131,7 @@ def _as_applied(left: fx.Node, right: fx.Node) -> _Applied | None:
 
 def _shifted(node: fx.Node) -> Iterator[_Shifted]:
     """A product that a node is, alone or with what is added to it, where nothing else reads either."""
-    between = _alone(node)
+    between = alone(node)
     if between is None:
         return
     product = _applied(between)
@@ -146,7 +149,7 @@ def _shifted(node: fx.Node) -> Iterator[_Shifted]:
     for factor, b, of_product, of_b in ((left, right, 1.0, sign), (right, left, sign, 1.0)):
         if not _is_like(factor, between) or not _is_like(b, between):
             return
-        inner = _alone(factor)
+        inner = alone(factor)
         product = None if inner is None else _applied(inner)
         if inner is not None and product is not None:
             yield _Shifted(inner, product, b, of_product, of_b)
@@ -159,22 +162,24 @@ def _is_like(operand: object, node: fx.Node) -> bool:
     return _shape(operand) == _shape(node) and operand.meta["val"].dtype is node.meta["val"].dtype
 
 
-def _is_few(columns: object) -> int:
-    """How many columns these are, if they are known and few; 0 if not."""
-    return columns if isinstance(columns, int) and columns <= MOST_COLUMNS else 0
+def _is_few(columns: object) -> bool:
+    return isinstance(columns, int) and 0 < columns <= MOST_COLUMNS
 
 
 def _matrix(node: fx.Node) -> tuple[fx.Node, bool]:
     """The matrix that a node looks at, and whether it looks at it transposed."""
     transposed = False
     while node.target in _TURNED and node.meta["val"].dim() == 2:
-        source = args_of(node)[0]
-        order = {int(axis) % 2 for axis in args_of(node)[1:]} if node.target is aten.transpose.int else None
-        kept = order is not None and len(order) == 1
-        if node.target is aten.permute.default:
-            kept = int(args_of(node)[1][0]) % 2 == 0
-        node, transposed = source, transposed != (not kept)
+        node, transposed = args_of(node)[0], transposed != _swaps(node)
     return node, transposed
+
+
+def _swaps(node: fx.Node) -> bool:
+    """Whether what orders the axes of a matrix exchanges them."""
+    _, *axes = args_of(node)
+    if node.target is aten.permute.default:
+        return bool(axes[0][0] % 2)
+    return not axes or bool((axes[0] - axes[1]) % 2)
 
 
 def _is_worth_a_pass(matrix: fx.Node) -> bool:
@@ -185,18 +190,8 @@ def _is_worth_a_pass(matrix: fx.Node) -> bool:
     if not all(isinstance(size, int) for size in value.shape) or not value.is_contiguous():
         return False
     row = value.shape[1] * value.element_size()
-    if value.shape[1] < _SHORTEST_ROW:
-        return False
-    return bool(row <= _LONGEST_ROW and value.shape[0] * row >= _WORTH_A_PASS)
-
-
-def _alone(node: fx.Node) -> fx.Node | None:
-    """The operation whose elements a node has in their order, where nothing else reads them."""
-    while len(node.users) == 1:
-        if node.target not in SAME_ORDER:
-            return node
-        node = args_of(node)[0]
-    return None
+    fits = value.shape[1] >= _SHORTEST_ROW and row <= _LONGEST_ROW
+    return bool(fits and value.shape[0] * row >= _WORTH_A_PASS)
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:

@@ -182,7 +182,11 @@ fn keeps_matrices(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         &known.tensor_type(ids[0])?.shape,
         known.attribute(ids[1])?.shape()?,
     );
-    Some(x.len() >= 2 && s.len() >= 2 && x[x.len() - 2..] == s[s.len() - 2..])
+    Some(are_of_same_matrices(x, s))
+}
+
+fn are_of_same_matrices(s: &[Dim], t: &[Dim]) -> bool {
+    s.len() >= 2 && t.len() >= 2 && s[s.len() - 2..] == t[t.len() - 2..]
 }
 
 fn flattens_rows(known: &dyn Known, ids: &[Id]) -> Option<bool> {
@@ -371,7 +375,7 @@ fn same_matrices(known: &dyn Known, ids: &[Id]) -> Option<bool> {
         known.attribute(ids[0])?.shape()?,
         known.attribute(ids[1])?.shape()?,
     );
-    Some(s.len() >= 2 && t.len() >= 2 && s[s.len() - 2..] == t[t.len() - 2..])
+    Some(are_of_same_matrices(s, t))
 }
 
 /// Asks about a shape, the queries and the transposed keys.

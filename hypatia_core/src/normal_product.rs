@@ -156,7 +156,7 @@ impl<T: Real> Rows<'_, T> {
     ) {
         let Self { of, rows, total } = self;
         let n = of.extents.1;
-        // Columns lie together, and begin where registers do.
+        // Columns lie together.
         let mut x = vec![T::ZERO; n * COLUMNS];
         for (i, row) in of.x.chunks_exact(COLUMNS).enumerate() {
             for (column, &element) in row.iter().enumerate() {
@@ -172,8 +172,8 @@ impl<T: Real> Rows<'_, T> {
             } else {
                 ROWS
             };
-            let next = (row + count..rows.end.min(row + 2 * count)).len() == count;
-            let ahead = if next { count * n } else { 0 };
+            let follows = row + 2 * count <= rows.end;
+            let ahead = if follows { count * n } else { 0 };
             // SAFETY: as the caller vouches; `count` rows of n elements begin at `from`, and as many `ahead` of it.
             unsafe {
                 let from = of.a.as_ptr().add(row * n);

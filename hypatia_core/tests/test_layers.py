@@ -21,9 +21,16 @@ PYTHON = [
     ["_hypatia_core", "written_graph"],
     [
         *("bilinear", "cache_folder", "check", "machine", "compat", "log", "sizes", "symbolic"),
-        *("graph_json", "inner_product", "normal_product", "packed_linear", "activation"),
+        *("graph_json", "inner_product", "packed_linear", "activation"),
     ],
-    ["channel_map", "packed_attention", "packed_convolution", "packed_recurrence", "signed_sums"],
+    [
+        "channel_map",
+        "normal_product",
+        "packed_attention",
+        "packed_convolution",
+        "packed_recurrence",
+        "signed_sums",
+    ],
     ["profile", "node_times"],
     ["clifford"],
     ["fusion", "native"],

@@ -55,13 +55,15 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 
 def test_torch_checks_it() -> None:
+    def scaled(a: Tensor, x: Tensor, b: Tensor | None = None) -> Any:
+        return NORMAL(a, x, b, 2.0, -1.0)
+
     a, x, b = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((5, 3), (3, 2), (5, 2)))
     for shift in (None, b):
         torch.library.opcheck(NORMAL.default, (a, x, shift, 2.0, -1.0))
-        function = lambda *given: NORMAL(given[0], given[1], *given[2:] or (None,), 2.0, -1.0)  # noqa: E731
         inputs = (a, x) if shift is None else (a, x, shift)
-        assert torch.autograd.gradcheck(function, inputs)
-        assert torch.autograd.gradgradcheck(function, inputs)
+        assert torch.autograd.gradcheck(scaled, inputs)
+        assert torch.autograd.gradgradcheck(scaled, inputs)
     many = torch.vmap(lambda x, b: NORMAL(a, x, b, 2.0, -1.0), in_dims=(0, 1))
     xs, bs = torch.randn(4, 3, 2, dtype=torch.float64), torch.randn(5, 4, 2, dtype=torch.float64)
     torch.testing.assert_close(many(xs, bs), wanted(a, xs, bs.movedim(1, 0), 2.0, -1.0))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812 - its usual name
+from torch.nn import functional
 
 from hypatia_core._hypatia_core import NativeProgram
 from hypatia_core.executors.native import Native
@@ -45,16 +45,16 @@ def test_the_greatest_of_windows(name: str, channels: int, make: Make) -> None:
     windows, sizes = WINDOWS[name]
     x = images(channels, sizes)
     # What comes before and after is fused with it, or not; what is returned lies as torch lays it.
-    assert_same(make, lambda x: F.max_pool2d(x * 2, *windows), x)
-    assert_same(make, lambda x: F.max_pool2d(x.relu(), *windows) + 1, x)
-    assert_same(make, lambda x: torch.cat([F.max_pool2d(x * 2, *windows)] * 2, 1), x)
+    assert_same(make, lambda x: functional.max_pool2d(x * 2, *windows), x)
+    assert_same(make, lambda x: functional.max_pool2d(x.relu(), *windows) + 1, x)
+    assert_same(make, lambda x: torch.cat([functional.max_pool2d(x * 2, *windows)] * 2, 1), x)
 
 
 def test_it_is_a_step_of_rows() -> None:
     x = images(8, (8, 8))
-    assert {step["step"] for step in steps(lambda x: F.max_pool2d(x * 2, 2) + 1, x)} == {"rows"}
+    assert {step["step"] for step in steps(lambda x: functional.max_pool2d(x * 2, 2) + 1, x)} == {"rows"}
     # Sizes that are the same in any order.
-    assert_same(NativeProgram, lambda x: F.max_pool2d(x * 2, 2), images(4, (8, 8)))
+    assert_same(NativeProgram, lambda x: functional.max_pool2d(x * 2, 2), images(4, (8, 8)))
 
 
 @pytest.mark.parametrize("name", [*LEFT, "indices", "channels apart"])
@@ -66,8 +66,8 @@ def test_what_is_left_to_torch(name: str) -> None:
 
     def pooled(x: torch.Tensor) -> Any:
         if name == "indices":
-            return F.max_pool2d_with_indices((x * 2).relu(), *windows)
-        return (F.max_pool2d((x * 2).relu(), *windows) * 3).sigmoid()
+            return functional.max_pool2d_with_indices((x * 2).relu(), *windows)
+        return (functional.max_pool2d((x * 2).relu(), *windows) * 3).sigmoid()
 
     account = Native().account(captured(pooled, [x]))
     assert "max_pool2d_with_indices" in account

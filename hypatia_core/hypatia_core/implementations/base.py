@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import fx
@@ -12,6 +12,8 @@ from torch.fx import GraphModule
 
 from hypatia_core import compat
 from hypatia_core.written_graph import copied
+
+_Weighted = TypeVar("_Weighted", bound="WeightedUnit")
 
 #: Kernels over packed weights that torch has here, by name.
 KERNELS = compat.packed_kernels()
@@ -51,6 +53,32 @@ class Unit(Protocol):
 
     def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Unit:
         """The same operation on other nodes, in another graph."""
+
+
+@dataclass(frozen=True)
+class WeightedUnit:
+    """What operations of one activation, a weight and a bias share."""
+
+    node: fx.Node
+    x: fx.Node
+    weight: fx.Node
+    bias: fx.Node | None
+
+    @property
+    def activations(self) -> tuple[fx.Node, ...]:
+        """What meets the weight."""
+        return (self.x,)
+
+    @property
+    def weights(self) -> tuple[fx.Node | None, ...]:
+        """The weight and the bias."""
+        return (self.weight, self.bias)
+
+    def on(self: _Weighted, activations: list[fx.Node], weights: list[fx.Node | None]) -> _Weighted:
+        """The same on other nodes."""
+        weight, bias = weights
+        assert weight is not None
+        return replace(self, x=activations[0], weight=weight, bias=bias)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from hypatia_core.implementations.base import (
     KERNELS,
     Emitter,
     Implementation,
+    WeightedUnit,
     has_kernels,
     on_cpu_in_float32,
     only_user,
@@ -29,13 +30,9 @@ _VIEWS = (aten.view.default, aten._unsafe_view.default, aten.reshape.default)
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(WeightedUnit):
     """A product of a matrix with a weight (n, k), a bias and an activation."""
 
-    node: fx.Node
-    x: fx.Node
-    weight: fx.Node
-    bias: fx.Node | None
     #: Whether the weight is stored as (k, n).
     stored_transposed: bool
     activation: Activation | None = None
@@ -43,22 +40,6 @@ class Linear:
     shape: tuple[int, ...] | None = None
     covered: tuple[fx.Node, ...] = ()
     operation: str = "linear"
-
-    @property
-    def activations(self) -> tuple[fx.Node, ...]:
-        """The matrix."""
-        return (self.x,)
-
-    @property
-    def weights(self) -> tuple[fx.Node | None, ...]:
-        """The weight and the bias."""
-        return (self.weight, self.bias)
-
-    def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> Linear:
-        """The same on other nodes."""
-        weight, bias = weights
-        assert weight is not None
-        return replace(self, x=activations[0], weight=weight, bias=bias)
 
     @property
     def rows(self) -> Any:

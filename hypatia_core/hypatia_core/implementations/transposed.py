@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
 
 from hypatia_core import compat, packed_linear
-from hypatia_core.implementations.base import Emitter, Implementation, on_cpu_in_float32
+from hypatia_core.implementations.base import Emitter, Implementation, WeightedUnit, on_cpu_in_float32
 
 aten = torch.ops.aten
 
@@ -17,36 +17,18 @@ NAME = "transposed convolution"
 
 
 @dataclass(frozen=True)
-class TransposedConvolution:
-    """A transposed convolution of images whose stride is the extent of its filters, and a bias."""
+class TransposedConvolution(WeightedUnit):
+    """A transposed convolution of images whose stride is the extent of its filters, and a bias.
 
-    node: fx.Node
-    x: fx.Node
-    #: (channels, filters, taps down, taps across).
-    weight: fx.Node
-    bias: fx.Node | None
+    The weight is (channels, filters, taps down, taps across).
+    """
+
     operation: str = NAME
-
-    @property
-    def activations(self) -> tuple[fx.Node, ...]:
-        """The images."""
-        return (self.x,)
-
-    @property
-    def weights(self) -> tuple[fx.Node | None, ...]:
-        """The filters and the bias."""
-        return (self.weight, self.bias)
 
     @property
     def covered(self) -> tuple[fx.Node, ...]:
         """Itself alone."""
         return (self.node,)
-
-    def on(self, activations: list[fx.Node], weights: list[fx.Node | None]) -> TransposedConvolution:
-        """The same on other nodes."""
-        weight, bias = weights
-        assert weight is not None
-        return replace(self, x=activations[0], weight=weight, bias=bias)
 
     @property
     def key(self) -> tuple[Any, ...]:

@@ -44,6 +44,15 @@ def keywords_of(node: fx.Node) -> Any:
     return node.kwargs
 
 
+def alone(node: fx.Node) -> fx.Node | None:
+    """The operation whose elements a node has in their order, where nothing else reads these."""
+    while len(node.users) == 1:
+        if node.target not in SAME_ORDER:
+            return node
+        node = args_of(node)[0]
+    return None
+
+
 def _sizes(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 

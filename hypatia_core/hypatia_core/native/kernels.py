@@ -13,7 +13,7 @@ from torch import fx
 from hypatia_core._hypatia_core import register_bits
 from hypatia_core.activation import activation, post_operation
 from hypatia_core.inner_product import INNER_PRODUCT
-from hypatia_core.native.aliases import SAME_ORDER, args_of
+from hypatia_core.native.aliases import alone, args_of
 from hypatia_core.native.bilinear_maps import (
     bilinear_map,
     bilinear_weights,
@@ -341,7 +341,7 @@ def taken_in(low: Lowering, node: fx.Node) -> Value | None:
         if not isinstance(value, Held) or value.sizes != tuple(node.meta["val"].shape):
             continue
         unit, cell = value.cell.unit.root(), value.cell
-        if not isinstance(unit, Product) or cell.home is not None or cell.export or not _is_alone(x):
+        if not isinstance(unit, Product) or cell.home is not None or cell.export or alone(x) is None:
             continue
         if unit.data["activation"] != "none":
             continue
@@ -374,14 +374,3 @@ def _adds(low: Lowering, unit: Product, cell: Any, other: fx.Node, sizes: tuple[
     low.depend(unit, view)
     unit.data["other"] = view
     return True
-
-
-def _is_alone(node: fx.Node) -> bool:
-    """Whether nothing else reads a product, by whatever name."""
-    while len(node.users) == 1:
-        if node.target not in SAME_ORDER:
-            return True
-        source = args_of(node)[0]
-        assert isinstance(source, fx.Node)
-        node = source
-    return False

@@ -19,9 +19,9 @@ MAX_POOL = torch.ops.aten.max_pool2d_with_indices.default
 MOST_TAPS = 9
 
 
-def _windows(node: fx.Node) -> tuple[list[int], list[int], list[int], list[int], bool]:
-    """Extent, stride, padding and dilation of a pooling's windows, and whether the last may reach beyond."""
-    names = ("self", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+def _windows(node: fx.Node) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Extent, stride, padding and dilation of a pooling's windows."""
+    names = ("self", "kernel_size", "stride", "padding", "dilation")
     given = dict(zip(names, args_of(node), strict=False)) | node.kwargs
 
     def pair(name: str, default: Any) -> list[int]:
@@ -29,14 +29,13 @@ def _windows(node: fx.Node) -> tuple[list[int], list[int], list[int], list[int],
         return numbers * 2 if len(numbers) == 1 else numbers
 
     taps = pair("kernel_size", ())
-    geometry = taps, pair("stride", taps), pair("padding", (0,)), pair("dilation", (1,))
-    return *geometry, bool(given.get("ceil_mode"))
+    return taps, pair("stride", taps), pair("padding", (0,)), pair("dilation", (1,))
 
 
 def takes_windows(node: fx.Node) -> bool:
     """Whether windows are small and lie within the images, and nobody asks where the greatest was."""
     images, (pooled, _) = args_of(node)[0].meta["val"], node.meta["val"]
-    taps, stride, padding, dilation, _ = _windows(node)
+    taps, stride, padding, dilation = _windows(node)
     within = all(
         (pooled.shape[2 + i] - 1) * stride[i] + (taps[i] - 1) * dilation[i] < images.shape[2 + i]
         for i in (0, 1)
@@ -54,7 +53,7 @@ def takes_windows(node: fx.Node) -> bool:
 
 def greatest_of_windows(low: Lowering, node: fx.Node) -> list[Value]:
     """The greatest of each window: of as many images as it has pixels, each with its strides."""
-    taps, stride, _, dilation, _ = _windows(node)
+    taps, stride, _, dilation = _windows(node)
     pooled = item_of(node, 0)
     assert pooled is not None
     batch, channels, height, width = pooled.meta["val"].shape
