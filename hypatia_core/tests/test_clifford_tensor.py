@@ -191,6 +191,113 @@ def test_gradients(model: str) -> None:
     assert gradcheck(lambda x: Multivector(algebra, x, (2,)).exp().values, (planes,))
 
 
+def vectors(algebra: Algebra, count: int, seed: int = 0) -> list[Multivector]:
+    return [randn(algebra, 3, grades=(1,), seed=seed + k) for k in range(count)]
+
+
+def assert_same_blades(batch: Multivector, expected: list[PyMultiVector]) -> None:
+    """Up to the sign of each."""
+    for got, want in zip(singles(batch), expected, strict=True):
+        assert got.isclose(want, atol=1e-9) or got.isclose(-want, atol=1e-9), f"{got} is not ±{want}"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_meets_and_joins_in_every_model(model: str) -> None:
+    algebra = Algebra.named(model)
+    u, v, w = vectors(algebra, 3)
+    pairs = [(u, v), (u, u * -2), (u ^ v, u), (u ^ v, u ^ w), (u ^ v, v ^ u), (u.dual(), v.dual())]
+    if algebra.dimension > 3:
+        x = vectors(algebra, 1, seed=9)[0]
+        pairs += [(u ^ v, w ^ x), (u ^ v ^ w, u ^ x), (u ^ v ^ w, u ^ v ^ x), (u ^ v ^ w, u)]
+    pairs += [
+        (algebra.scalar(torch.ones(3, dtype=torch.float64)), u),
+        (algebra.pseudoscalar().to(u.dtype), u),
+    ]
+    for a, b in pairs:
+        rows = list(zip(singles(a.map(lambda v: v.expand(3, -1))), singles(b), strict=True))
+        joins, meets = [x.join(y) for x, y in rows], [x.meet(y) for x, y in rows]
+        assert_same_blades(a.join(b), joins)
+        assert_same_blades(a.meet(b), meets)
+        # The same where the grade is said, and of a batch that broadcasts.
+        (join,), (meet,) = joins[0].grades(), meets[0].grades()
+        torch.testing.assert_close(a.join(b, join).values, a.join(b).values)
+        torch.testing.assert_close(a.meet(b, grade=meet).values, a.meet(b).values)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gradients_of_meets_and_joins(model: str) -> None:
+    algebra = Algebra.named(model)
+    leaves = [v.values.requires_grad_() for v in vectors(algebra, 3, seed=4)]
+
+    def shared(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        u, v, w = (algebra.vector(x) for x in values)
+        return (u ^ v).join(u ^ w).values, (u ^ v).dual().meet((u ^ w).dual()).values, (u ^ v).join(u).values
+
+    assert gradcheck(shared, leaves)
+
+
+def test_joins_compile_and_map_as_blades_that_share_no_more_than_they_must() -> None:
+    torch._dynamo.reset()
+    space = Algebra(3)
+    u, v, w = vectors(space, 3)
+
+    def outer(a: Multivector, b: Multivector, grade: int | None = None) -> torch.Tensor:
+        return a.join(b, grade).values
+
+    compiled = torch.compile(outer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(u, v), (u ^ v).values)
+    torch.testing.assert_close(compiled(u, u * 2.0, 1).abs(), (u / u.norm()).values.abs())
+    torch.testing.assert_close(torch.vmap(outer)(u, v), (u ^ v).values)
+    planes = (u ^ v), (u ^ w)
+    torch.testing.assert_close(torch.vmap(outer)(*planes), planes[0].join(planes[1]).values)
+
+
+def test_joins_of_several_grades_need_to_be_said() -> None:
+    space = Algebra(3)
+    a = space.vector(torch.eye(3)[[0, 0]])
+    b = space.vector(torch.eye(3)[[0, 1]])
+    with pytest.raises(HypatiaError, match=r"grades \[1, 2\].*`grade`"):
+        a.join(b)
+    assert a.join(b, 2).grades == (2,)
+    nothing = space.vector(torch.zeros(0, 3))
+    assert nothing.join(nothing).shape == (0,)
+
+
+def test_slices_of_grades_and_sums_of_different_ones_copy_no_more_than_they_must() -> None:
+    space = Algebra(3)
+    a = randn(space, 4)
+    assert a.grade(2).values.data_ptr() == a.values[..., 4:].data_ptr()
+    mixed = a.grade(0, 2) + a.grade(1, 3)
+    assert mixed.grades == (0, 1, 2, 3)
+    torch.testing.assert_close(mixed.values, a.values, rtol=0, atol=0)
+    difference = a.grade(1).to(torch.float32) - randn(space, 2, 1, grades=(0,), seed=1)
+    assert (difference.shape, difference.dtype) == ((2, 4), torch.float64)
+    assert_same(
+        difference[1, 2],
+        [singles(a.grade(1).to(torch.float32))[2] - singles(randn(space, 2, 1, grades=(0,), seed=1))[1]],
+    )
+
+
+@pytest.mark.parametrize("model", ["VGA2D", "VGA3D", "PGA2D", "PGA3D"])
+def test_minus_one_has_no_logarithm(model: str) -> None:
+    algebra = Algebra.named(model)
+    minus = -algebra.even(torch.eye(1, algebra.size(algebra.all_grades[::2])))
+    assert bool(minus.log().with_grades((2,)).values.isnan().any())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_exponentials_of_batches_in_single_precision(model: str) -> None:
+    algebra = Algebra.named(model)
+    exact = randn(algebra, 500, grades=(2,), seed=8) / 2
+    rough = exact.to(torch.float32)
+    moved = rough.exp()
+    scale = exact.exp().values.abs().amax(-1, keepdim=True)
+    assert float(((moved.values - exact.exp().values) / scale).abs().max()) < 2e-6
+    again = moved.log().with_grades((2,)).values
+    # A logarithm near half a turn or of a large boost loses what the versor has rounded off.
+    assert float((again - exact.values).abs().median()) < 1e-6
+
+
 CLOSED_LOGARITHMS = ["VGA2D", "VGA3D", "PGA2D", "PGA3D"]
 
 
@@ -436,6 +543,13 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: Algebra(3).symbolic([1, 2, 3]), "3 coefficients"),
     (lambda: Algebra(3, 0, 1).randn(1).polarity(), "no inverse"),
     (lambda: Algebra(3).randn(1).product("cross", Algebra(3).randn(1)), "unknown product"),
+    (lambda: Algebra(3).randn(1).join(Algebra(3).vector([1.0, 0.0, 0.0])), "one grade"),
+    (lambda: Algebra(3).vector([0.0, 0.0, 0.0]).join(Algebra(3).vector([1.0, 0.0, 0.0])), "take blades"),
+    (
+        lambda: Algebra(4).bivector([1.0, 0, 0, 0, 0, 1]).meet(Algebra(4).vector([1.0, 0, 0, 0])),
+        "take blades",
+    ),
+    (lambda: Algebra(3).vector([1.0, 0, 0]).join(Algebra(3).vector([0, 1.0, 0]), 3), "grades 1 to 2, not 3"),
 ]
 
 

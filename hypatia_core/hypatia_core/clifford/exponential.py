@@ -5,13 +5,11 @@ a tracer sees one straight path. `w` below is minus the square of the part witho
 where it is positive, and minus sinh^2 of a rapidity where it is negative.
 
 Up to five dimensions the square of a bivector is z + q with q of grade 4 and q*q a scalar. A function of it
-is one of the numbers z + sqrt(q*q) and z - sqrt(q*q), or of z and its slope where q*q is zero: `_of_number`.
+is one of the numbers z + sqrt(q*q) and z - sqrt(q*q), or of z and its slope where q*q is zero: `_of_pair`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,101 +17,17 @@ from torch import Tensor
 
 from hypatia_core._hypatia_core import HypatiaError
 from hypatia_core.clifford import kernel, plan
+from hypatia_core.clifford.root_functions import (
+    angle_over_sine,
+    complex_angle_over_sine,
+    complex_cosh_of_root,
+    cosh_of_root,
+    safe_sqrt,
+)
 
 if TYPE_CHECKING:
+    from hypatia_core.clifford.algebra import Algebra
     from hypatia_core.clifford.multivector import Multivector
-
-# Below these |z| the series are exact to rounding in float64.
-SERIES = 0.1
-ANGLE_SERIES = 0.01
-
-
-def safe_sqrt(x: Tensor) -> Tensor:
-    """The root of what is positive, 0 elsewhere, with gradient 0 where the root's would be infinite."""
-    positive = x > 0
-    return torch.where(positive, torch.where(positive, x, 1).sqrt(), torch.where(x.isnan(), x, 0))
-
-
-def _roots(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the series holds; the roots of z and of -z, with 1 in place of what is not used."""
-    small = z.abs() < SERIES
-    return small, torch.where((z > 0) & ~small, z, 1).sqrt(), torch.where((z < 0) & ~small, -z, 1).sqrt()
-
-
-def _series(z: Tensor, coefficients: list[float]) -> Tensor:
-    total = torch.full_like(z, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        total = total * z + c
-    return total
-
-
-def _factorial_series(start: int, scale: list[int], count: int = 8) -> list[float]:
-    """scale[k] / (2 k + start)! for k = 0, 1, ..."""
-    out, factorial = [], 1.0
-    for m in range(1, start + 1):
-        factorial *= m
-    for k in range(count):
-        out.append(scale[k] / factorial)
-        factorial *= (2 * k + start + 1) * (2 * k + start + 2)
-    return out
-
-
-_COSH = _factorial_series(0, [1] * 8)
-_SINHC = _factorial_series(1, [1] * 8)
-_SINHC_SLOPE = _factorial_series(3, list(range(1, 9)))
-# asin(s) / s in powers of s*s.
-_ASIN = [math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(11)]
-
-
-def cosh_root(z: Tensor) -> Tensor:
-    """cosh(sqrt(z)), entire in z: the cosine of sqrt(-z) where z is negative."""
-    small, up, down = _roots(z)
-    return torch.where(
-        small, _series(torch.where(small, z, 0), _COSH), torch.where(z > 0, torch.cosh(up), torch.cos(down))
-    )
-
-
-def sinhc_root(z: Tensor) -> Tensor:
-    """sinh(sqrt(z)) / sqrt(z), entire in z."""
-    small, up, down = _roots(z)
-    large = torch.where(z > 0, torch.sinh(up) / up, torch.sin(down) / down)
-    return torch.where(small, _series(torch.where(small, z, 0), _SINHC), large)
-
-
-def sinhc_root_slope(z: Tensor) -> Tensor:
-    """The derivative of `sinhc_root`."""
-    small = z.abs() < SERIES
-    far = torch.where(small, 1, z)
-    large = (cosh_root(far) - sinhc_root(far)) / (2 * far)
-    return torch.where(small, _series(torch.where(small, z, 0), _SINHC_SLOPE), large)
-
-
-def angle_over_sine(c: Tensor, w: Tensor) -> Tensor:
-    """atan2(sqrt(w), c) / sqrt(w), continued through w = 0 to artanh(sqrt(-w) / c) / sqrt(-w)."""
-    small, sine, sinh = _angle_parts(c, w)
-    safe = torch.where(small, c, 1)
-    near = _series(-torch.where(small, w, 0) / safe**2, [1 / (2 * k + 1) for k in range(9)]) / safe
-    rapid = torch.atanh(torch.where((w < 0) & ~small, sinh / c, 0.5)) / sinh
-    return torch.where(small, near, torch.where(w > 0, torch.atan2(sine, c) / sine, rapid))
-
-
-def angle_over_sine_slope(c: Tensor, w: Tensor) -> Tensor:
-    """The derivative of `angle_over_sine` by w."""
-    small, _, _ = _angle_parts(c, w)
-    safe = torch.where(small, c, 1)
-    terms = [-(k + 1) / (2 * k + 3) for k in range(9)]
-    near = _series(-torch.where(small, w, 0) / safe**2, terms) / safe**3
-    far = torch.where(small, 1, w)
-    large = (c / (c * c + far) - angle_over_sine(c, far)) / (2 * far)
-    return torch.where(small, near, large)
-
-
-def _angle_parts(c: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the series holds; the roots of w and of -w, with 1 in place of what is not used."""
-    small = (w.abs() < ANGLE_SERIES * c * c) & (c > 0)
-    sine = torch.where((w > 0) & ~small, w, 1).sqrt()
-    sinh = torch.where((w < 0) & ~small, -w, 1).sqrt()
-    return small, sine, sinh
 
 
 def _left_matrix(a: Multivector) -> tuple[Tensor, tuple[int, ...]]:
@@ -143,9 +57,9 @@ def _parts(a: Multivector) -> tuple[Tensor | None, Multivector | None]:
     return (a.scalar_part() if 0 in a.grades else None), (a.with_grades(rest) if rest else None)
 
 
-def _is_null(a: Multivector) -> bool:
+def _is_null(algebra: Algebra, grades: tuple[int, ...]) -> bool:
     """Whether these grades square to zero whatever the coefficients."""
-    return not plan.square(a.algebra.signature, a.grades, False).terms
+    return not plan.square(algebra.signature, grades, False).terms
 
 
 def exp(a: Multivector) -> Multivector:
@@ -163,20 +77,32 @@ def exp(a: Multivector) -> Multivector:
     return out if scalar is None else out * scalar.exp()
 
 
+def _scalars(like: Multivector, values: Tensor) -> Multivector:
+    """Numbers as multivectors, so that a product by them is one operation of the engine."""
+    return like.algebra.multivector(values.unsqueeze(-1), (0,))
+
+
 def _exp_of_rest(a: Multivector) -> Multivector:
+    sign = plan.sign_of_square(a.algebra.signature, a.grades)
     square = a.squared()
     z, q = _parts(square)
     if z is None:
         z = torch.zeros_like(square.values[..., 0])
     if q is None:
-        return a * sinhc_root(z) + cosh_root(z)
-    if _is_null(q):
-        factor = q * sinhc_root_slope(z) + sinhc_root(z)
-        return a * factor + q * (sinhc_root(z) / 2) + cosh_root(z)
+        cosh, sinhc, _ = cosh_of_root(z, sign)
+        return a.product("geometric", _scalars(a, sinhc)) + cosh
+    if _is_null(a.algebra, q.grades):
+        cosh, sinhc, slope = cosh_of_root(z, sign)
+        return a * (q * slope + sinhc) + (q * (sinhc / 2) + cosh)
     if a.algebra.dimension <= 5 and a.grades == (2,) and q.grades == (4,):
-        sinhc = _of_number(_complex_sinhc_root, sinhc_root, sinhc_root_slope, z, q)
-        cosh = _of_number(_complex_cosh_root, cosh_root, lambda z: sinhc_root(z) / 2, z, q)
-        return a * sinhc + cosh
+        cosh, sinhc, slope = cosh_of_root(z, sign)
+        qq = q.squared().scalar_part()
+        null = _is_nearly_null(qq, 1 + q.values.square().sum(-1))
+        root = _root(qq, null)
+        cosh_pair, sinhc_pair = complex_cosh_of_root(torch.stack([z + root, z - root]))
+        return a * _of_pair(q, sinhc_pair, root, null, sinhc, slope) + _of_pair(
+            q, cosh_pair, root, null, cosh, sinhc / 2
+        )
     rows, grades = _left_matrix(a)
     return a.algebra.multivector(torch.linalg.matrix_exp(rows)[..., 0, :], grades)
 
@@ -193,52 +119,32 @@ def _root(square: Tensor, null: Tensor) -> Tensor:
     return torch.complex(safe, torch.zeros_like(safe)).sqrt()
 
 
-def _of_number(
-    function: Callable[[Tensor], Tensor],
-    real: Callable[[Tensor], Tensor],
-    slope: Callable[[Tensor], Tensor],
-    z: Tensor,
-    q: Multivector,
+def _of_pair(
+    q: Multivector, pair: Tensor, root: Tensor, null: Tensor, value: Tensor, slope: Tensor
 ) -> Multivector:
-    """An entire function, real on the reals, of z + q with q*q a scalar."""
-    square = q.squared().scalar_part()
-    null = _is_nearly_null(square, 1 + q.values.square().sum(-1))
-    root = _root(square, null)
-    above, below = function(z + root), function(z - root)
-    scalar = torch.where(null, real(z), ((above + below) / 2).real)
-    factor = torch.where(null, slope(z), ((above - below) / (2 * root)).real)
+    """A function, real on the reals, of z + q with q*q a scalar.
+
+    Args:
+        q: The part of grade 4.
+        pair: The function of z + root and of z - root.
+        root: The complex root of q*q.
+        null: Where q*q is taken for zero.
+        value: The function of z.
+        slope: Its derivative there.
+    """
+    above, below = pair.unbind(0)
+    scalar = torch.where(null, value, (above.real + below.real) / 2)
+    factor = torch.where(null, slope, ((above - below) / (2 * root)).real)
     return q * factor + scalar
-
-
-def _complex_cosh_root(z: Tensor) -> Tensor:
-    small = z.abs() < SERIES
-    far = torch.where(small, torch.ones_like(z), z).sqrt().cosh()
-    return torch.where(small, _series(torch.where(small, z, 0), _COSH), far)
-
-
-def _complex_sinhc_root(z: Tensor) -> Tensor:
-    small = z.abs() < SERIES
-    root = torch.where(small, torch.ones_like(z), z).sqrt()
-    return torch.where(small, _series(torch.where(small, z, 0), _SINHC), root.sinh() / root)
-
-
-def _complex_angle_over_sine(c: Tensor, w: Tensor) -> Tensor:
-    """log(c + i s) / (i s) for s*s = w, where c*c + w = 1."""
-    small = (w.abs() < ANGLE_SERIES) & (c.real > 0)
-    root = torch.where(small, torch.ones_like(w), w).sqrt()
-    far = -1j * (c + 1j * root).log() / root
-    near = _series(torch.where(small, w, 0), _ASIN)
-    return torch.where(small, near, far)
 
 
 def _log_of_versor(a: Multivector) -> Multivector:
     """The logarithm of an even versor of up to five dimensions; NaN for what is none."""
-    planes = a.with_grades((2,))
-    norm = a.norm_squared()
-    length = norm.abs().sqrt()
-    excess = (a.reverse_squared() - norm).values.abs().amax(-1)
+    square = a.reverse_squared()
+    length = square.scalar_part().abs().sqrt()
+    excess = square.with_grades((4,)).values.abs().amax(-1)
     versor = excess <= torch.finfo(a.dtype).eps ** 0.5 * a.values.square().sum(-1)
-    length = torch.where(versor, length, torch.full_like(length, torch.nan))
+    length = torch.where(versor, length, torch.nan)
     unit = a / length
     planes, c, tops = unit.with_grades((2,)), unit.scalar_part(), unit.with_grades((4,))
     square = planes.squared()
@@ -251,12 +157,12 @@ def _log_of_versor(a: Multivector) -> Multivector:
     qq = q.squared().scalar_part()
     null = _is_nearly_null(qq, size) | (size == 0)
     root = _root(qq, null)
-    above = _complex_angle_over_sine(c + dc * root, w + dw * root)
-    below = _complex_angle_over_sine(c - dc * root, w - dw * root)
-    slope = dw * angle_over_sine_slope(c, w) - dc / (c * c + w)
-    scalar = torch.where(null, angle_over_sine(c, w), ((above + below) / 2).real)
-    factor = torch.where(null, slope, ((above - below) / (2 * root)).real)
-    return planes * (q * factor + scalar) + length.log()
+    pair = complex_angle_over_sine(
+        torch.stack([c + dc * root, c - dc * root]), torch.stack([w + dw * root, w - dw * root])
+    )
+    angle, slope, unity = angle_over_sine(c, w, plan.sign_of_square(a.algebra.signature, (2,)))
+    factor = _of_pair(q, pair, root, null, angle, dw * slope - dc / unity)
+    return planes * factor + length.log()
 
 
 def _refuse(function: str, a: Multivector) -> HypatiaError:
@@ -274,24 +180,25 @@ def log(a: Multivector) -> Multivector:
         return a.map(torch.log)
     if c is None:
         c = torch.zeros_like(rest.values[..., 0])
-    square = rest.squared()
-    if square.grades == (0,):
-        w = -square.scalar_part()
-        return rest * angle_over_sine(c, w) + (c * c + w).log() / 2
+    signature = a.algebra.signature
+    sign = plan.sign_of_square(signature, rest.grades)
+    if plan.square(signature, rest.grades, False).grades == (0,):
+        angle, _, length = angle_over_sine(c, -rest.squared().scalar_part(), sign)
+        return rest.product("geometric", _scalars(rest, angle)) + length.log() / 2
     if 2 not in rest.grades or not set(rest.grades) <= {2, 4}:
         raise _refuse("log", a)
     planes, top = rest.with_grades((2,)), rest.with_grades((4,))
-    square = planes.squared()
-    z, q = _parts(square)
-    if z is None or not _is_null(top) or (q is not None and not _is_null(q)):
+    squares = plan.square(signature, (2,), False).grades
+    if 0 not in squares or not all(_is_null(a.algebra, (g,)) for g in {*squares, 4} - {0}):
         if a.algebra.dimension > 5:
             raise _refuse("log", a)
         return _log_of_versor(a)
-    w = -z
-    length = c * c + w
-    factor = top * (-1 / length) + angle_over_sine(c, w)
+    z, q = _parts(planes.squared())
+    assert z is not None
+    angle, slope, length = angle_over_sine(c, -z, sign)
+    factor = top * (-1 / length) + angle
     if q is not None:
-        factor = factor - q * angle_over_sine_slope(c, w)
+        factor = factor - q * slope
     return planes * factor + length.log() / 2
 
 

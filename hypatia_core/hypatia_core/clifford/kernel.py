@@ -49,6 +49,22 @@ def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(torch.broadcast_shapes(*shapes))
 
 
+def repacked(runs: tuple[plans.Run, ...], *operands: Tensor) -> Tensor:
+    """Coefficients laid together of runs of the operands' own; a view where they are one run of one."""
+    if len(operands) > 1:
+        dtype = torch.promote_types(operands[0].dtype, operands[1].dtype)
+        batch = broadcast(operands[0].shape[:-1], operands[1].shape[:-1])
+        operands = tuple(values.to(dtype).expand(*batch, values.shape[-1]) for values in operands)
+    first = operands[0]
+    parts = [
+        first.new_zeros((*first.shape[:-1], count))
+        if operand is None
+        else operands[operand].narrow(-1, start, count)
+        for operand, start, count in runs
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
 def _batch(left: torch.Size, right: torch.Size) -> int:
     return math.prod(broadcast(left[:-1], right[:-1]))
 

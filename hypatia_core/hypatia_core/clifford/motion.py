@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import HypatiaError
-from hypatia_core.clifford import kernel
+from hypatia_core.clifford import check, kernel, plan
 from hypatia_core.clifford.algebra import Algebra
 from hypatia_core.clifford.multivector import Multivector
 
@@ -32,18 +32,19 @@ def space_dimension(algebra: Algebra) -> int:
 
 def combination(algebra: Algebra, terms: dict[str, Tensor]) -> Multivector:
     """The multivector with these coefficients of named blades, zero elsewhere in their grades."""
-    named = {algebra.native.blade_index(name): c for name, c in terms.items()}
-    grades = sorted({algebra.native.grades[k] for k, _ in named})
+    named = {plan.blade_index(algebra.signature, name): c for name, c in terms.items()}
+    grade = plan.grade_of_each(algebra.signature, algebra.all_grades)
+    grades = tuple(sorted({grade[k] for k, _ in named}))
     placed = {k: c if sign == 1 else -c for (k, sign), c in named.items()}
     shape = kernel.broadcast(*(c.shape for c in terms.values()))
     dtype = next(iter(terms.values())).dtype
     device = next(iter(terms.values())).device
     zero = torch.zeros(shape, dtype=dtype, device=device)
-    kept = [k for k, grade in enumerate(algebra.native.grades) if grade in grades]
+    kept = plan.positions(algebra.signature, grades)
     return Multivector(algebra, torch.stack([(placed.get(k, zero)).expand(shape) for k in kept], -1), grades)
 
 
-def _components(values: Tensor | Sequence[Any], count: int, what: str, like: Tensor | None = None) -> Tensor:
+def components(values: Tensor | Sequence[Any], count: int, what: str, like: Tensor | None = None) -> Tensor:
     """A floating tensor whose last extent is `count`; a list takes dtype and device of `like`."""
     tensor = values if isinstance(values, Tensor) else torch.as_tensor(values)
     if like is not None and not isinstance(values, Tensor):
@@ -53,18 +54,6 @@ def _components(values: Tensor | Sequence[Any], count: int, what: str, like: Ten
     if tensor.dim() == 0 or tensor.shape[-1] != count:
         raise HypatiaError(f"{what} has {count} components, but the shape is {tuple(tensor.shape)}")
     return tensor
-
-
-def _refuse_if(wrong: Tensor, message: str) -> None:
-    """Raises where any is wrong. In a compiled graph or `vmap` no value is known: there the result is NaN."""
-    if torch.compiler.is_compiling():
-        return
-    try:
-        found = bool(wrong.any())
-    except RuntimeError:
-        return
-    if found:
-        raise HypatiaError(message)
 
 
 def rotor(algebra: Algebra, angle: Tensor | float, axis: Tensor | Sequence[Any] | None = None) -> Multivector:
@@ -86,16 +75,16 @@ def rotor(algebra: Algebra, angle: Tensor | float, axis: Tensor | Sequence[Any] 
     """
     half = torch.as_tensor(angle)
     half = (half if half.is_floating_point() else half.to(torch.get_default_dtype())) / 2
-    _refuse_if(~half.isfinite(), "the angle of a rotor must be finite")
+    check.refuse_if(~half.isfinite(), "the angle of a rotor must be finite")
     if space_dimension(algebra) == 2:
         if axis is not None:
             raise HypatiaError("a rotor of the plane has no axis")
         return combination(algebra, {"s": half.cos(), "e12": -half.sin()})
     if axis is None:
         raise HypatiaError("a rotor of space needs an axis of 3 components")
-    direction = _components(axis, 3, "the axis of a rotor", half)
+    direction = components(axis, 3, "the axis of a rotor", half)
     length = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
-    _refuse_if((length == 0) | ~length.isfinite(), "the axis of a rotor must be finite and not zero")
+    check.refuse_if((length == 0) | ~length.isfinite(), "the axis of a rotor must be finite and not zero")
     x, y, z = (direction / length * -half.sin().unsqueeze(-1)).unbind(-1)
     return combination(algebra, {"s": half.cos().expand(x.shape), "e23": x, "e31": y, "e12": z})
 
@@ -109,7 +98,7 @@ def translator(algebra: Algebra, displacement: Tensor | Sequence[Any]) -> Multiv
     n = space_dimension(algebra)
     if algebra.signature in EUCLIDEAN:
         raise HypatiaError(f"{algebra!r} has no translations; the projective and conformal models have")
-    parts = (_components(displacement, n, "a displacement") / 2).unbind(-1)
+    parts = (components(displacement, n, "a displacement") / 2).unbind(-1)
     if algebra.signature in PROJECTIVE:
         terms = {f"e0{k}": -part for k, part in enumerate(parts, 1)}
     else:
@@ -128,7 +117,7 @@ def point(algebra: Algebra, position: Tensor | Sequence[Any]) -> Multivector:
         HypatiaError: If the model has no points or the position the wrong length.
     """
     n = space_dimension(algebra)
-    x = _components(position, n, "a position")
+    x = components(position, n, "a position")
     parts = x.unbind(-1)
     if algebra.signature in PROJECTIVE:
         dual = combination(
@@ -165,7 +154,7 @@ def plane(algebra: Algebra, normal: Tensor | Sequence[Any], distance: Tensor | f
         HypatiaError: If the model is Euclidean or the normal has the wrong length.
     """
     n = space_dimension(algebra)
-    direction = _components(normal, n, "a normal")
+    direction = components(normal, n, "a normal")
     offset = torch.as_tensor(distance, dtype=direction.dtype, device=direction.device)
     offset = offset.expand(direction.shape[:-1])
     terms = {f"e{k}": part for k, part in enumerate(direction.unbind(-1), 1)}

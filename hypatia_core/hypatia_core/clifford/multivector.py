@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from hypatia_core._hypatia_core import HypatiaError, PyMultiVector
-from hypatia_core.clifford import exponential, kernel, plan
+from hypatia_core.clifford import exponential, kernel, plan, subspace
 from hypatia_core.clifford.algebra import Algebra
+from hypatia_core.clifford.root_functions import safe_sqrt
 
 # The names that torch gives to an operator's function, and the operator's own.
 _OPERATORS = {
@@ -25,6 +26,8 @@ _OPERATORS = {
     "lshift": "lshift",
     "rshift": "rshift",
 }
+
+_REFLECTED_DIVISION = torch.Tensor.__rtruediv__
 
 
 class Multivector:
@@ -84,7 +87,8 @@ class Multivector:
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Sends `tensor * multivector` and its like to the operators of this class, in Dynamo too."""
-        name = getattr(function, "__name__", "").strip("_")
+        # Dynamo sees through the wrapper that the reflected division has, and with it its name.
+        name = "rdiv" if function is _REFLECTED_DIVISION else getattr(function, "__name__", "").strip("_")
         swapped = name.startswith("r") and name[1:] in _OPERATORS
         operation = _OPERATORS.get(name[1:] if swapped else name)
         if operation is None or len(args) != 2 or kwargs:
@@ -172,15 +176,15 @@ class Multivector:
         return found if sign == 1 else -found
 
     def with_grades(self, grades: Iterable[int]) -> Multivector:
-        """The part of these grades, stored as such: other grades are dropped, missing ones are zero."""
+        """The part of these grades, stored as such: other grades are dropped, missing ones are zero.
+
+        The coefficients may share memory with this one's, as a slice of a tensor does.
+        """
         target = self.algebra.check_grades(grades)
         if target == self.grades:
             return self
-        places = plan.repacking(self.algebra.signature, self.grades, target)
-        zero = torch.zeros_like(self.values[..., :1]).squeeze(-1)
-        parts = self.values.unbind(-1)
-        picked = [zero if n < 0 else parts[n] for n in places]
-        return Multivector(self.algebra, torch.stack(picked, -1), target)
+        runs = plan.runs(self.algebra.signature, (self.grades,), target)
+        return Multivector(self.algebra, kernel.repacked(runs, self.values), target)
 
     def grade(self, *grades: int) -> Multivector:
         """The part of these grades."""
@@ -280,6 +284,10 @@ class Multivector:
 
     def _added(self, other: Multivector, factor: int) -> Multivector:
         grades = tuple(sorted({*self.grades, *other.grades}))
+        if set(self.grades).isdisjoint(other.grades):
+            runs = plan.runs(self.algebra.signature, (self.grades, other.grades), grades)
+            second = other.values if factor == 1 else -other.values
+            return Multivector(self.algebra, kernel.repacked(runs, self.values, second), grades)
         left, right = self.with_grades(grades).values, other.with_grades(grades).values
         return Multivector(self.algebra, left + right if factor == 1 else left - right, grades)
 
@@ -445,7 +453,7 @@ class Multivector:
 
     def norm(self) -> Tensor:
         """The root of the absolute value of `norm_squared`; its gradient at zero is zero."""
-        return exponential.safe_sqrt(self.norm_squared().abs())
+        return safe_sqrt(self.norm_squared().abs())
 
     def normalized(self) -> Multivector:
         """Divided by its norm, as tensors divide: a null multivector gives non-finite coefficients."""
@@ -505,6 +513,76 @@ class Multivector:
     def reflect(self, normal: Multivector) -> Multivector:
         """The mirror image in the hyperplane orthogonal to a vector: -n v n**-1 for a vector v."""
         return (normal * self.involute() * normal.inverse()).with_grades(self.grades)
+
+    def join(self, other: Multivector, grade: int | None = None) -> Multivector:
+        """The smallest blades that contain both, as subspaces; batches broadcast.
+
+        The outer product where the blades share no direction. Elsewhere the coefficients have length 1 and it
+        continues this one, up to its sign.
+
+        Args:
+            other: Blades of one grade, as these are.
+            grade: Of all the joins. By default it is read off the values; where these are not known (in
+                `torch.compile` and `vmap`) blades are taken to share no more than they have to.
+
+        Raises:
+            HypatiaError: If either has several grades or is known to be no blade, if joins of the batch have
+                different grades, or none can have this one.
+
+        Example:
+            >>> from hypatia_core.clifford import Algebra
+            >>> space = Algebra(3)
+            >>> x, y, z = (space.vector(v) for v in torch.eye(3))
+            >>> print(x.join(y), (x ^ y).join(y ^ z))
+            e12 e123
+        """
+        return subspace.join(self, self._blade(other), grade)
+
+    def meet(self, other: Multivector, grade: int | None = None) -> Multivector:
+        """The largest blades that both contain: the undual of the join of the duals, with its conditions.
+
+        The regressive product where both span the whole space together.
+
+        Args:
+            other: Blades of one grade, as these are.
+            grade: Of all the meets; see `join`.
+
+        Raises:
+            HypatiaError: As `join`.
+
+        Example:
+            >>> from hypatia_core.clifford import Algebra
+            >>> space = Algebra(3)
+            >>> x, y, z = (space.vector(v) for v in torch.eye(3))
+            >>> print((x ^ y).meet(y ^ z))
+            e2
+        """
+        return subspace.meet(self, self._blade(other), grade)
+
+    def _blade(self, other: Any) -> Multivector:
+        operand = self._operand(other)
+        if operand is None:
+            raise TypeError(f"meet and join take multivectors, not {type(other).__name__}")
+        return operand
+
+    def to_quaternion(self) -> Tensor:
+        """The unit quaternions (x, y, z, w) `(..., 4)` of rotors of space, scalar last as in SciPy.
+
+        Raises:
+            HypatiaError: If the algebra is not VGA3D.
+
+        Example:
+            >>> from math import pi
+            >>> from hypatia_core.clifford import Algebra, rotor
+            >>> rotor(Algebra(3), torch.tensor(pi), [0.0, 1.0, 0.0]).to_quaternion().round(decimals=4)
+            tensor([0., 1., 0., -0.])
+        """
+        if self.algebra.signature != (3, 0, 0):
+            raise HypatiaError(f"quaternions are rotors of VGA3D, not of {self.algebra!r}")
+        planes = [-self.coefficient(name) for name in ("e23", "e31", "e12")]
+        values = torch.stack([*planes, self.scalar_part()], -1)
+        length: Tensor = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+        return values / length
 
     def to_matrix(self) -> Tensor:
         """The matrices `(..., n, n)` of v -> a v ~a on vectors; column j is the image of basis vector j."""

@@ -115,11 +115,38 @@ def pseudoscalar_square(signature: Signature) -> int:
     return int((top * top).scalar_part())
 
 
+class Run(NamedTuple):
+    """So many stored blades of an operand from `start` on, one after another; zeros for no operand."""
+
+    operand: int | None
+    start: int
+    length: int
+
+
 @constant
 def repacking(signature: Signature, source: Grades, target: Grades) -> tuple[int, ...]:
     """For each blade of `target` its place in `source`, or -1 where it is not stored there."""
     place = {k: n for n, k in enumerate(positions(signature, source))}
     return tuple(place.get(k, -1) for k in positions(signature, target))
+
+
+@constant
+def runs(signature: Signature, sources: tuple[Grades, ...], target: Grades) -> tuple[Run, ...]:
+    """Where the blades of `target` come from, of operands that store different grades each.
+
+    >>> [tuple(run) for run in runs((3, 0, 0), ((0, 2), (1,)), (0, 1, 2, 3))]
+    [(0, 0, 1), (1, 0, 3), (0, 1, 3), (None, 0, 1)]
+    """
+    place = {k: (s, n) for s, g in enumerate(sources) for n, k in enumerate(positions(signature, g))}
+    found: list[Run] = []
+    for k in positions(signature, target):
+        operand, start = place.get(k, (None, 0))
+        last = found[-1] if found else None
+        if last and last.operand == operand and (operand is None or start == last.start + last.length):
+            found[-1] = last._replace(length=last.length + 1)
+        else:
+            found.append(Run(operand, start, 1))
+    return tuple(found)
 
 
 @constant
@@ -171,6 +198,20 @@ def square(signature: Signature, grades: Grades, reverse: bool) -> Plan:
     return _packed(
         signature, grades, grades, [(*key, factor) for key, factor in sorted(joined.items()) if factor]
     )
+
+
+@constant
+def sign_of_square(signature: Signature, grades: Grades) -> int | None:
+    """The sign of the scalar part of a*a where the metric alone tells it, 0 where it is zero, else None.
+
+    >>> [sign_of_square((3, 0, 1), grades) for grades in [(1,), (2,), (4,), (1, 2)]]
+    [1, -1, 0, None]
+    """
+    form = square(signature, grades, False)
+    signs = {1 if term.factor > 0 else -1 for term in form.terms if form.grades[0] == term.result == 0}
+    if len(signs) > 1:
+        return None
+    return signs.pop() if signs else 0
 
 
 @constant
