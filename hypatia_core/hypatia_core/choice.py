@@ -22,6 +22,8 @@ from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
 from hypatia_core.timing import are_settled, is_out
 
+#: What the original is called, and what runs op by op is held against.
+ORIGINAL = "original"
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
 #: A second graph is given to a compiler only for so much more: it takes as long again as the first.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import hypatia_core
 from agreement import assert_agrees, hypatia
-from hypatia_core import backend, choice, compat
+from hypatia_core import candidates, choice, compat
 from hypatia_core.choice import Candidate, Choice, Deferred
 from hypatia_core.executors.aten import Aten
 from hypatia_core.executors.inductor import Inductor
@@ -197,6 +197,10 @@ def test_what_convolutions_took_is_learnt_too(monkeypatch: pytest.MonkeyPatch) -
 def test_predictions() -> None:
     found = Shares(2.0, 1.0, 4.0)
     assert found.of(3.5).total == pytest.approx(3.5) and found.of(None) is found and found.of(9.0) is found
+    priced = Shares(9.0, 0.0, 3.0, nodes=(1, 0, 9), price=0.25)
+    less = priced.of(11.0)
+    assert (less.library, less.fused, less.price) == pytest.approx((8.9, 2.1, 0.15)), "each the same less"
+    assert priced.of(4.75).library == pytest.approx(8.75 / 2), "what is no price of a call, in proportion"
     for fused in (0.0, 0.3, 1.0):
         assert found.learnt(found.predicted(Left(fused=fused)), Left()).fused == pytest.approx(fused)
     assert found.learnt(100.0, Left()) == Left(1.0, 1.0), "never more than op by op"
@@ -211,6 +215,7 @@ def test_what_a_compiler_fuses() -> None:
     graph = torch.fx.experimental.proxy_tensor.make_fx(function)(*given)
     found = shares(graph, given)
     assert found.library > 0 and found.convolutions > 0 and found.fused > 0
+    assert found.nodes[:2] == (1, 1) and 0 < found.price <= min(found.library, found.convolutions)
     everything = shares(graph, given, set(graph.graph.nodes))
     assert everything.total == 0
 
@@ -246,23 +251,23 @@ def test_of_a_small_graph_both_are_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(counted.graphs) == 2
 
 
-@pytest.mark.parametrize("candidates", ["likely", "all"])
-def test_of_a_large_graph_what_may_win(candidates: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("which", ["likely", "all"])
+def test_of_a_large_graph_what_may_win(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    monkeypatch.setattr(backend, "SMALL", 0)
-    monkeypatch.setattr(backend, "MODERATE", 0)  # nor are its calls in doubt
+    monkeypatch.setattr(candidates, "SMALL", 0)
+    monkeypatch.setattr(candidates, "MODERATE", 0)  # nor are its calls in doubt
     monkeypatch.setattr(choice, "UNKNOWN", Left(fused=1e9))  # nothing is expected of it
-    compiled = hypatia(chain, executor="auto", cache=False, candidates=candidates)
+    compiled = hypatia(chain, executor="auto", cache=False, candidates=which)
     assert_agrees(chain, *given(), compiled=compiled)
     (graph,) = hypatia_core.report(compiled).graphs
-    assert len(counted.graphs) == (2 if candidates == "all" else 0)
+    assert len(counted.graphs) == (2 if which == "all" else 0)
     refused = [reason for reason in graph.refusals if "not compiled" in reason]
-    assert len(refused) == (0 if candidates == "all" else 2)
+    assert len(refused) == (0 if which == "all" else 2)
 
 
 def test_a_deferred_candidate_is_verified_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    monkeypatch.setattr(backend, "SMALL", 0)
+    monkeypatch.setattr(candidates, "SMALL", 0)
     monkeypatch.setattr(choice, "UNKNOWN", Left(fused=0.0))
     compiled = hypatia(chain, executor="inductor", cache=False)
     assert_agrees(chain, *given(), compiled=compiled)
@@ -281,7 +286,7 @@ def test_without_measuring_the_rewritten_graph_alone(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("small", [16, 0])
 def test_training_has_the_same_candidates(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    monkeypatch.setattr(backend, "SMALL", small)
+    monkeypatch.setattr(candidates, "SMALL", small)
     monkeypatch.setattr(choice, "UNKNOWN", Left(fused=0.0))
     a, b, v = given()
     a.requires_grad_(True)
@@ -303,7 +308,7 @@ def test_training_has_the_same_candidates(small: int, monkeypatch: pytest.Monkey
 
 def test_what_asks_something_new_of_a_size_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
-    monkeypatch.setattr(backend, "SMALL", 0)
+    monkeypatch.setattr(candidates, "SMALL", 0)
     monkeypatch.setattr(choice, "UNKNOWN", Left(fused=0.0))
     in_time = Inductor.compile
 
