@@ -74,17 +74,18 @@ class Shares:
         """The same shares of another total: that of flat code, where each node costs less than by itself.
 
         First each node costs the same less, up to the price of running it by itself; what is still too much
-        is taken from all shares in proportion. In proportion alone, a few long products would be told to take
-        less because of many short nodes, and code that fuses these to win what nothing can.
+        is taken from all shares in proportion, and so is added what is too little, for each node was timed at
+        its best. In proportion alone, a few long products would be told to take less because of many short
+        nodes, and code that fuses these to win what nothing can.
 
         >>> Shares(8.0, 0.0, 4.0, nodes=(2, 0, 6), price=0.25).of(11.0)
         Shares(library=7.75, convolutions=0.0, fused=3.25, nodes=(2, 0, 6), price=0.125)
         >>> Shares(8.0, 0.0, 4.0).of(6.0).library
         4.0
         """
-        if seconds is None or not 0 < seconds < self.total:
+        if seconds is None or not seconds > 0 or not self.total > 0:
             return self
-        price = min(self.price, (self.total - seconds) / max(1, sum(self.nodes)))
+        price = min(self.price, max(0.0, self.total - seconds) / max(1, sum(self.nodes)))
         whole = (self.library, self.convolutions, self.fused)
         library, convolutions, fused = (
             max(0.0, share - price * count) for share, count in zip(whole, self.nodes, strict=True)
