@@ -26,8 +26,9 @@ from hypatia_core.timing import are_settled, is_out
 ORIGINAL = "original"
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
-#: A second graph is given to a compiler only for so much more: it takes as long again as the first.
-SECOND_GAIN = 0.1
+#: A graph is given to a compiler, which takes seconds, where so much more is predicted, since times of nodes
+#: tell no better; and a second graph only for twice that.
+FIRST_GAIN, SECOND_GAIN = 0.05, 0.1
 #: Up to so many times the price of its calls nothing is predicted of a graph from times of its nodes.
 BLURRED = 10.0
 #: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
@@ -243,7 +244,7 @@ class Choice:
             shares = waiting.pop(deferred)
             least = measured[chosen.name]
             predicted = shares.predicted(left)
-            wanted = SECOND_GAIN if compiled else LEAST_GAIN
+            wanted = SECOND_GAIN if compiled else FIRST_GAIN
             # What may be the price of calls alone tells nothing of its parts: then compiling tells, once.
             tells = compiled or least > BLURRED * deferred.calls
             if tells and predicted - deferred.calls > (1 - wanted) * least:
