@@ -115,14 +115,15 @@ class Candidates:
         try:
             with self._diagnostics.timed("implementations"):
                 timings, precision = decisions.KeptTimings(self._record), self._precision()
-                found = lower(best, static, timings, precision) if self._may_lower() else None
+                reals = self._options.numerics == "reals"
+                found = lower(best, static, timings, precision, reals=reals) if self._may_lower() else None
                 self.lowered, self._counted = None, dict(self._report.implementations)
                 if found is not None:
                     self._report.implementations |= found.implementations
                     self.lowered, self._convolutions = found.graph, found.convolutions
                 division = divide(self.lowered or best, static)
                 if self._may_lower() and any(runner.prefers_own for runner in self._runners):
-                    own = lower(best, static, timings, precision, own=True)
+                    own = lower(best, static, timings, precision, own=True, reals=reals)
                     if own is not None and (found is None or own.implementations != found.implementations):
                         self._own_lowered = own
                         alone = divide(own.graph, static)

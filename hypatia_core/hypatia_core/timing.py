@@ -33,8 +33,6 @@ SETTLED = 1.1
 BETWEEN_USES = 64_000_000
 #: … or so many copies.
 MOST_COPIES = 8
-#: A packed copy may take so many times the memory of its weights; some libraries pad without measure.
-MOST_MEMORY = 2.0
 #: A round repeats what takes less than this, in seconds.
 LONG_ENOUGH = 0.5e-3
 
@@ -217,7 +215,7 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
             varying.add(node)
     folded = [n for n in worker.graph.nodes if n not in varying and varying.intersection(n.users)]
     size = sum(memory(worker.made[node]) for node in weights)
-    if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > MOST_MEMORY * size:
+    if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > row.memory * size:
         return {}
 
     rest = fx.Graph()

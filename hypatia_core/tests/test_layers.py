@@ -79,6 +79,7 @@ RUST = [
     ["linear"],
     ["attention", "depthwise", "elementary"],
     ["convolution", "recurrence"],
+    ["winograd"],
     ["native"],
     ["island", "memory"],
     ["analysis"],
