@@ -31,9 +31,10 @@ LEAST_GAIN = 0.02
 FIRST_GAIN, SECOND_GAIN = 0.05, 0.1
 #: Up to so many times the price of its calls nothing is predicted of a graph from times of its nodes.
 BLURRED = 10.0
-#: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
+#: Rounds of measurement, how many there are at least where times repeat and where they do not, and after how
+#: many seconds no further one is begun.
 ROUNDS = 7
-LEAST_ROUNDS = 3
+SETTLED_ROUNDS, LEAST_ROUNDS = 2, 3
 ENOUGH_SECONDS = 1.0
 #: So many times as much of both, where the machine is disturbed.
 PATIENCE = 3
@@ -389,7 +390,8 @@ class Choice:
             settled = are_settled(times)
             patience = 1 if settled else PATIENCE
             late = time.perf_counter() - begun > patience * ENOUGH_SECONDS
-            if done >= patience * ROUNDS or (done >= LEAST_ROUNDS and late):
+            enough = SETTLED_ROUNDS if settled else LEAST_ROUNDS
+            if done >= patience * ROUNDS or (late and done >= enough):
                 break
         self.settled = self.settled and settled
         best = {name: min(seconds) for name, seconds in times.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,43 @@ def test_times_are_those_of_flat_code(monkeypatch: pytest.MonkeyPatch) -> None:
     race = Race(monkeypatch, {"original": 10, ATEN: 9, REWRITTEN: 3.5})
     assert race.decide([ATEN], {REWRITTEN: ((8.5, 0, 0.1), ATEN)}) == ATEN
     assert race.compiled == []
+
+
+@pytest.mark.parametrize(("spread", "rounds"), [(0.0, choice.SETTLED_ROUNDS), (1.0, choice.LEAST_ROUNDS)])
+def test_long_rounds_end_once_times_repeat(
+    spread: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    ran: dict[str, int] = defaultdict(int)
+
+    def entrant(name: str, seconds: float) -> Candidate:
+        def run(inputs: list[Tensor]) -> tuple[Tensor]:
+            nonlocal now
+            ran[name] += 1
+            # Each time a little less, where it spreads.
+            now += seconds * (1 + spread / ran[name])
+            return (inputs[0],)
+
+        return Candidate(name, "aten", name != "original", run)
+
+    monkeypatch.setattr("hypatia_core.choice.time.perf_counter", lambda: now)
+    report = GraphReport("inference", 1, 1)
+    Choice(
+        entrant("original", 0.5),
+        [entrant(ATEN, 0.45)],
+        torch.fx.symbolic_trace(lambda x: x),
+        by_region=None,
+        verify=False,
+        measure=True,
+        exact=False,
+        repeatable=True,
+        profile=None,
+        report=report,
+        refused=lambda reason: None,
+        failed=lambda reason, error: None,
+    ).decide([torch.ones(1)])
+    assert report.installed == ATEN
+    assert ran["original"] == rounds
 
 
 @pytest.mark.parametrize("fault", ["compiling", "predicting"])
