@@ -7,7 +7,7 @@ in panels, whose rows are (taps down, taps across, channels).
 minimal filtering (Lavin and Gray 2016): tiles of 2 × 2 or 4 × 4 positions meet the filters at (side + 2)²
 points, where `torch.ops.hypatia.winograd_filters` has taken the filters' values. In the reals that is the
 same; what is no number spreads over a tile. Of the largest value a convolution of 64 to 512 channels was
-measured to err 3e-7 to 7e-7 by tiles of 2 × 2 and 1.5e-6 to 3e-6 by those of 4 × 4, torch's own 9e-7 to 2.3e-6.
+measured to err 3e-7 to 7e-7 by tiles of 2 × 2 and 1.5e-6 to 3e-6 by those of 4 × 4, torch's 9e-7 to 2.3e-6.
 `torch.ops.hypatia.depthwise_convolution` gives each channel a filter of its own; the filters are (taps down,
 taps across, channels). All add a bias and apply an activation before they write, and answer channels last.
 For inference: none has a gradient.
