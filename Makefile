@@ -40,7 +40,7 @@ NATIVE := $(VENV)/.native
 RELEASE := $(VENV)/.native-release
 
 # The tests of what is compiled for each width of registers: where the processor has 512 bits, those of 256 run too.
-KERNELS := linear:: elementary:: attention:: depthwise:: convolution:: recurrence:: inner_product:: bilinear:: native
+KERNELS := linear:: elementary:: attention:: depthwise:: convolution:: winograd:: recurrence:: inner_product:: bilinear:: native
 
 .PHONY: help demo test test-rust test-python test-mutants test-full test-install test-torch conformance lint bench docs compiler browser cargo nextest
 

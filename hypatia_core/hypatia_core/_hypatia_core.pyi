@@ -108,6 +108,23 @@ def convolution_on_panels(
     algorithm: str,
     threads: int,
 ) -> None: ...
+def pack_winograd(weight: int, panels: int, filters: int, channels: int, side: int) -> None: ...
+def winograd_on_panels(
+    x: int,
+    panels: int,
+    bias: int,
+    other: int,
+    result: int,
+    extents: tuple[int, int, int],
+    sizes: tuple[int, int],
+    padding: tuple[int, int],
+    side: int,
+    activation: str,
+    low: float,
+    high: float,
+    algorithm: str,
+    threads: int,
+) -> None: ...
 def depthwise_convolution(
     x: int,
     filters: int,

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import fx
 from torch.fx import GraphModule
 
 from hypatia_core import cache_folder, compat, decisions, executors
 from hypatia_core._hypatia_core import HypatiaError
+from hypatia_core.candidates import Candidates
 from hypatia_core.check import BFLOAT16_ULPS, FREE_ULPS
-from hypatia_core.choice import Candidate, Choice, Deferred, Form
+from hypatia_core.choice import ORIGINAL, Candidate, Choice
 from hypatia_core.constant_indices import with_constant_indices
 from hypatia_core.contractions import contracted
+from hypatia_core.diagnostics import Diagnostics, fall_back
 from hypatia_core.executors.apart import Apart
 from hypatia_core.executors.base import Executor, Runnable
 from hypatia_core.explanation import explain_later, input_names, profile
-from hypatia_core.fusion import CONVOLVED, Shares, shares
 from hypatia_core.fx_export import write
 from hypatia_core.fx_import import Imported, Reader, is_repeatable
 from hypatia_core.ideals import in_ideals
 from hypatia_core.literals import Tables, while_they_hold
-from hypatia_core.log import HypatiaWarning, announce, logger
-from hypatia_core.lowering import Lowered, lower
+from hypatia_core.log import announce, logger
 from hypatia_core.options import Options
-from hypatia_core.packed_call import compiled_over, held_over
+from hypatia_core.packed_call import compiled_over
 from hypatia_core.regions import LARGE, Region, RegionByRegion, regions
 from hypatia_core.report import GraphReport, brief, graphs_of, labelled, work_of
 from hypatia_core.search import Found, search
@@ -40,13 +35,7 @@ from hypatia_core.sizes import Unsupported, is_symbolic
 from hypatia_core.tiered import Promotion
 from hypatia_core.training import Training
 from hypatia_core.weight_structure import Structures, Watch, while_it_holds
-from hypatia_core.weights import Division, Memo, dependent_on, divide, positions
-
-#: Of graphs of so few nodes generated code is made in any case: it takes little longer than to ask.
-SMALL = 16
-#: Of graphs of so few it takes a second or two, and what their nodes take one by one may be the price of
-#: calls: so many seconds a node may be less than is predicted.
-MODERATE, CALL = 100, 5e-6
+from hypatia_core.weights import Memo, positions
 
 
 def hypatia_backend(
@@ -164,25 +153,14 @@ class Compilation:
         self.weights = weights
         self._record = decisions.Record()
         self._key: str | None = None
-        self._faultless = True
         #: Whether the report knows how to show the programs.
         self._explained = False
-        #: What was computed of weights alone; None where that is nothing. And the candidates that run on it.
-        self.divided: Memo | None = None
-        #: The same where our own kernels are preferred; None where that is no other program.
-        self._own: Memo | None = None
-        self._on_divided: dict[str, Memo] = {}
-        self._own_lowered: Lowered | None = None
         #: Products that are done in left ideals.
         self._halved = 0
         #: What the search made of the graph, once it is compiled; None where that is the original.
         self.rewritten: GraphModule | None = None
         #: The same before contractions were read off it.
         self.searched: GraphModule | None = None
-        #: That or the original with other implementations; None where none was chosen.
-        self.lowered: GraphModule | None = None
-        #: Seconds of the convolutions by their fastest implementations; 0 where they were not measured.
-        self._convolutions = 0.0
         self.dynamo_graph = dynamo_graph
         self.tables = Tables({}, 0) if tables is None else tables
         self.structures = Structures({}, 0) if structures is None else structures
@@ -190,26 +168,22 @@ class Compilation:
         self.plain = executors.named("aten")[0] if plain is None else plain
         self.guard = guard
         self.outputs = outputs
-        #: Which candidate runs, to be decided at the first call; and what may be compiled then.
+        #: Which candidate runs, to be decided at the first call.
         self.choice: Choice | None = None
-        self._deferred: list[Deferred] = []
-        #: Lets a candidate run only where what it takes for granted holds.
-        self._counted: dict[str, int] = {}
-        self._guarded: Callable[[Candidate], Candidate] = lambda candidate: candidate
 
     def compile(self, graph: GraphModule, fake_inputs: Sequence[Any]) -> Runnable:
         """Captured graph in, callable out; whatever fails on the way, the original runs."""
         work = work_of(graph)
         self.report = GraphReport(self.stage, work, work)
         self.reports.append(self.report)
+        self._diagnostics = Diagnostics(self.options, self.report)
         if self.alike:
-            self._refuse("not measured: the ranks of a process group have to decide alike")
+            self._diagnostics.refuse("not measured: the ranks of a process group have to decide alike")
         broken = None if self.dynamo_graph is None else compat.graph_break(self.dynamo_graph)
         if broken is not None:
             self.report.graph_break = {"reason": broken[0], "where": broken[1]}
         static = sorted(self._static()) if self.stage == "inference" else []
-        original = Candidate("original", "aten", False, self.plain.compile(graph, fake_inputs))
-        self._original = original
+        original = Candidate(ORIGINAL, "aten", False, self.plain.compile(graph, fake_inputs))
         imported: Imported | None = None
         rewritten: GraphModule | None = None
         parts: list[Region] | None = []
@@ -224,21 +198,20 @@ class Compilation:
         except Unsupported as reason:
             if self.stage == "joint":
                 raise
-            self._refuse(f"not rewritten: {reason}")
+            self._diagnostics.refuse(f"not rewritten: {reason}")
         except Exception as error:  # a fault of ours must not be the user's
-            self._fall_back(f"not rewritten: {brief(error)}", error)
+            self._diagnostics.fall_back(f"not rewritten: {brief(error)}", error)
             if self.stage == "joint":
                 raise Unsupported(brief(error)) from error
         if not self._explained:
             self._explain(graph)
         best = graph if rewritten is None else rewritten
-        static = positions(static, best)
         tiered = self._is_tiered(imported, best, fake_inputs)
         if tiered:
             self.runners = [r for r in self.runners if r.name != "inductor"] or executors.named("aten")
         watch: Watch | None = None
         if imported is not None and imported.structures:
-            watch = Watch(imported.structures, self.options.weights == "strict", self._refuse)
+            watch = Watch(imported.structures, self.options.weights == "strict", self._diagnostics.refuse)
 
         def guarded(candidate: Candidate) -> Candidate:
             if imported is None or not candidate.rewritten:
@@ -250,10 +223,19 @@ class Compilation:
                 run = while_it_holds(run, original.run, watch)
             return replace(candidate, run=run)
 
-        self._guarded = guarded
+        self._candidates = Candidates(
+            self.report,
+            self.options,
+            self.runners,
+            original=original,
+            static=static,
+            record=self._record,
+            guarded=guarded,
+            diagnostics=self._diagnostics,
+        )
         repeatable = is_repeatable(graph.graph) if imported is None else not imported.observable
         # What cannot be run twice is neither verified nor timed: nothing can take its place.
-        candidates = self._decided(original, graph, best, static, fake_inputs) if repeatable else []
+        candidates = self._decided(graph, best, fake_inputs) if repeatable else []
         decided = self._record.chosen
         settings: dict[str, Any] = {
             "by_region": None,
@@ -268,8 +250,8 @@ class Compilation:
             if self.options.profile
             else None,
             "report": self.report,
-            "refused": self._refuse,
-            "failed": self._fall_back,
+            "refused": self._diagnostics.refuse,
+            "failed": self._diagnostics.fall_back,
             "decided": None if tiered else self._settle if decided is not None else self._settle_and_keep,
         }
 
@@ -280,13 +262,13 @@ class Compilation:
                 others["by_region"] = RegionByRegion(graph, self.searched or graph, parts, exact)
             return Choice(original, candidates, graph, **(settings | others))
 
-        self.choice = choice(candidates, deferred=self._deferred)
+        self.choice = choice(candidates, deferred=self._candidates.deferred)
         first = self.choice.installed()
         if not tiered:
             return first
 
         def second() -> Candidate:
-            apart, divided = Apart(), self.divided
+            apart, divided = Apart(), self._candidates.divided
             run = apart.compile(best, fake_inputs) if divided is None else compiled_over(divided, apart)
             name = f"{apart.name}, rewritten" if rewritten is not None else apart.name
             return guarded(Candidate(name, apart.name, rewritten is not None, run))
@@ -300,12 +282,12 @@ class Compilation:
                 profile=None,
                 report=account,
                 decided=None,
-                failed=lambda reason, _: self._refuse(reason),
+                failed=lambda reason, _: self._diagnostics.refuse(reason),
             ),
             weights=sorted(self._static()),
             report=self.report,
             measure=self.options.measure,
-            refused=self._refuse,
+            refused=self._diagnostics.refuse,
             decided=lambda _: self._keep_installed(),
         ).started()
 
@@ -326,35 +308,29 @@ class Compilation:
         else:
             reason = Apart().refusal(best)
         if reason is not None:
-            self._refuse(f"tiered: {reason}")
+            self._diagnostics.refuse(f"tiered: {reason}")
         return reason is None
 
     @property
     def installed_memo(self) -> Memo | None:
         """What the chosen candidate runs on of what was computed of weights alone."""
-        return self._on_divided.get(self.report.installed)
+        return self._candidates.installed_memo
+
+    @property
+    def lowered(self) -> GraphModule | None:
+        """The rewritten graph or the original with other implementations; None where none was chosen."""
+        return self._candidates.lowered
 
     @property
     def installed_lowered(self) -> GraphModule | None:
-        """The graph with other implementations that the chosen candidate runs, or would run."""
-        if self._own_lowered is not None and self.installed_memo is self._own:
-            return self._own_lowered.graph
-        return self.lowered
+        """The same as the chosen candidate runs it, or would run it."""
+        return self._candidates.installed_lowered
 
     def _settle(self, chosen: Candidate, settled: bool = True) -> None:
-        """Lets go of what was computed of weights for the candidates that lost."""
-        installed = self.installed_memo
-        if installed is None or self._own is None:
-            return
-        for memo in (self.divided, self._own):
-            if memo is not None and memo is not installed:
-                memo.drop()
-        if installed is self._own and self._own_lowered is not None:
-            self.report.implementations = {**self._counted, **self._own_lowered.implementations}
-        installed.tell()
+        self._candidates.settle()
 
     def _settle_and_keep(self, chosen: Candidate, settled: bool = True) -> None:
-        self._settle(chosen, settled)
+        self._candidates.settle()
         self._keep(chosen, settled)
 
     def _keep_installed(self) -> None:
@@ -362,7 +338,7 @@ class Compilation:
         self._keep(Candidate(chosen.installed, chosen.executor, chosen.rewritten, lambda _: None))
 
     def _import(self, graph: GraphModule) -> Imported:
-        with self._timed("import"):
+        with self._diagnostics.timed("import"):
             known = self.tables.among(graph.graph)
             exact = self.options.numerics == "exact"
             weights = frozenset(positions(self._static(), graph))
@@ -387,7 +363,7 @@ class Compilation:
             except Exception as error:  # a record is a help, and no more
                 cache_folder.warn_once(f"a record in the cache folder is damaged ({brief(error)})")
                 self._record = decisions.Record()
-        with self._timed("search"):
+        with self._diagnostics.timed("search"):
             folds = self.stage == "inference" and self.options.weights != "off"
             found = search(imported, self.options, self.report, folds=folds)
         self._record.note_search(found, self.report)
@@ -399,7 +375,7 @@ class Compilation:
         if found.text is None:
             self._explain(graph, imported, found)
             return None, []
-        with self._timed("export"):
+        with self._diagnostics.timed("export"):
             rewritten, places = write(found.text, imported, graph, self.outputs)
         self._explain(graph, imported, found, rewritten.graph, places)
         self.report.nodes_after = work_of(rewritten)
@@ -410,10 +386,10 @@ class Compilation:
         if self.options.numerics == "exact":
             return None
         try:
-            with self._timed("ideals"):
+            with self._diagnostics.timed("ideals"):
                 found = in_ideals(graph, constants)
         except Exception as error:  # a fault of ours must not be the user's
-            self._fall_back(f"left ideals were not looked for: {brief(error)}", error)
+            self._diagnostics.fall_back(f"left ideals were not looked for: {brief(error)}", error)
             return None
         if found is None:
             return None
@@ -431,11 +407,11 @@ class Compilation:
         # What is a table's only here: signs that the code captures.
         rewritten = self._in_ideals(rewritten or graph, imported.assumed) or rewritten
         try:
-            with self._timed("contractions"):
+            with self._diagnostics.timed("contractions"):
                 found = contracted(rewritten or graph, imported.assumed)
                 shared = joined(found[0] if found else rewritten or graph, static)
         except Exception as error:  # a fault of ours must not be the user's
-            self._fall_back(f"contractions were not looked for: {brief(error)}", error)
+            self._diagnostics.fall_back(f"contractions were not looked for: {brief(error)}", error)
             return rewritten
         written, counts = (rewritten, {}) if found is None else found
         if shared is not None:
@@ -454,60 +430,18 @@ class Compilation:
         try:
             found = with_constant_indices(rewritten or graph, known)
         except Exception as error:  # a fault of ours must not be the user's
-            self._fall_back(f"constant indices were not looked for: {brief(error)}", error)
+            self._diagnostics.fall_back(f"constant indices were not looked for: {brief(error)}", error)
             return rewritten
         if found is None:
             return rewritten
         imported.assumed.update({position: known[position] for position in found[1]})
         return found[0]
 
-    def _divide(self, best: GraphModule, static: list[int], original: Runnable) -> Memo | None:
-        """Chooses implementations and takes out what depends on weights alone. None where that is nothing."""
-        if self.options.weights == "off" or not static:
-            return None
-        if all(isinstance(runner, executors.HoldingExecutor) for runner in self.runners):
-            return None
-        try:
-            with self._timed("implementations"):
-                timings, precision = decisions.KeptTimings(self._record), self._precision()
-                found = lower(best, static, timings, precision) if self._may_lower() else None
-                self.lowered, self._counted = None, dict(self.report.implementations)
-                if found is not None:
-                    self.report.implementations |= found.implementations
-                    self.lowered, self._convolutions = found.graph, found.convolutions
-                division = divide(self.lowered or best, static)
-                if self._may_lower() and any(runner.prefers_own for runner in self.runners):
-                    own = lower(best, static, timings, precision, own=True)
-                    if own is not None and (found is None or own.implementations != found.implementations):
-                        self._own_lowered = own
-                        self._own = self._memo(divide(own.graph, static), original)
-        except Exception as error:  # a fault of ours must not be the user's
-            self._fall_back(f"weights were not folded: {brief(error)}", error)
-            return None
-        self.divided = self._memo(division, original)
-        return self.divided
-
-    def _memo(self, division: Division | None, original: Runnable) -> Memo | None:
-        if division is None:
-            return None
-        strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        return Memo(division, original, strict, cap, self._refuse, self.report)
-
-    def _precision(self) -> str:
-        """What products may run in; says so where the processor cannot do what was asked for."""
-        if self.options.precision == "bfloat16" and not compat.has_bfloat16():
-            self._refuse("precision='bfloat16': this processor has no arithmetic of it")
-            return "float32"
-        return self.options.precision
-
-    def _may_lower(self) -> bool:
-        return self.options.measure and self.options.numerics != "exact"
-
     def _recall(self, imported: Imported, graph: GraphModule) -> bool:
         """Whether an earlier process has searched this graph: then its record is taken."""
         if not self.options.cache or cache_folder.cache_folder() is None:
             return False
-        with self._timed("recall"):
+        with self._diagnostics.timed("recall"):
             inputs = [n.meta.get("val") for n in graph.graph.nodes if n.op == "placeholder"]
             strides = [str(tuple(v.stride())) if isinstance(v, torch.Tensor) else "" for v in inputs]
             able = [
@@ -525,7 +459,7 @@ class Compilation:
 
     def _keep(self, chosen: Candidate, settled: bool = True) -> None:
         """What was decided goes on disk, unless a fault had its part in it, or other work on the machine."""
-        if self._key is None or not self._faultless:
+        if self._key is None or not self._diagnostics.faultless:
             return
         if not settled:
             logger.debug("the choice is not kept: the machine was disturbed while candidates were timed")
@@ -533,32 +467,16 @@ class Compilation:
             self._record.note_choice(chosen.name, self.report)
         decisions.keep(self._key, self._record)
 
-    def _fall_back(self, reason: str, error: Exception) -> None:
-        self._faultless = False
-        fall_back(reason, error, self.options, self.report)
-
-    def _decided(
-        self,
-        original: Candidate,
-        graph: GraphModule,
-        best: GraphModule,
-        static: list[int],
-        fake_inputs: Sequence[Any],
-    ) -> list[Candidate]:
+    def _decided(self, graph: GraphModule, best: GraphModule, fake_inputs: Sequence[Any]) -> list[Candidate]:
         """The candidates; where an earlier process has chosen one, that one."""
         chosen = self._record.chosen
-        if chosen == original.name:
+        if chosen == ORIGINAL:
             return []
-
-        def made() -> list[Candidate]:
-            divided = self._divide(best, static, original.run)
-            return self._candidates(self._forms(graph, best, divided is not None), divided, fake_inputs)
-
-        candidates = made()
+        candidates = self._candidates.of(graph, best, fake_inputs)
         if chosen is not None and not candidates:
             # What was chosen cannot be had now: all is open again.
             self._record.chosen = None
-            return made()
+            return self._candidates.of(graph, best, fake_inputs)
         if chosen is not None:
             self._record.tell(self.report)
         return candidates
@@ -566,177 +484,11 @@ class Compilation:
     def _explain(self, graph: GraphModule, *found: Any) -> None:
         """Has the report show both programs, once it is read."""
         self._explained = True
-        with self._timed("explain"):
+        with self._diagnostics.timed("explain"):
             names = self.names or {}
             if self.dynamo_graph is not None:
                 try:
                     names = input_names(self.dynamo_graph, graph.graph)
                 except Exception as error:  # costs the report only
-                    self._refuse(f"the report does not know the model's names: {brief(error)}")
+                    self._diagnostics.refuse(f"the report does not know the model's names: {brief(error)}")
             explain_later(self.report, graph.graph, names, self._static(), *found)
-
-    def _candidates(
-        self, forms: list[Form], shared: Memo | None, fake_inputs: Sequence[Any]
-    ) -> list[Candidate]:
-        """The candidates that are compiled now; what waits for the first call goes to `_deferred`."""
-        candidates: list[Candidate] = []
-        self._deferred = []
-        for form in forms:
-            runner, graph = form.runner, form.graph
-            divided = self._own if runner.prefers_own and self._own is not None else shared
-            if self._record.chosen not in (None, form.name):
-                continue
-            seen = graph if divided is None or form.as_it_came else divided.division.rest
-            if len(self.runners) > 1 and not self._is_worth_a_try(runner, seen if runner.packs else graph):
-                continue
-            reason = runner.refusal(seen if runner.packs else graph)
-            if reason is not None:
-                if not form.as_it_came:  # said once
-                    self._refuse(f"{runner.name}: {reason}")
-                continue
-            try:
-                make = self._maker(form, divided, fake_inputs)
-            except Exception as error:  # the next executor may do better
-                self._not_made(form, error)
-                continue
-            if self._waits(form, fake_inputs):
-                self._deferred.append(self._later(form, make, divided, fake_inputs))
-            elif (candidate := self._made(form, make, divided)) is not None:
-                candidates.append(candidate)
-        return candidates
-
-    def _forms(self, original: GraphModule, best: GraphModule, divided: bool) -> list[Form]:
-        """Which graph may be run by what, the preferred form first."""
-        forms = []
-        rewritten = best is not original
-        suffix = ", rewritten" if rewritten else ""
-        for runner in self.runners:
-            if runner.name != "aten" or rewritten or divided:
-                forms.append(Form(f"{runner.name}{suffix}", runner, best, rewritten))
-            # A compiler may make more of operations as they came than of fewer ones that it has to call.
-            if runner.generates and (rewritten or divided) and self.options.measure:
-                forms.append(Form(f"{runner.name}, original", runner, original, False, as_it_came=True))
-        return forms
-
-    def _maker(self, form: Form, divided: Memo | None, fake_inputs: Sequence[Any]) -> Callable[[], Runnable]:
-        """What compiles it. Raises whatever is known without compiling to be in the way."""
-        if not form.as_it_came:
-            held = self._held(form.runner, form.graph)
-            if held is not None:
-                return lambda: held
-            if divided is not None:
-                self._on_divided[form.name] = divided
-                return lambda: compiled_over(divided, form.runner)
-        return form.runner.later(form.graph, fake_inputs)
-
-    def _not_made(self, form: Form, error: Exception) -> None:
-        if isinstance(error, Unsupported):
-            self._refuse(f"{form.name}: {error}")
-        elif form.as_it_came:  # one more chance, which is gone
-            self._refuse(f"{form.name}: {brief(error)}")
-        else:
-            self._fall_back(f"{form.runner.name} failed: {brief(error)}", error)
-
-    def _made(self, form: Form, make: Callable[[], Runnable], divided: Memo | None) -> Candidate | None:
-        """A candidate; None where it cannot be compiled, which is told."""
-        try:
-            with self._timed(f"compile {form.runner.name}"):
-                run = make()
-        except Exception as error:  # the next executor may do better
-            self._not_made(form, error)
-            return None
-        graph = form.graph if divided is None or form.as_it_came else divided.division.rest
-        self.report.programs = form.runner.account(graph) or self.report.programs
-        optional = len(self.runners) > 1 and isinstance(form.runner, executors.HoldingExecutor)
-        return self._guarded(Candidate(form.name, form.runner.name, form.rewritten, run, optional))
-
-    def _waits(self, form: Form, fake_inputs: Sequence[Any]) -> bool:
-        """Whether a form is compiled at the first call only, and then only where it may win."""
-        if (
-            not form.runner.generates
-            or not self.options.measure
-            or self.options.candidates == "all"
-            or self.options.numerics == "accurate"
-            or self._record.chosen is not None
-            or work_of(form.graph) <= SMALL
-        ):
-            return False
-        # What a compiler asks of sizes that are symbols has to be known while the graph is captured; what
-        # comes later may ask nothing new.
-        return form.as_it_came or not any(map(is_symbolic, fake_inputs))
-
-    def _later(
-        self, form: Form, make: Callable[[], Runnable], divided: Memo | None, fake_inputs: Sequence[Any]
-    ) -> Deferred:
-        timed, once = form.graph, set[fx.Node]()
-        op_by_op = "aten, rewritten" if form.rewritten else "aten"
-        if form.as_it_came or (divided is None and not form.rewritten):
-            op_by_op = "original"
-        if divided is not None and not form.as_it_came:
-            timed = self.lowered or form.graph
-            once, _, _ = dependent_on(timed, positions(sorted(self._static()), timed))
-
-        def compiled() -> Candidate | None:
-            mode = compat.fake_mode([x for x in fake_inputs if x is not None])
-            with compat.as_while_compiling(mode):
-                return self._made(form, make, divided)
-
-        def shared(inputs: list[Any]) -> Shares:
-            found = shares(timed, inputs, once)
-            if timed is self.lowered:
-                return found.with_convolutions(found.convolutions)
-            known = min(self._convolutions, found.convolutions)
-            return found.with_convolutions(known) if known > CONVOLVED * found.convolutions else found
-
-        nodes = work_of(form.graph)
-        calls = CALL * nodes if nodes <= MODERATE else 0.0
-        fused_by = "" if form.as_it_came else form.name.replace(form.runner.name, "native", 1)
-        return Deferred(form.name, compiled, shared, op_by_op, calls, fused_by)
-
-    def _is_worth_a_try(self, runner: Executor, graph: GraphModule) -> bool:
-        holds = isinstance(runner, executors.HoldingExecutor)
-        # Another compiler's semantics are taken on trust only where they are verified.
-        trusted = self.options.verify and self._may_lower()
-        may_hold = self.stage == "inference" and self.options.weights != "off" and trusted
-        return runner.claims(graph) and (may_hold or not holds)
-
-    def _held(self, runner: Executor, best: GraphModule) -> Runnable | None:
-        """The graph by an executor that holds weights; None where it does not, or they are not to be held."""
-        if not isinstance(runner, executors.HoldingExecutor):
-            return None
-        if self.stage != "inference" or self.options.weights == "off":
-            return None
-        division = divide(best, positions(sorted(self._static()), best), whole=True)
-        if division is None:
-            return None
-        strict, cap = self.options.weights == "strict", self.options.weights_cap * 1_000_000
-        memo = Memo(division, self._original.run, strict, cap, self._refuse, self.report)
-        return held_over(memo, runner)
-
-    def _refuse(self, reason: str) -> None:
-        self.report.refusals.append(reason)
-        compat.count("refused")
-        logger.debug("%s graph: %s", self.stage, reason)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        begun, stages = time.perf_counter(), self.report.stages
-        try:
-            yield
-        finally:
-            stages[stage] = stages.get(stage, 0.0) + time.perf_counter() - begun
-            logger.debug("%s graph: %s took %.1f ms", self.stage, stage, 1e3 * self.report.stages[stage])
-
-
-def fall_back(reason: str, error: Exception, options: Options, report: GraphReport) -> None:
-    """Says that something runs as it came: one warning with the reason, a counter, a line in the report.
-
-    Raises:
-        HypatiaError: with `on_error="raise"`.
-    """
-    report.refusals.append(reason)
-    compat.count("fallbacks")
-    if options.on_error == "raise":
-        raise HypatiaError(reason) from error
-    logger.debug("%s\n%s", reason, "".join(traceback.format_exception(error)))
-    warnings.warn(f"Hypatia: {reason}; the graph runs as it came", HypatiaWarning, stacklevel=2)

@@ -22,15 +22,19 @@ from hypatia_core.regions import RegionByRegion
 from hypatia_core.report import GraphReport, brief
 from hypatia_core.timing import are_settled, is_out
 
+#: What the original is called, and what runs op by op is held against.
+ORIGINAL = "original"
 #: A candidate must be faster than the original by this part before it is installed.
 LEAST_GAIN = 0.02
-#: A second graph is given to a compiler only for so much more: it takes as long again as the first.
-SECOND_GAIN = 0.1
+#: A graph is given to a compiler, which takes seconds, where so much more is predicted, since times of nodes
+#: tell no better; and a second graph only for twice that.
+FIRST_GAIN, SECOND_GAIN = 0.05, 0.1
 #: Up to so many times the price of its calls nothing is predicted of a graph from times of its nodes.
 BLURRED = 10.0
-#: Rounds of measurement, how many there are at least, and the seconds after which no further one is begun.
+#: Rounds of measurement, how many there are at least where times repeat and where they do not, and after how
+#: many seconds no further one is begun.
 ROUNDS = 7
-LEAST_ROUNDS = 3
+SETTLED_ROUNDS, LEAST_ROUNDS = 2, 3
 ENOUGH_SECONDS = 1.0
 #: So many times as much of both, where the machine is disturbed.
 PATIENCE = 3
@@ -241,7 +245,7 @@ class Choice:
             shares = waiting.pop(deferred)
             least = measured[chosen.name]
             predicted = shares.predicted(left)
-            wanted = SECOND_GAIN if compiled else LEAST_GAIN
+            wanted = SECOND_GAIN if compiled else FIRST_GAIN
             # What may be the price of calls alone tells nothing of its parts: then compiling tells, once.
             tells = compiled or least > BLURRED * deferred.calls
             if tells and predicted - deferred.calls > (1 - wanted) * least:
@@ -386,7 +390,8 @@ class Choice:
             settled = are_settled(times)
             patience = 1 if settled else PATIENCE
             late = time.perf_counter() - begun > patience * ENOUGH_SECONDS
-            if done >= patience * ROUNDS or (done >= LEAST_ROUNDS and late):
+            enough = SETTLED_ROUNDS if settled else LEAST_ROUNDS
+            if done >= patience * ROUNDS or (late and done >= enough):
                 break
         self.settled = self.settled and settled
         best = {name: min(seconds) for name, seconds in times.items()}

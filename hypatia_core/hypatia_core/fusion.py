@@ -60,6 +60,10 @@ class Shares:
     convolutions: float
     #: Fused.
     fused: float
+    #: How many nodes there are of each share …
+    nodes: tuple[int, int, int] = (0, 0, 0)
+    #: … and what each may cost, run by itself, beyond what it computes: the least that any node takes.
+    price: float = 0.0
 
     @property
     def total(self) -> float:
@@ -67,16 +71,27 @@ class Shares:
         return self.library + self.convolutions + self.fused
 
     def of(self, seconds: float | None) -> Shares:
-        """The same shares of another total: that of flat code, where each node costs less than by itself."""
-        if seconds is None or not 0 < seconds < self.total:
+        """The same shares of another total: that of flat code, where each node costs less than by itself.
+
+        First each node costs the same less, up to the price of running it by itself; what is still too much
+        is taken from all shares in proportion, and so is added what is too little, for each node was timed at
+        its best. In proportion alone, a few long products would be told to take less because of many short
+        nodes, and code that fuses these to win what nothing can.
+
+        >>> Shares(8.0, 0.0, 4.0, nodes=(2, 0, 6), price=0.25).of(11.0)
+        Shares(library=7.75, convolutions=0.0, fused=3.25, nodes=(2, 0, 6), price=0.125)
+        >>> Shares(8.0, 0.0, 4.0).of(6.0).library
+        4.0
+        """
+        if seconds is None or not seconds > 0 or not self.total > 0:
             return self
-        part = seconds / self.total
-        return replace(
-            self,
-            library=part * self.library,
-            convolutions=part * self.convolutions,
-            fused=part * self.fused,
+        price = min(self.price, max(0.0, self.total - seconds) / max(1, sum(self.nodes)))
+        whole = (self.library, self.convolutions, self.fused)
+        library, convolutions, fused = (
+            max(0.0, share - price * count) for share, count in zip(whole, self.nodes, strict=True)
         )
+        part = seconds / (library + convolutions + fused)
+        return Shares(part * library, part * convolutions, part * fused, self.nodes, self.price - price)
 
     def with_convolutions(self, seconds: float) -> Shares:
         """The same where it is known what convolutions take in the layout that suits them best.
@@ -84,7 +99,13 @@ class Shares:
         >>> Shares(2.0, 1.0, 4.0).with_convolutions(0.75).predicted(Left(0.5, 0.25))
         3.75
         """
-        return Shares(self.library + seconds, 0.0, self.fused)
+        library, convolutions, fused = self.nodes
+        return replace(
+            self,
+            library=self.library + seconds,
+            convolutions=0.0,
+            nodes=(library + convolutions, 0, fused),
+        )
 
     def predicted(self, left: Left) -> float:
         """Seconds of generated code that leaves these parts.
@@ -123,10 +144,13 @@ def shares(graph: GraphModule, inputs: Sequence[Any], computed_once: Collection[
         computed_once: nodes that no call computes: what depends on weights alone.
     """
     seconds = {"library": 0.0, "convolutions": 0.0, "fused": 0.0}
-    for node, spent in node_seconds(graph, inputs, RUNS).items():
-        if node not in computed_once:
-            seconds[_share(node)] += spent
-    return Shares(**seconds)
+    nodes = dict.fromkeys(seconds, 0)
+    timed = {n: s for n, s in node_seconds(graph, inputs, RUNS).items() if n not in computed_once}
+    for node, spent in timed.items():
+        seconds[share := _share(node)] += spent
+        nodes[share] += 1
+    library, convolutions, fused = nodes.values()
+    return Shares(**seconds, nodes=(library, convolutions, fused), price=min(timed.values(), default=0.0))
 
 
 def _share(node: fx.Node) -> str:

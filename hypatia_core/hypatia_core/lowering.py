@@ -66,6 +66,7 @@ def lower(
     timings: Timings,
     precision: str = "float32",
     own: bool = False,
+    reals: bool = False,
 ) -> Lowered | None:
     """The graph with operations run by faster implementations; None where there is none.
 
@@ -75,6 +76,7 @@ def lower(
         timings: what is known of this machine.
         precision: "bfloat16" admits implementations that compute in it.
         own: whether kernels that are steps of programs are taken where they are nearly the fastest.
+        reals: admits implementations that are the same of the reals alone.
 
     Raises:
         Unsupported: an operation cannot be given the memory layout that it had; the message says which.
@@ -98,7 +100,8 @@ def lower(
             taken.update(unit.covered)
     if not units and not recurrent:
         return None
-    lowered = _planned(_Lowering(graph, units, taken, timings, {"float32", precision}, own=own))
+    precisions = {"float32", precision}
+    lowered = _planned(_Lowering(graph, units, taken, timings, precisions, own=own, reals=reals))
     if recurrent:
         lowered.chosen[RECURRENT_LAYER] = recurrent
     if not lowered.chosen:
@@ -138,6 +141,8 @@ class _Lowering:
     enter: bool = False
     #: Whether steps of programs are preferred.
     own: bool = False
+    #: Whether what is the same of the reals alone is.
+    reals: bool = False
     #: What the plan takes, as far as implementations compete; and whether one stayed out of channels last.
     seconds: float = 0.0
     stayed: bool = False
@@ -181,7 +186,10 @@ class _Lowering:
         own, *others = [
             row
             for row in TABLE
-            if row.operation == unit.operation and row.precision in self.precisions and row.takes(unit)
+            if row.operation == unit.operation
+            and row.precision in self.precisions
+            and (self.reals or not row.reals)
+            and row.takes(unit)
         ]
         if not others:
             return None

@@ -55,18 +55,17 @@ def panels_of(weight: Tensor) -> Tensor:
     """`torch.ops.hypatia.panels_of_weight` past the dispatcher."""
     if weight.dtype is not torch.float32 or weight.dim() != 2:
         raise ValueError(f"panels of a weight of {weight.dtype} and {weight.dim()} dimensions; float32, 2")
-    panels = _memory_of_panels(weight)
+    panels = memory_of_panels(weight, _type_of_panels(weight.to("meta")).shape)
     weight = weight.contiguous()
     pack_linear(weight.data_ptr(), panels.data_ptr(), *weight.shape)
     return panels
 
 
-def _memory_of_panels(weight: Tensor) -> Tensor:
+def memory_of_panels(weight: Tensor, shape: torch.Size) -> Tensor:
     """Memory for the panels of a weight; that of large ones begins at a large page, where there are such.
 
     At each end of a small one the processor stops to read ahead: one row by a weight takes up to half longer.
     """
-    shape = _type_of_panels(weight.to("meta")).shape
     size = 4 * shape.numel()
     if size < _LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return weight.new_empty(shape)

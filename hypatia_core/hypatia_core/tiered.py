@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from hypatia_core import compat
-from hypatia_core.choice import LEAST_GAIN, Candidate, Choice
+from hypatia_core.choice import LEAST_GAIN, ORIGINAL, Candidate, Choice
 from hypatia_core.executors.apart import short_turns
 from hypatia_core.executors.base import Runnable
 from hypatia_core.report import GraphReport, brief
@@ -99,7 +99,7 @@ class Promotion:
                 return self._refused("tiered: the weights changed while the generated code was verified")
             if not accepted:
                 return self._decided(None)
-            longer = choice.seconds[candidate.name] - choice.seconds["original"] if self._measure else 0.0
+            longer = choice.seconds[candidate.name] - choice.seconds[ORIGINAL] if self._measure else 0.0
             if longer > LONGEST_PAUSE:
                 self._refused(f"tiered: {candidate.name} is {1e3 * longer:.0f} ms slower")
                 return self._decided(None)

@@ -27,14 +27,14 @@ ENOUGH_SECONDS = 0.1
 HOPELESS = 1.5
 #: … and before the first, where that took these seconds and so many times the least: no start costs as much.
 LONG, LOST = 0.01, 3.0
+#: What takes so many seconds is as long at its first run as at any other, as far as choices go.
+VERY_LONG = 0.1
 #: The least time is settled once another round came so close to it.
 SETTLED = 1.1
 #: Weights take turns until so many bytes lie between two uses, as in a model, where caches hold none of them…
 BETWEEN_USES = 64_000_000
 #: … or so many copies.
 MOST_COPIES = 8
-#: A packed copy may take so many times the memory of its weights; some libraries pad without measure.
-MOST_MEMORY = 2.0
 #: A round repeats what takes less than this, in seconds.
 LONG_ENOUGH = 0.5e-3
 
@@ -98,15 +98,16 @@ def race(runs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
     repeats = {name: max(1, int(LONG_ENOUGH / max(seconds, 1e-7))) for name, seconds in first.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     running = {name: run for name, run in runs.items() if not is_lost(first[name], min(first.values()))}
-    for name in first.keys() - running.keys():
-        times[name].append(first[name])
+    for name, seconds in first.items():
+        if name not in running or seconds > VERY_LONG:
+            times[name].append(seconds)
     for done in range(1, MOST_ROUNDS + 1):
         for name, run in running.items():
             times[name].append(_seconds(run, repeats[name]))
         # Of those that run: one that was lost would put out all of them on a disturbed machine.
         least = min(min(times[name]) for name in running)
         running = {name: run for name, run in running.items() if not is_out(times[name], least)}
-        if done == 1:
+        if min(len(times[name]) for name in running) == 1:
             continue
         late = time.perf_counter() - begun > ENOUGH_SECONDS
         if len(running) == 1 or ((late or done >= ROUNDS) and are_settled({n: times[n] for n in running})):
@@ -217,7 +218,7 @@ def _alone(unit: Unit, row: Implementation, real: list[torch.Tensor | None]) -> 
             varying.add(node)
     folded = [n for n in worker.graph.nodes if n not in varying and varying.intersection(n.users)]
     size = sum(memory(worker.made[node]) for node in weights)
-    if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > MOST_MEMORY * size:
+    if sum(memory(worker.made[node]) for node in folded if node.op != "placeholder") > row.memory * size:
         return {}
 
     rest = fx.Graph()

@@ -55,3 +55,4 @@ pub mod tensor_type;
 pub mod trial;
 pub mod user_rule;
 pub mod view;
+pub mod winograd;

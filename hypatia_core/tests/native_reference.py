@@ -214,6 +214,27 @@ class Reference:
         y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers))
         self.view(result, list(y.shape), write=True).copy_(y)
 
+    def winograd(
+        self, batch: int, channels: int, filters: int, side: int, down: list[int], across: list[int], x: Any,
+        panels: int, bias: int | None, other: Any, result: Any, activation: str, numbers: list[Any],
+        algorithm: str,
+    ) -> None:  # fmt: skip
+        images = self.view(x, [batch, down[0], across[0], channels]).permute(0, 3, 1, 2)
+        points, count = (side + 2) ** 2, -(-filters // 16)
+        values = self.memory[panels][: points * count * channels * 16].view(points, count, channels, 16)
+        values = values.permute(1, 3, 2, 0).reshape(count * 16 * channels, points)
+        # The filters of which these are the values: what the kernel makes of each tap alone tells.
+        taps = torch.eye(9).view(9, 1, 3, 3)
+        each = torch.ops.hypatia.winograd_filters(taps, side)[:, 0, 0, :9]
+        weight = torch.linalg.lstsq(each.double(), values.T.double()).solution.T.float()
+        weight = weight.reshape(count * 16, channels, 3, 3)[:filters]
+        shift = None if bias is None else self.memory[bias][:filters]
+        y = F.conv2d(images, weight, shift, padding=(down[1], across[1])).permute(0, 2, 3, 1)
+        if other is not None:
+            y = y + self.view(other, list(y.shape))
+        y = ACTIVATIONS[activation, algorithm](y, *map(float, numbers))
+        self.view(result, list(y.shape), write=True).copy_(y)
+
     def recurrence(
         self, cell: str, steps: int, batch: int, units: int, inputs: Any, panels: int, bias: int | None,
         state: Any, memory: Any, reverse: bool, result: Any,

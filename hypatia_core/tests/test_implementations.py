@@ -57,12 +57,17 @@ def wide(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def assert_as_good(model: nn.Module, x: torch.Tensor, row: str, hidden: bool) -> dict[str, int]:
-    """Runs a model by one implementation where it can; gives what was chosen."""
+def assert_as_good(
+    model: nn.Module, x: torch.Tensor, row: str, hidden: bool, least: float = 16.0
+) -> dict[str, int]:
+    """Runs a model by one implementation where it can; gives what was chosen.
+
+    It errs four times what torch does at most, or so many units in the last place of the result's scale.
+    """
     model.eval()
     with torch.no_grad():
         graph, inputs, positions = captured(model, x)
-        found = lowering.lower(graph, positions, Preferring(row))
+        found = lowering.lower(graph, positions, Preferring(row), reals=True)
         if found is None:
             return {}
         lowered, chosen = found.graph, found.implementations
@@ -85,7 +90,7 @@ def assert_as_good(model: nn.Module, x: torch.Tensor, row: str, hidden: bool) ->
         scale = truth.abs().max()
         error = (result.double() - truth).abs().max() / scale
         own = (expected.double() - truth).abs().max() / scale
-        assert error <= max(4 * own, 16 * torch.finfo(torch.float32).eps)
+        assert error <= max(4 * own, least * torch.finfo(torch.float32).eps)
     return chosen
 
 
@@ -283,7 +288,7 @@ def test_a_shift_of_each_channel_is_a_bias(row: str, bias: bool) -> None:
     chosen = assert_as_good(model, x, row, hidden=True)
     if chosen:
         graph, _, positions = captured(model, x)
-        found = lowering.lower(graph, positions, Preferring(row))
+        found = lowering.lower(graph, positions, Preferring(row), reals=True)
         assert found is not None
         division = weights.divide(found.graph, positions)
         rest = found.graph if division is None else division.rest
@@ -516,6 +521,86 @@ def test_long_sums_are_not_left_to_onednn(taps: int, packed: int) -> None:
     model = nn.Sequential(nn.Conv2d(128, 4, (taps, 1)), nn.ReLU())
     chosen = assert_as_good(model, torch.randn(1, 128, 70, 1), row, hidden=True)
     assert chosen.get(f"convolution: {row}", 0) == packed
+
+
+WINOGRAD = {
+    side: f"own kernel over tiles of {side}×{side} (Winograd), channels last, fused" for side in (2, 4)
+}
+#: Images, filters, padding.
+TILED: dict[str, tuple[tuple[int, ...], int, Any]] = {
+    "odd sizes": ((3, 37, 9, 7), 19, 1),
+    "one row": ((1, 8, 1, 13), 16, 1),
+    "one pixel": ((2, 5, 1, 1), 3, 1),
+    "no padding": ((1, 16, 6, 5), 33, 0),
+    "wide padding": ((1, 16, 5, 6), 16, (2, 3)),
+    "many channels": ((1, 300, 8, 8), 130, 1),
+}
+
+
+@pytest.mark.parametrize("side", WINOGRAD)
+@pytest.mark.parametrize("tiled", TILED)
+@pytest.mark.parametrize("act", ["none", "relu", "gelu", "tanh"])
+def test_convolutions_in_tiles(act: str, tiled: str, side: int) -> None:
+    class Block(nn.Module):
+        def __init__(self, channels: int, filters: int, padding: Any) -> None:
+            super().__init__()
+            self.main = nn.Conv2d(channels, filters, 3, padding=padding)
+            self.side = nn.Conv2d(channels, filters, 3, padding=padding, bias=False)
+            self.act = ACTIVATIONS[act]()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.act(self.main(x) + self.side(x))
+            return result
+
+    sizes, filters, padding = TILED[tiled]
+    x = torch.randn(sizes).contiguous(memory_format=torch.channels_last)
+    chosen = assert_as_good(
+        Block(sizes[1], filters, padding), x, WINOGRAD[side], hidden=False, least=16 * side
+    )
+    assert chosen == {f"convolution: {WINOGRAD[side]}": 2}
+
+
+@pytest.mark.parametrize("side", WINOGRAD)
+@pytest.mark.parametrize("geometry", [name for name in GEOMETRIES if name != "3×3"])
+def test_other_convolutions_have_no_tiles(geometry: str, side: int) -> None:
+    model = nn.Conv2d(8, 16, **GEOMETRIES[geometry])
+    assert assert_as_good(model, torch.randn(1, 8, 9, 7), WINOGRAD[side], hidden=False) == {}
+
+
+def test_tiles_are_of_the_reals_alone() -> None:
+    model, x = nn.Conv2d(8, 16, 3, padding=1).eval(), torch.randn(1, 8, 9, 9)
+    x = x.contiguous(memory_format=torch.channels_last)
+    graph, _, positions = captured(model, x)
+    for side, row in WINOGRAD.items():
+        found = lowering.lower(graph, positions, Preferring(row), reals=True)
+        assert found is not None and list(found.implementations) == [f"convolution: {row}"], side
+        found = lowering.lower(graph, positions, Preferring(row))
+        assert found is None or f"convolution: {row}" not in found.implementations
+
+
+@pytest.mark.parametrize("numerics", ["reassociate", "reals"])
+def test_tiles_are_admitted_by_the_option(numerics: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tiles(Preferring):
+        def __init__(self, *_: Any) -> None:
+            super().__init__(WINOGRAD[2])
+
+        def of(self, unit: Any, competing: Any) -> dict[str, float]:
+            times = super().of(unit, competing)
+            return times | {row.as_step: times[row.name] for row in competing if row.is_step}
+
+    monkeypatch.setattr("hypatia_core.decisions.KeptTimings", Tiles)
+    convolution = nn.Conv2d(16, 16, 3, padding=1)
+    model = nn.Sequential(convolution, nn.ReLU()).eval().requires_grad_(False)
+    x = torch.randn(1, 16, 12, 12).contiguous(memory_format=torch.channels_last)
+    options = {"numerics": numerics, "executor": "aten", "cache": False, "on_error": "raise"}
+    served = hypatia_core.compile(model, (x,), options=options)
+    torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-5)
+    (report,) = hypatia_core.report(served).graphs
+    tiled = [name for name in report.implementations if "Winograd" in name]
+    assert len(tiled) == (numerics == "reals")
+    with torch.no_grad():
+        convolution.weight.mul_(-2)
+    torch.testing.assert_close(served(x), model(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("groups", [1, 8])

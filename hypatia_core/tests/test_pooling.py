@@ -23,12 +23,21 @@ WINDOWS: dict[str, tuple[tuple[Any, ...], tuple[int, int]]] = {
     "oblong": (((1, 3), (2, 1)), (8, 9)),
     "dilated": ((2, 1, 0, (2, 3)), (7, 8)),
     "as large as the image": ((3,), (3, 3)),
+    "padded": ((3, 2, 1), (9, 8)),
+    "padded, as ResNet does": ((3, 2, 1), (12, 12)),
+    "padded at every position": ((3, 1, 1), (5, 6)),
+    "padded across alone": (((2, 3), 1, (0, 1)), (5, 6)),
+    "padded and dilated": (((3, 2), (2, 1), (1, 1), (2, 3)), (9, 8)),
+    "one row, padded": ((3, 2, 1), (1, 9)),
+    "one pixel, padded": ((3, 1, 1), (1, 1)),
+    "reaching beyond": ((2, 2, 0, 1, True), (9, 7)),
+    "padded and reaching beyond": ((3, 2, 1, 1, True), (8, 10)),
 }
 #: What torch keeps: images and arguments.
 LEFT: dict[str, tuple[tuple[Any, ...], tuple[int, int]]] = {
-    "padded": ((3, 2, 1), (9, 8)),
-    "reaching beyond": ((2, 2, 0, 1, True), (9, 7)),
     "large": ((4, 2), (9, 8)),
+    "large, padded": ((4, 2, 2), (9, 8)),
+    "with windows that have no pixel": ((2, 1, 1, 3), (2, 5)),
 }
 
 
@@ -53,7 +62,10 @@ def test_the_greatest_of_windows(name: str, channels: int, make: Make) -> None:
 def test_it_is_a_step_of_rows() -> None:
     x = images(8, (8, 8))
     assert {step["step"] for step in steps(lambda x: functional.max_pool2d(x * 2, 2) + 1, x)} == {"rows"}
+    padded = steps(lambda x: functional.max_pool2d(x * 2, 3, 2, 1) + 1, x)
+    assert {step["step"] for step in padded} == {"rows"}
     # Sizes that are the same in any order.
+    assert_same(NativeProgram, lambda x: functional.max_pool2d(x * 2, 3, 1, 1), images(4, (4, 4)))
     assert_same(NativeProgram, lambda x: functional.max_pool2d(x * 2, 2), images(4, (8, 8)))
 
 

@@ -74,6 +74,14 @@ def test_a_disturbance_leaves_one_in_the_race(monkeypatch: pytest.MonkeyPatch) -
     assert times["a"] == [0.02] and len(times["b"]) >= 2
 
 
+def test_the_first_run_of_what_is_very_long_is_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"a": iter([0.3] * 9), "b": iter([0.31] * 9), "c": iter([0.5] * 9)}
+    monkeypatch.setattr(timing, "_seconds", lambda run, repeats: next(clock[run()]))
+    monkeypatch.setattr(timing, "ENOUGH_SECONDS", 0.0)
+    times = timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+    assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2, "c": 2}
+
+
 @pytest.mark.parametrize("settled", [True, False])
 def test_only_settled_times_go_on_disk(settled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "are_settled", lambda times: settled)

@@ -199,6 +199,7 @@ OWN: dict[Any, Callable[..., Any]] = {
     packed_recurrence.RECURRENCE: packed_recurrence.recurrence,
     packed_convolution.PIXELS_ON_PANELS: packed_convolution.pixels_on_panels,
     packed_convolution.CONVOLUTION_ON_PANELS: packed_convolution.of_windows,
+    packed_convolution.WINOGRAD_CONVOLUTION: packed_convolution.of_tiles,
     packed_convolution.DEPTHWISE_CONVOLUTION: packed_convolution.depthwise,
 }
 

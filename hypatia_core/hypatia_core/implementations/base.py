@@ -137,6 +137,10 @@ class Implementation:
     precision: str = "float32"
     #: Whether programs of our own kernels have it as a step.
     is_step: bool = False
+    #: Whether it is the same of the reals alone: what is no number goes where it would not.
+    reals: bool = False
+    #: A packed copy may take so many times the memory of its weights; some libraries pad without measure.
+    memory: float = 2.0
 
     @property
     def as_step(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
@@ -326,6 +327,29 @@ def _windows_on_panels(emitter: Emitter, unit: Convolution) -> fx.Node:
     return node if known or unit.activation is None else unit.activation.after(emitter, node)
 
 
+def _has_three_taps(unit: Convolution) -> bool:
+    """Whether filters have 3×3 taps side by side, at every position."""
+    _, stride, dilation, groups = unit.geometry
+    taps = unit.weight.meta["val"].shape[2:]
+    return (tuple(taps), tuple(stride), tuple(dilation), groups) == ((3, 3), (1, 1), (1, 1), 1)
+
+
+def _in_tiles(side: int) -> Callable[[Emitter, Convolution], fx.Node]:
+    """Winograd's minimal filtering by tiles of so many positions a side."""
+
+    def write(emitter: Emitter, unit: Convolution) -> fx.Node:
+        x = _channels_last(emitter, unit.x)
+        weight, bias = folded(emitter, unit)
+        panels = emitter.call(packed_convolution.WINOGRAD_FILTERS, weight, side)
+        other = None if unit.other is None else _channels_last(emitter, unit.other)
+        known, filters = _in_kernel(unit), weight.meta["val"].shape[0]
+        call = (packed_convolution.WINOGRAD_CONVOLUTION, x, panels, bias, other, filters)
+        node = emitter.call(*call, list(unit.geometry[0]), side, *(known or _NOTHING))
+        return node if known or unit.activation is None else unit.activation.after(emitter, node)
+
+    return write
+
+
 def _is_depthwise(unit: Convolution) -> bool:
     channels, each, *_ = unit.weight.meta["val"].shape
     return bool(unit.geometry[3] == channels == unit.x.meta["val"].shape[1] and each == 1)
@@ -397,6 +421,18 @@ IMPLEMENTATIONS: list[Implementation] = [
         lambda unit: unit.geometry[3] == 1 and not _mixes_channels_only(unit),
         _windows_on_panels,
         is_step=True,
+    ),
+    *(
+        Implementation(
+            f"own kernel over tiles of {side}×{side} (Winograd), channels last, fused",
+            "convolution",
+            _has_three_taps,
+            _in_tiles(side),
+            is_step=True,
+            reals=True,
+            memory=memory,
+        )
+        for side, memory in ((2, 2.5), (4, 5.0))
     ),
     Implementation(
         "own kernel, a filter for each channel, channels last, fused",

@@ -37,6 +37,7 @@ from hypatia_core.packed_convolution import (
     CONVOLUTION_ON_PANELS,
     DEPTHWISE_CONVOLUTION,
     PIXELS_ON_PANELS,
+    WINOGRAD_CONVOLUTION,
 )
 from hypatia_core.packed_linear import ACTIVATIONS, COLUMNS, LINEAR_ON_PANELS
 from hypatia_core.packed_recurrence import RECURRENCE
@@ -143,6 +144,22 @@ def _windows(low: Lowering, node: fx.Node) -> Value:
         **{"step": "convolution", "batch": batch, "channels": channels, "filters": filters},
         **{"down": [height, *(pair[0] for pair in geometry)]},
         **{"across": [width, *(pair[1] for pair in geometry)]},
+    }
+    cell = _on_panels(low, node, images, made, given, added, step, depth=depth, order=(0, 2, 3, 1))
+    return low.turned(Held(cell, made), (0, 3, 1, 2))
+
+
+def _tiles(low: Lowering, node: fx.Node) -> Value:
+    x, panels, bias, other, filters, padding, side, *activation = args_of(node)
+    images = _images(low, x)
+    batch, height, width, channels = images.sizes
+    added = None if other is None else _images(low, other)
+    _, _, high, wide = node.meta["val"].shape
+    made = (batch, high, wide, filters)
+    given, depth = (panels, bias, *activation), channels * (side + 2) ** 2
+    step = {
+        **{"step": "winograd", "batch": batch, "channels": channels, "filters": filters, "side": side},
+        **{"down": [height, padding[0]], "across": [width, padding[1]]},
     }
     cell = _on_panels(low, node, images, made, given, added, step, depth=depth, order=(0, 2, 3, 1))
     return low.turned(Held(cell, made), (0, 3, 1, 2))
@@ -310,6 +327,7 @@ KERNELS: dict[Any, KernelRow] = {
     LINEAR_ON_PANELS: KernelRow(_linear),
     PIXELS_ON_PANELS: KernelRow(_pixels),
     CONVOLUTION_ON_PANELS: KernelRow(_windows),
+    WINOGRAD_CONVOLUTION: KernelRow(_tiles),
     DEPTHWISE_CONVOLUTION: KernelRow(_depthwise),
     ATTENTION: KernelRow(_attention),
     RECURRENCE: KernelRow(_recurrence),

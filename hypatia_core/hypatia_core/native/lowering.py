@@ -448,26 +448,45 @@ class Lowering:
 
     def laid(self, values: Sequence[Value], axis: int, sizes: Sizes, kind: str, node: fx.Node | None) -> View:
         """Values in one buffer, side by side along an axis."""
-        cell = self.cell(sizes, kind, Unit(0, 0), None, node)
+        starts = itertools.accumulate((value.sizes[axis] for value in values), initial=0)
+        parts = [(value, {axis: start}) for value, start in zip(values, starts, strict=False)]
+        whole, makers = self.composed(parts, sizes, kind, node)
+        if whole.strides[axis] == 1 and len(makers) == sizes[axis]:
+            self._interleave(makers)
+        return whole
+
+    def composed(
+        self,
+        parts: Sequence[tuple[Value, dict[int, int]]],
+        sizes: Sizes,
+        kind: str,
+        node: fx.Node | None,
+        order: Sequence[int] | None = None,
+    ) -> tuple[View, list[Unit]]:
+        """Values in one buffer, each from its places along axes on, in an order of the node's dimensions.
+
+        And the units that write them.
+        """
+        cell = self.cell(sizes, kind, Unit(0, 0), None, node if order is None else None)
+        if order is not None:
+            self._in_order(cell, node, order)
         # A result may have other sizes than the concatenation that is returned through a view.
         whole = self._place(cell).shaped(sizes)
         if whole is None:
             whole = View(Buffer(cell.elements, cell.kind, "scratch"), 0, sizes, contiguous(sizes))
         cell.home = whole
-        start = 0
         makers: list[Unit] = []
-        for value in values:
-            part = whole.sliced(axis, start, value.sizes[axis])
-            start += value.sizes[axis]
+        for value, starts in parts:
+            part = whole
+            for axis, start in starts.items():
+                part = part.sliced(axis, start, value.sizes[axis])
             if isinstance(value, Constant):
                 value = self._constant(value)
             if isinstance(value, Held) and self._stores(value.cell, part):
                 makers.append(value.cell.unit)
                 continue
             makers.append(self._copy_to(value, part))
-        if whole.strides[axis] == 1 and len(makers) == sizes[axis]:
-            self._interleave(makers)
-        return whole
+        return whole, makers
 
     def _interleave(self, makers: Sequence[Unit]) -> None:
         """Joins what makes the places that lie side by side: one step writes whole lines of memory."""

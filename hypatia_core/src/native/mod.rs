@@ -28,5 +28,6 @@ mod signed_sums;
 mod step;
 mod sums;
 mod view;
+mod winograd;
 
 pub use program::Program;

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::view::{Region, View, count};
 use super::{
     attention, bilinear, channel_map, convolution, depthwise, gather, inner_product, linear,
-    matmul, recurrence, rows, rows_by_matrix, signed_sums,
+    matmul, recurrence, rows, rows_by_matrix, signed_sums, winograd,
 };
 use crate::error::{Error, Result};
 
@@ -174,6 +174,7 @@ steps! {
     "pixels" linear::PixelsText,
     "depthwise" depthwise::Text,
     "convolution" convolution::Text,
+    "winograd" winograd::Text,
     "attention" attention::Text,
     "recurrence" recurrence::Text,
     "matmul" matmul::Text,

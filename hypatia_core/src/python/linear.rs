@@ -7,6 +7,7 @@ use crate::depthwise::{Axis, Depthwise};
 use crate::error::Result;
 use crate::linear::{Activation, Linear, pack, packed_length};
 use crate::python::memory::{slice, slice_mut};
+use crate::winograd::{self, Winograd};
 
 /// Below so many multiplications other threads of Python wait: letting them run would take as long.
 const SHORT: usize = 1 << 18;
@@ -210,9 +211,96 @@ fn convolution_on_panels(
     Ok(())
 }
 
+/// Writes filters (filters, channels, 3, 3) of float32 as Winograd's tiles of so many positions a side meet them. Addresses
+/// as in `pack_linear`.
+#[pyfunction]
+fn pack_winograd(
+    py: Python<'_>,
+    weight: usize,
+    panels: usize,
+    filters: usize,
+    channels: usize,
+    side: usize,
+) -> PyResult<()> {
+    py.detach(|| -> Result<()> {
+        let depth = winograd::points(side)? * channels;
+        // SAFETY: the function's documentation asks its caller for what `slice` and `slice_mut` ask for.
+        let (from, to) = unsafe {
+            (
+                slice::<f32>(weight, filters * channels, winograd::TAPS * winograd::TAPS)?,
+                slice_mut::<f32>(panels, packed_length(filters, depth), 1)?,
+            )
+        };
+        winograd::pack(from, filters, channels, side, to)
+    })?;
+    Ok(())
+}
+
+/// Writes the convolution of images (batch, height, width, channels) with filters as `pack_winograd` writes them. Addresses
+/// and activation as in `linear_on_panels`; `extents` are batch, channels and filters, `sizes` and `padding` down and
+/// across.
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "five pieces of memory, their sizes, and an activation"
+)]
+fn winograd_on_panels(
+    py: Python<'_>,
+    x: usize,
+    panels: usize,
+    bias: usize,
+    other: usize,
+    result: usize,
+    extents: (usize, usize, usize),
+    sizes: (usize, usize),
+    padding: (usize, usize),
+    side: usize,
+    activation: &str,
+    low: f32,
+    high: f32,
+    algorithm: &str,
+    threads: usize,
+) -> PyResult<()> {
+    let activation = Activation::named(activation, low, high, algorithm)?;
+    let axes = [(sizes.0, padding.0), (sizes.1, padding.1)]
+        .map(|(size, padding)| axis((size, winograd::TAPS, 1, padding, 1)));
+    let (batch, channels, filters) = extents;
+    py.detach(|| -> Result<()> {
+        let positions = batch * axes[0].positions() * axes[1].positions();
+        let depth = winograd::points(side)? * channels;
+        // SAFETY: the function's documentation asks its caller for what `slice` and `slice_mut` ask for.
+        let (convolution, to) = unsafe {
+            let linear = Linear {
+                x: slice::<f32>(x, batch * sizes.0 * sizes.1, channels)?,
+                panels: slice::<f32>(panels, packed_length(filters, depth), 1)?,
+                bias: (bias != 0)
+                    .then(|| slice::<f32>(bias, 1, filters))
+                    .transpose()?,
+                other: (other != 0)
+                    .then(|| slice::<f32>(other, positions, filters))
+                    .transpose()?,
+                activation,
+                columns: filters,
+                depth,
+            };
+            let convolution = Convolution {
+                linear,
+                batch,
+                channels,
+                axes,
+            };
+            (convolution, slice_mut::<f32>(result, positions, filters)?)
+        };
+        Winograd { convolution, side }.apply(to, threads)
+    })?;
+    Ok(())
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pack_linear, module)?)?;
     module.add_function(wrap_pyfunction!(convolution_on_panels, module)?)?;
     module.add_function(wrap_pyfunction!(depthwise_convolution, module)?)?;
+    module.add_function(wrap_pyfunction!(pack_winograd, module)?)?;
+    module.add_function(wrap_pyfunction!(winograd_on_panels, module)?)?;
     module.add_function(wrap_pyfunction!(linear_on_panels, module)?)
 }
