@@ -73,8 +73,9 @@ test-mutants: cargo
 test-full: test test-mutants test-install
 	$(PY) -m pytest -m slow
 
+# A test of these builds the package several times over, as its reader would.
 test-install: $(NATIVE)
-	$(PY) -m pytest -m install -v hypatia_core/tests
+	$(PY) -m pytest -m install -v -o faulthandler_timeout=3600 hypatia_core/tests
 
 test-torch:
 	@[[ -n "$(TORCH)" ]] || { echo "say which: make test-torch TORCH=2.15"; exit 2; }
