@@ -1,20 +1,25 @@
-"""What a convolution costs in each of the ways that torch has, at the shapes of two networks, batch 1.
+"""What a convolution costs in each of the ways that there are, at the shapes of two networks.
 
-    python benchmarks/convolution.py [--threads 1]
+    python benchmarks/convolution.py [--threads 1] [--batch 1]
 
 Prints microseconds (least of rounds that take turns): packed weight, channels last, activation fused;
 oneDNN's blocked layout with the activation by itself, as torch's fused kernels do not take that layout; 1×1
-as a matrix product; and what a call costs at a size where there is next to nothing to compute.
+as a matrix product; our own windows and, of 3×3 taps side by side, Winograd's tiles; and what a call costs at
+a size where there is next to nothing to compute. Beside each time the greatest error against float64, as a
+part of the greatest result.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+
+import hypatia_core  # noqa: F401 - registers its operations
 
 #: Channels in and out, size and stride of the kernel, groups, pixels along a side, how often in the network.
 RESNET50 = [
@@ -56,11 +61,23 @@ def least(runs: dict[str, Callable[[], Any]], rounds: int = 10) -> dict[str, flo
     return {name: 1e6 * seconds for name, seconds in best.items()}
 
 
-def ways(row: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """The ways to run one convolution with relu."""
-    mkldnn = torch.ops.mkldnn
+def errors(runs: dict[str, Callable[[], Any]], exact: torch.Tensor) -> dict[str, float]:
+    """The greatest error of each, as a part of the greatest result."""
+    found = {}
+    for name, run in runs.items():
+        result = run()
+        result = result.to_dense() if result.is_mkldnn else result
+        if result.dim() == 2:
+            result = result.view(len(exact), *exact.shape[2:], -1).permute(0, 3, 1, 2)
+        found[name] = float((result.double() - exact).abs().max() / exact.abs().max())
+    return found
+
+
+def ways(row: tuple[int, ...], batch: int) -> tuple[dict[str, Callable[[], Any]], torch.Tensor]:
+    """The ways to run one convolution with relu, and what comes of it in float64."""
+    mkldnn, own = torch.ops.mkldnn, torch.ops.hypatia
     channels, out, kernel, stride, groups, side, _ = row
-    x = torch.randn(1, channels, side, side)
+    x = torch.randn(batch, channels, side, side)
     weight, bias = torch.randn(out, channels // groups, kernel, kernel), torch.randn(out)
     geometry = ([kernel // 2] * 2, [stride] * 2, [1, 1], groups)
     image, filters = x.contiguous(memory_format=LAST), weight.contiguous(memory_format=LAST)
@@ -87,17 +104,31 @@ def ways(row: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     if kernel == stride == 1:
         rows = image.permute(0, 2, 3, 1).view(-1, channels)
         found["product, relu"] = lambda: torch.relu_(torch.addmm(bias, rows, columns))
-    return found
+    elif groups == 1:
+        taps = weight.permute(0, 2, 3, 1).reshape(out, -1)
+        panels, places = own.panels_of_weight(taps), ([kernel] * 2, [stride] * 2, [kernel // 2] * 2, [1, 1])
+        found["own windows"] = lambda: own.convolution_on_panels(
+            image, panels, bias, None, out, *places, "relu", [], ""
+        )
+        for tile in (2, 4) if (kernel, stride) == (3, 1) else ():
+            at_points = own.winograd_filters(weight, tile)
+            found[f"tiles {tile}×{tile}"] = lambda tile=tile, at_points=at_points: own.winograd_convolution(
+                image, at_points, bias, None, out, [1, 1], tile, "relu", [], ""
+            )
+    exact = torch.conv2d(x.double(), weight.double(), bias.double(), stride, kernel // 2, 1, groups)
+    return found, exact.relu_()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    torch.set_num_threads(parser.parse_args().threads)
+    parser.add_argument("--batch", type=int, default=1)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     threads, instructions = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
-    print(f"torch {torch.__version__}, {threads} threads, {instructions}")
+    print(f"torch {torch.__version__}, {threads} threads, {instructions}, batch {chosen.batch}")
     with torch.inference_mode():
-        tiny = least(ways((16, 16, 3, 1, 16, 7, 1)))
+        tiny = least(ways((16, 16, 3, 1, 16, 7, 1), 1)[0])
         x = torch.randn(1, 16, 7, 7)
         tiny["relu by itself"] = least({"relu": lambda: torch.relu(x)})["relu"]
         print("16 channels, depthwise, 7×7:", ", ".join(f"{name} {us:.1f} µs" for name, us in tiny.items()))
@@ -105,9 +136,12 @@ def main() -> None:
             sums: dict[str, float] = {}
             print(f"\n{network}: in, out, kernel, stride, groups, side, times")
             for row in rows:
-                found = least(ways(row))
-                print(f"{row!s:38}", "  ".join(f"{name} {us:7.0f}" for name, us in found.items()), flush=True)
-                found.setdefault("product, relu", found["packed, fused"])
+                runs, exact = ways(row, chosen.batch)
+                found, wrong = least(runs), errors(runs, exact)
+                cells = (f"{name} {us:7.0f} ({wrong[name]:.1e})" for name, us in found.items())
+                print(f"{row!s:38}", "  ".join(cells), flush=True)
+                for name in ("product, relu", "own windows", "tiles 2×2", "tiles 4×4"):
+                    found.setdefault(name, min(found["packed, fused"], found.get("own windows", math.inf)))
                 for name, us in (*found.items(), ("the best of each", min(found.values()))):
                     sums[name] = sums.get(name, 0.0) + row[-1] * us / 1e3
             print("in all, ms:", ", ".join(f"{name} {ms:.2f}" for name, ms in sums.items()))
