@@ -97,6 +97,34 @@ def positions(size: int, taps: int, stride: int, padding: int, dilation: int) ->
     return (size + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
 
 
+def _laid_out(
+    what: str,
+    fit: bool,
+    x: Tensor,
+    panels: Tensor,
+    bias: Tensor | None,
+    other: Tensor | None,
+    result: Tensor,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """The operands of a convolution on panels as its kernel reads them; `fit` says whether the panels do.
+
+    Raises:
+        ValueError: one is of another size than the result asks for.
+    """
+    fits = (
+        fit
+        and (bias is None or bias.numel() == result.shape[1])
+        and (other is None or other.shape == result.shape)
+    )
+    if not fits:
+        shapes = [None if t is None else tuple(t.shape) for t in (x, panels, bias, other)]
+        raise ValueError(f"{what} on panels: operands of {shapes}")
+    x = x.contiguous(memory_format=torch.channels_last)
+    if other is not None:
+        other = other.contiguous(memory_format=torch.channels_last)
+    return x, panels.contiguous(), None if bias is None else bias.contiguous(), other
+
+
 def of_windows(
     x: Tensor,
     panels: Tensor,
@@ -117,22 +145,9 @@ def of_windows(
     result = _type_of_windows(x, panels, bias, other, filters, *geometry, activation, numbers, algorithm)
     batch, channels, height, width = x.shape
     depth = taps[0] * taps[1] * channels
-    fits = (
-        panels.numel() == -(-filters // COLUMNS) * depth * COLUMNS
-        and (bias is None or bias.numel() == filters)
-        and (other is None or other.shape == result.shape)
-    )
-    if not fits:
-        shapes = [None if t is None else tuple(t.shape) for t in (x, panels, bias, other)]
-        raise ValueError(
-            f"a convolution by {filters} filters of {list(taps)} on panels: operands of {shapes}"
-        )
-    x = x.contiguous(memory_format=torch.channels_last)
-    if other is not None:
-        other = other.contiguous(memory_format=torch.channels_last)
-    panels = panels.contiguous()
-    if bias is not None:
-        bias = bias.contiguous()
+    what = f"a convolution by {filters} filters of {list(taps)}"
+    fit = panels.numel() == -(-filters // COLUMNS) * depth * COLUMNS
+    x, panels, bias, other = _laid_out(what, fit, x, panels, bias, other, result)
     low, high = numbers or (0.0, 0.0)
     convolution_on_panels(
         x.data_ptr(),
@@ -204,20 +219,9 @@ def of_tiles(
     require_float32("a convolution of tiles", x, panels, bias, other)
     result = _type_of_tiles(x, panels, bias, other, filters, padding, side, activation, numbers, algorithm)
     batch, channels, height, width = x.shape
-    fits = (
-        tuple(panels.shape) == ((side + 2) ** 2, -(-filters // COLUMNS), channels, COLUMNS)
-        and (bias is None or bias.numel() == filters)
-        and (other is None or other.shape == result.shape)
-    )
-    if not fits:
-        shapes = [None if t is None else tuple(t.shape) for t in (x, panels, bias, other)]
-        raise ValueError(f"a convolution of tiles by {filters} filters on panels: operands of {shapes}")
-    x = x.contiguous(memory_format=torch.channels_last)
-    if other is not None:
-        other = other.contiguous(memory_format=torch.channels_last)
-    panels = panels.contiguous()
-    if bias is not None:
-        bias = bias.contiguous()
+    fit = tuple(panels.shape) == ((side + 2) ** 2, -(-filters // COLUMNS), channels, COLUMNS)
+    what = f"a convolution of tiles by {filters} filters"
+    x, panels, bias, other = _laid_out(what, fit, x, panels, bias, other, result)
     low, high = numbers or (0.0, 0.0)
     winograd_on_panels(
         x.data_ptr(),
