@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 Clock = dict[str, Callable[[int], float]]
 
 
+def race(names: Iterable[str]) -> dict[str, list[float]]:
+    """A race between functions that say what they are called."""
+    return timing.race({name: partial(str, name) for name in names})
+
+
 @pytest.fixture
 def raced(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], dict[str, list[float]]]:
     """Runs a race in which the n-th time of each is given; the first one only says how often to repeat."""
@@ -34,7 +40,7 @@ def raced(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], dict[str, list[f
 
         monkeypatch.setattr(timing, "_seconds", seconds)
         monkeypatch.setattr(timing, "ENOUGH_SECONDS", 1e9)
-        return timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+        return race(clock)
 
     return run
 
@@ -70,7 +76,7 @@ def test_a_disturbance_leaves_one_in_the_race(monkeypatch: pytest.MonkeyPatch) -
     # "a" is lost after its first run, and then "b" is disturbed in all of its own.
     clock = {"a": iter([0.02]), "b": iter([0.005, *[0.1] * 50])}
     monkeypatch.setattr(timing, "_seconds", lambda run, repeats: next(clock[run()]))
-    times = timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+    times = race(clock)
     assert times["a"] == [0.02] and len(times["b"]) >= 2
 
 
@@ -78,7 +84,7 @@ def test_the_first_run_of_what_is_very_long_is_a_round(monkeypatch: pytest.Monke
     clock = {"a": iter([0.3] * 9), "b": iter([0.31] * 9), "c": iter([0.5] * 9)}
     monkeypatch.setattr(timing, "_seconds", lambda run, repeats: next(clock[run()]))
     monkeypatch.setattr(timing, "ENOUGH_SECONDS", 0.0)
-    times = timing.race({name: lambda name=name: name for name in clock})  # type: ignore[misc]
+    times = race(clock)
     assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2, "c": 2}
 
 
