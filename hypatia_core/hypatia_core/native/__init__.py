@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from hypatia_core.native.call import called, fits, lies_alike
-from hypatia_core.native.lowering import Written
 from hypatia_core.native.segments import Phases, Segment, base_of, divided, is_free, phases
+from hypatia_core.native.written import Written
 
 __all__ = [
     "Phases",

@@ -168,3 +168,22 @@ LISTS = frozenset({aten.split.Tensor, aten.split_with_sizes.default, aten.unbind
 
 item = operator.getitem
 ALIASES[item] = _item
+
+
+def item_of(node: fx.Node, position: int) -> fx.Node | None:
+    """The node that takes a result out of several, if one does."""
+    for user in node.users:
+        if user.target is operator.getitem and user.args[1] == position:
+            return user
+    return None
+
+
+def root_of(node: fx.Node) -> fx.Node:
+    """The node whose elements a node has, in their order: through what only names other sizes."""
+    while node.target in SAME_ORDER:
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        if source.op != "call_function":
+            return node
+        node = source
+    return node

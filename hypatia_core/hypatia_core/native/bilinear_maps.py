@@ -10,8 +10,8 @@ import torch
 from torch import fx
 
 from hypatia_core import bilinear, channel_map, signed_sums
-from hypatia_core.native.aliases import args_of
-from hypatia_core.native.lowering import Lowering, item_of
+from hypatia_core.native.aliases import args_of, item_of
+from hypatia_core.native.lowering import Lowering
 from hypatia_core.native.units import Cell
 from hypatia_core.native.values import Held, Value
 from hypatia_core.native.views import View

@@ -10,7 +10,7 @@ from torch import fx
 
 from hypatia_core import compat
 from hypatia_core._hypatia_core import HypatiaError
-from hypatia_core.native.lowering import Written
+from hypatia_core.native.written import Written
 
 #: After so many others than it was written for, a call no longer tries to learn what it may take.
 PATIENCE = 16

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
 
-from hypatia_core.native.aliases import SAME_ORDER, parts_along
+from hypatia_core.native.aliases import item_of, parts_along, root_of
 from hypatia_core.native.apart import each_place, goes_by_place, made_apart, place_by_place, together
 from hypatia_core.native.pointwise import Emitter, Row
 from hypatia_core.native.reductions import Reduced
@@ -29,6 +27,7 @@ from hypatia_core.native.units import (
 )
 from hypatia_core.native.values import Apart, Constant, Held, Spread, Value
 from hypatia_core.native.views import Buffer, Sizes, View, contiguous, is_dense
+from hypatia_core.native.written import Result, UnlowerableError, Written
 
 #: Element types that a program knows.
 KINDS: dict[torch.dtype, str] = {torch.float32: "float32", torch.bool: "bool", torch.int64: "int64"}
@@ -39,36 +38,6 @@ LONGEST_ROW = 1 << 16
 LEAST_ROWS, SHORT = 8, 1 << 14
 #: Of a last axis of so many places each may be a value of its own.
 MOST_APART = 16
-
-
-class UnlowerableError(Exception):
-    """A node that has to stay outside after all."""
-
-    def __init__(self, node: fx.Node, reason: str) -> None:
-        super().__init__(f"{node.name}: {reason}")
-        self.node = node
-
-
-@dataclass(frozen=True)
-class Result:
-    """A tensor that a call makes."""
-
-    sizes: Sizes
-    strides: Sizes
-    dtype: torch.dtype
-
-
-@dataclass
-class Written:
-    """A program as text, and what it takes and gives."""
-
-    text: str
-    #: Nodes whose tensors it takes, in order.
-    arguments: list[fx.Node]
-    #: Nodes that it gives, and the tensors that have to be there for them.
-    nodes: list[fx.Node]
-    results: list[Result]
-    steps: int
 
 
 class Lowering:
@@ -732,22 +701,3 @@ def _is_register(value: Held, group: Group, sizes: Sizes, place: str) -> bool:
             return False
         row *= sizes[i]
     return row == group.domain[-1]
-
-
-def item_of(node: fx.Node, position: int) -> fx.Node | None:
-    """The node that takes a result out of several, if one does."""
-    for user in node.users:
-        if user.target is operator.getitem and user.args[1] == position:
-            return user
-    return None
-
-
-def root_of(node: fx.Node) -> fx.Node:
-    """The node whose elements a node has, in their order: through what only names other sizes."""
-    while node.target in SAME_ORDER:
-        source = node.args[0]
-        assert isinstance(source, fx.Node)
-        if source.op != "call_function":
-            return node
-        node = source
-    return node

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from hypatia_core.native.aliases import args_of
-from hypatia_core.native.lowering import Lowering, item_of
+from hypatia_core.native.aliases import args_of, item_of
+from hypatia_core.native.lowering import Lowering
 from hypatia_core.native.pointwise import Emitter
 from hypatia_core.native.units import Register
 from hypatia_core.native.values import Value

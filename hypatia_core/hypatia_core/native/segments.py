@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx
 
+from hypatia_core.native.aliases import root_of
 from hypatia_core.native.kernels import KERNELS
-from hypatia_core.native.lowering import Lowering, UnlowerableError, Written, root_of
+from hypatia_core.native.lowering import Lowering
 from hypatia_core.native.table import is_alias, is_constant, is_known, write
+from hypatia_core.native.written import UnlowerableError, Written
 
 #: A program of less is not worth its call: an operation counts one, a kernel of ours two.
 LEAST_WORTH = 2
